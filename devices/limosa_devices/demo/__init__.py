@@ -1,0 +1,1 @@
+"""The demo: real motion, real processes, good and bad releases."""
