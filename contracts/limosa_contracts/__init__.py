@@ -1,0 +1,1 @@
+"""What the parties agree on: pure values, no I/O."""

@@ -1,0 +1,148 @@
+"""Every command of `limosa`, without importing the party that carries it out (architecture 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+EXTRA_OF_PARTY: Final[Mapping[str, str]] = {
+    "compiler": "compiler",
+    "server": "server",
+    "devices": "all",
+    "host": "",
+}
+"""The extra that brings a party's dependencies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    path: tuple[str, ...]  # ("build",) or ("rollout", "start")
+    party: str  # a key of EXTRA_OF_PARTY, and the name of its entry point
+    section: str
+    summary: str
+    example: str
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.path)
+
+    @property
+    def extra(self) -> str:
+        return EXTRA_OF_PARTY[self.party]
+
+
+def _section(section: str, party: str, rows: tuple[tuple[str, str, str], ...]) -> tuple[Row, ...]:
+    return tuple(
+        Row(path=tuple(name.split()), party=party, section=section, summary=summary, example=example)
+        for name, summary, example in rows
+    )
+
+
+START: Final = "Start here"
+LOCAL: Final = "Local files"
+FLEET: Final = "Fleet"
+SERVER: Final = "Server"
+LEARN: Final = "Learn"
+SECTIONS: Final = (START, LOCAL, FLEET, SERVER, LEARN)
+
+TABLE: Final[tuple[Row, ...]] = (
+    *_section(
+        START,
+        "devices",
+        (("demo", "See the whole loop on this machine, with real processes", "limosa demo"),),
+    ),
+    *_section(
+        LOCAL,
+        "compiler",
+        (
+            ("build", "Compile a trained model into an edge artifact", "limosa build recipe.toml"),
+            ("inspect", "Say what is in an artifact, and why", "limosa inspect motion-1.0.0.limosa"),
+            ("verify", "Check an artifact's digests and signatures", "limosa verify motion-1.0.0.limosa"),
+            ("publish", "Sign an artifact and push it to a server", "limosa publish motion-1.0.0.limosa"),
+            ("keys init", "Make the keys and the trust root of a team", "limosa keys init --dev"),
+            ("target list", "List the device profiles that can be built for", "limosa target list"),
+            ("target show", "Show one device profile", "limosa target show cpu-generic"),
+        ),
+    ),
+    *_section(
+        FLEET,
+        "server",
+        (
+            ("device enroll-token", "Make a token with which one device joins", "limosa device enroll-token"),
+            ("device list", "List devices and what they run", "limosa device list"),
+            ("device show", "Show one device and its last reports", "limosa device show dev-0017"),
+            ("group create", "Make a group, static or by label selector", "limosa group create canary"),
+            ("group list", "List groups", "limosa group list"),
+            ("group show", "Show a group and its devices", "limosa group show canary"),
+            ("group add", "Add devices to a static group", "limosa group add canary dev-0017"),
+            ("group remove", "Remove devices from a static group", "limosa group remove canary dev-0017"),
+            ("release list", "List the releases the server holds", "limosa release list"),
+            ("release show", "Show a release and its variants", "limosa release show demo/motion@1.0.0"),
+            ("rollout plan", "Show what a rollout would do, and start nothing", "limosa rollout plan r.toml"),
+            ("rollout start", "Start a rollout", "limosa rollout start rollout.toml"),
+            ("rollout list", "List rollouts", "limosa rollout list"),
+            (
+                "rollout status",
+                "Say how a rollout goes; its exit code is the verdict",
+                "limosa rollout status 7",
+            ),
+            ("rollout pause", "Offer the release to no further device", "limosa rollout pause 7"),
+            ("rollout resume", "Go on with a paused rollout", "limosa rollout resume 7"),
+            ("rollout cancel", "End a rollout", "limosa rollout cancel 7"),
+            ("rollout explain", "Say why a rollout is where it is", "limosa rollout explain 7"),
+        ),
+    ),
+    *_section(
+        SERVER,
+        "server",
+        (
+            ("server run", "Run the fleet server", "limosa server run"),
+            ("token create", "Make an API token with a role", "limosa token create --role operator"),
+            ("token list", "List API tokens", "limosa token list"),
+            ("token revoke", "Make an API token invalid", "limosa token revoke 3"),
+        ),
+    ),
+    *_section(
+        LEARN,
+        "host",
+        (
+            ("explain", "Say what an error code means and what to do", "limosa explain LM-203"),
+            ("completion", "Print the script that completes commands in a shell", "limosa completion bash"),
+            ("version", "Print the version", "limosa version"),
+        ),
+    ),
+)
+
+NOUNS: Final[Mapping[str, str]] = {
+    "keys": "Keys and the trust root of a team",
+    "target": "Device profiles that can be built for",
+    "device": "Devices: let them join, list, show",
+    "group": "Groups of devices, static or by label selector",
+    "release": "Releases the server holds",
+    "rollout": "Plan, start, watch and stop rollouts",
+    "server": "Run the fleet server",
+    "token": "API tokens and their roles",
+}
+"""One line for each first word that has commands below it."""
+
+
+def rows_under(first: str) -> tuple[Row, ...]:
+    """The rows whose first word is `first`."""
+    return tuple(row for row in TABLE if row.path[0] == first)
+
+
+def first_words(section: str) -> tuple[str, ...]:
+    """First words of a section, each once, in the order of the table."""
+    return tuple(dict.fromkeys(row.path[0] for row in TABLE if row.section == section))
+
+
+def summary_of(first: str) -> str:
+    """One line for a first word: a command's own, or that of the noun."""
+    return NOUNS[first] if first in NOUNS else rows_under(first)[0].summary
+
+
+def extra_for(words: tuple[str, ...]) -> str:
+    """The extra that the command beginning with these words needs, "" where none does."""
+    rows = rows_under(words[0]) if words else ()
+    return rows[0].extra if rows else ""
