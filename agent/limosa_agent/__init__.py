@@ -1,0 +1,1 @@
+"""One device: updates, slots, inference, health, telemetry."""

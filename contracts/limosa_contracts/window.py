@@ -1,0 +1,247 @@
+"""One telemetry window of one model on one device (telemetry 3)."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from limosa_contracts.canonical import encode_canonical, parse_object
+from limosa_contracts.dsse import b64
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.names import MODEL, NAME, check_version
+from limosa_contracts.reported import CLOCKS
+
+SCHEMA: Final = "limosa.window/1"
+LATENCY_EDGES_US: Final = tuple(round(50 * 2 ** (i / 2)) for i in range(31))
+"""Upper edges of the 31 latency buckets in microseconds, 50 µs to 1.6 s; a 32nd holds the rest."""
+PACKED_MAX_BYTES: Final = 48 * 1024
+UNPACKED_MAX_BYTES: Final = 512 * 1024  # bounds what a hostile deflate stream may grow to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """Counts of one window. Lists follow the order of the baseline's features and classes.
+
+    `sums` and `squares` are of the transformed finite values; `n` rows are behind all of them.
+    """
+
+    bins: tuple[tuple[int, ...], ...]  # features × 32
+    missing: tuple[int, ...]
+    sums: tuple[float, ...]
+    squares: tuple[float, ...]
+    classes: tuple[int, ...]
+    confidence: tuple[int, ...]  # 10 bins of the top probability
+    latency: tuple[int, ...]  # 32 buckets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Cumulative within its window; of two with one key the higher `rev` holds (3.2)."""
+
+    device: str
+    model: str
+    version: str
+    model_digest: str  # first 16 hex digits of the manifest's sha256
+    baseline: str  # 16 hex digits
+    boot: str
+    index: int  # window number within this boot
+    rev: int
+    clock: str
+    started_mono_s: float
+    started_at: float  # Unix seconds by the device's clock
+    length_s: float
+    n: int
+    counters: dict[str, int]
+    sketch: Sketch
+    extra: JsonObject = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, int, str, str]:
+        return (self.device, self.boot, self.index, self.baseline, self.model_digest)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Raises InvalidJson, InvalidField, TooLarge."""
+        value = parse_object(data, what="window", max_bytes=LIMITS.mqtt_message_max_bytes)
+        fields = Fields(value, where="window")
+        fields.schema(SCHEMA)
+        counters = {
+            name: Fields(fields.object("counters"), where="window.counters").integer(name, low=0)
+            for name in fields.object("counters")
+        }
+        return cls(
+            device=fields.text("device", pattern=NAME),
+            model=fields.text("model", pattern=MODEL),
+            version=check_version(fields.text("version")),
+            model_digest=fields.text("model_digest", max_chars=16),
+            baseline=fields.text("baseline", max_chars=16),
+            boot=fields.text("boot", max_chars=64),
+            index=fields.integer("index", low=0),
+            rev=fields.integer("rev", low=1),
+            clock=fields.choice("clock", CLOCKS),
+            started_mono_s=fields.number("started_mono_s", low=0),
+            started_at=fields.number("started_at", low=0, high=1e11),
+            length_s=fields.number("length_s", low=0, high=1e9),
+            n=fields.integer("n", low=0),
+            counters=counters,
+            sketch=unpack(b64(fields.text("packed", max_chars=2 * PACKED_MAX_BYTES), where="window.packed")),
+            extra=fields.rest(),
+        )
+
+    def encode(self) -> bytes:
+        counters: dict[str, JsonValue] = dict(self.counters)
+        return encode_canonical(
+            {
+                **self.extra,
+                "schema": SCHEMA,
+                "device": self.device,
+                "model": self.model,
+                "version": self.version,
+                "model_digest": self.model_digest,
+                "baseline": self.baseline,
+                "boot": self.boot,
+                "index": self.index,
+                "rev": self.rev,
+                "clock": self.clock,
+                "started_mono_s": self.started_mono_s,
+                "started_at": self.started_at,
+                "length_s": self.length_s,
+                "n": self.n,
+                "counters": counters,
+                "packed": base64.b64encode(pack(self.sketch)).decode(),
+            }
+        )
+
+
+def pack(sketch: Sketch) -> bytes:
+    """Raw deflate over LEB128 numbers: sizes, bins, missing, classes, confidence, latency, then moments.
+
+    Bins are stored as zigzag residuals against their row's mean, which the reader knows from the
+    row's total; moments are little-endian doubles.
+    """
+    import struct
+
+    numbers: list[int] = [
+        1,
+        len(sketch.bins),
+        len(sketch.classes),
+        len(sketch.confidence),
+        len(sketch.latency),
+    ]
+    for row in sketch.bins:
+        total = sum(row)
+        mean = total // len(row)
+        numbers.append(len(row))
+        numbers.append(mean)
+        numbers.extend(_zigzag(count - mean) for count in row)
+    numbers.extend((*sketch.missing, *sketch.classes, *sketch.confidence, *sketch.latency))
+    body = b"".join(_leb128(number) for number in numbers)
+    moments = struct.pack(f"<{2 * len(sketch.sums)}d", *sketch.sums, *sketch.squares)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return packer.compress(body + moments) + packer.flush()
+
+
+def unpack(data: bytes) -> Sketch:
+    """Raises InvalidField for anything that is not exactly what `pack` gives."""
+    import struct
+
+    body = _inflate(data)
+    reader = _Leb128(body)
+    version, features, classes, confidence, latency = (reader.number() for _ in range(5))
+    if (
+        version != 1
+        or features > LIMITS.features_max
+        or max(classes, confidence, latency) > LIMITS.classes_max
+    ):
+        raise InvalidField("a packed window has sizes that are not accepted", where="window.packed")
+    bins: list[tuple[int, ...]] = []
+    for _ in range(features):
+        length, mean = reader.number(), reader.number()
+        if length > 1024:
+            raise InvalidField("a packed row is too long", where="window.packed")
+        row = tuple(mean + _unzigzag(reader.number()) for _ in range(length))
+        if any(count < 0 for count in row):
+            raise InvalidField("a count is negative", where="window.packed")
+        bins.append(row)
+    lists = [tuple(reader.number() for _ in range(size)) for size in (features, classes, confidence, latency)]
+    tail = body[reader.at :]
+    if len(tail) != 16 * features:
+        raise InvalidField("a packed window has the wrong length", where="window.packed")
+    moments = struct.unpack(f"<{2 * features}d", tail)
+    return Sketch(
+        bins=tuple(bins),
+        missing=lists[0],
+        classes=lists[1],
+        confidence=lists[2],
+        latency=lists[3],
+        sums=moments[:features],
+        squares=moments[features:],
+    )
+
+
+def empty_sketch(*, bins: Sequence[int], classes: int) -> Sketch:
+    """Zeros for features with `bins[i]` bins each and `classes` classes."""
+    zeros = tuple((0,) * size for size in bins)
+    return Sketch(
+        bins=zeros,
+        missing=(0,) * len(bins),
+        sums=(0.0,) * len(bins),
+        squares=(0.0,) * len(bins),
+        classes=(0,) * classes,
+        confidence=(0,) * 10,
+        latency=(0,) * (len(LATENCY_EDGES_US) + 1),
+    )
+
+
+def _inflate(data: bytes) -> bytes:
+    inflater = zlib.decompressobj(-15)
+    try:
+        body = inflater.decompress(data, UNPACKED_MAX_BYTES)
+    except zlib.error as error:
+        raise InvalidField(
+            "a packed window does not inflate", where="window.packed", why=str(error)
+        ) from error
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidField("a packed window is cut, or grows too large", where="window.packed")
+    return body
+
+
+class _Leb128:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+
+    def number(self) -> int:
+        result = shift = 0
+        while True:
+            if self.at >= len(self._data) or shift > 63:
+                raise InvalidField("a packed number is cut", where="window.packed")
+            byte = self._data[self.at]
+            self.at += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result
+            shift += 7
+
+
+def _leb128(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _zigzag(number: int) -> int:
+    return 2 * number if number >= 0 else -2 * number - 1
+
+
+def _unzigzag(number: int) -> int:
+    return number // 2 if number % 2 == 0 else -(number + 1) // 2

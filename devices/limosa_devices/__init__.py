@@ -1,0 +1,1 @@
+"""Device profiles, the demo, and the files for real boards."""

@@ -1,0 +1,1 @@
+"""Devices, groups, releases, rollouts and telemetry of a fleet."""
