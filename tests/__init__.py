@@ -1,0 +1,1 @@
+"""Tests of Limosa; each folder mirrors a party."""

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Gets the server programs that tests talk to, through apt, when this is root and they are missing.
+# What stays missing is decided by the tests: skipped loudly, or a failure when CI=true.
+set -euo pipefail
+export PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive
+
+missing=()
+for program in mosquitto skopeo strace; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]} (tests that need them will say so); as root: apt-get install ${missing[*]}" >&2
+  exit 0
+fi
+echo "installing ${missing[*]} with apt" >&2
+apt-get update -qq </dev/null || echo "apt-get update failed; trying with the lists there are" >&2
+apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
+  echo "apt could not install ${missing[*]} (tests that need them will say so)" >&2
+# The tests start brokers of their own: the packaged service that apt may have started is not wanted.
+if [[ " ${missing[*]} " == *" mosquitto "* ]] && [ -d /run/systemd/system ]; then
+  systemctl disable --now --quiet mosquitto || echo "the mosquitto service could not be stopped" >&2
+fi
