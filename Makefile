@@ -10,7 +10,7 @@ JOBS ?= auto
 TESTS ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 INSTALLED_FROM := pyproject.toml constraints.txt
 
 .PHONY: help demo test lint fmt docs bench constraints programs clean
@@ -43,7 +43,7 @@ bench: $(VENV)/.with-dev  ## run every benchmark
 constraints:  ## pin again what continuous integration installs, from a clean environment
 	@clean="$$(mktemp -d)"; trap 'rm -rf "$$clean"' EXIT; \
 	$(PYTHON) -m venv "$$clean/venv"; \
-	"$$clean/venv/bin/python" -m pip --quiet install ".[dev]"; \
+	"$$clean/venv/bin/python" -m pip -qq install ".[dev]"; \
 	{ echo "# Made by \`make constraints\`: the versions that continuous integration installs."; \
 	  "$$clean/venv/bin/python" -m pip --disable-pip-version-check freeze \
 	    | grep -E '^[A-Za-z0-9._-]+==' | grep -v '^limosa=='; } > constraints.txt

@@ -9,11 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.leftovers import mark_children, marked_processes
 from tests.support.processes import Processes
 from tests.support.programs import PTRACE, in_ci
 from tests.support.waiting import wait_until
+
+# A shared machine may pause a test at any moment: that a single example is slow says nothing.
+settings.register_profile("limosa", deadline=None, print_blob=True)
+settings.load_profile("limosa")
 
 
 @pytest.fixture

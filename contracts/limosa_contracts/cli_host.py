@@ -128,7 +128,7 @@ def _party_commands(party: str) -> Mapping[str, click.Command | str]:
     if party == "host":
         return HOST_COMMANDS
     for found in entry_points(group=ENTRY_POINT_GROUP, name=party):
-        return cast("Mapping[str, click.Command | str]", found.load())
+        return cast("Mapping[str, click.Command | str]", _attribute(found.module, found.attr))
     raise Internal(
         f"no package offers the commands of {party!r}",
         why=f"there is no entry point {party!r} in the group {ENTRY_POINT_GROUP!r}",
@@ -150,7 +150,14 @@ def _find(commands: Mapping[str, click.Command | str], row: Row) -> click.Comman
 
 def _resolved(reference: str) -> click.Command:
     module, _, attribute = reference.partition(":")
-    return cast("click.Command", getattr(importlib.import_module(module), attribute))
+    return cast("click.Command", _attribute(module, attribute))
+
+
+def _attribute(module: str, attribute: str) -> object:
+    found: object = getattr(importlib.import_module(module), attribute, None)
+    if found is None:
+        raise Internal(f"{module} has no {attribute!r}", where=module)
+    return found
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -93,10 +93,11 @@ def version_line() -> str:
 
 def all_errors() -> dict[str, type[LimosaError]]:
     """Every error class of every party, by code; their errors modules import no other library."""
-    for found in entry_points(group=ERRORS_GROUP):
-        if importlib.util.find_spec(found.module) is not None:
-            found.load()
-    return dict(known_errors())
+    modules = {LimosaError.__module__, *(found.module for found in entry_points(group=ERRORS_GROUP))}
+    for module in modules:
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)
+    return {code: error for code, error in known_errors().items() if error.__module__ in modules}
 
 
 def about(error: type[LimosaError]) -> str:
