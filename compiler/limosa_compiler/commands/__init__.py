@@ -1,0 +1,16 @@
+"""The compiler's commands, named so that none of them is imported before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "build": "limosa_compiler.commands.build:build",
+    "inspect": "limosa_compiler.commands.inspect:inspect",
+    "verify": "limosa_compiler.commands.verify:verify",
+    "target": "limosa_compiler.commands.target:target",
+    "keys": "limosa_compiler.commands.keys:keys",
+    "publish": "limosa_compiler.commands.publish:publish",
+}
+"""First word of a command -> "module:attribute"."""

@@ -1,0 +1,94 @@
+"""What can go wrong while compiling. Codes LM-110 to LM-149.
+
+RequestError   the model, the data or the recipe is wrong, or not what this compiler takes
+VerdictError   it was compiled and measured, and it is not good enough
+"""
+
+from __future__ import annotations
+
+from limosa_contracts.errors import FaultError, RequestError, VerdictError
+
+
+class NotAModel(RequestError):
+    code = "LM-110"
+    summary = "the file is not an ONNX model that the checker accepts"
+    default_hint = "export the model again; it must be one .onnx file"
+
+
+class UnsupportedVersion(RequestError):
+    code = "LM-111"
+    summary = "the model's IR version or operator set is outside what devices' runtimes load"
+
+
+class ExternalData(RequestError):
+    code = "LM-112"
+    summary = "the model keeps weights in other files"
+    default_hint = "save it as one file: onnx.save(model, path, save_as_external_data=False)"
+
+
+class CustomOperator(RequestError):
+    code = "LM-113"
+    summary = "the model uses operators that are not of the ONNX standard"
+
+
+class UnsupportedShape(RequestError):
+    code = "LM-114"
+    summary = "an input or output has a type or shape that cannot be served"
+
+
+class DataMismatch(RequestError):
+    code = "LM-115"
+    summary = "the names, types or shapes of data do not fit the model"
+
+
+class DataUnreadable(RequestError):
+    code = "LM-116"
+    summary = "calibration or evaluation data cannot be read as arrays"
+    default_hint = "give an .npz file, or a folder of .npy files, with one array per model input"
+
+
+class LabelsMissing(RequestError):
+    code = "LM-117"
+    summary = "evaluation data has no labels"
+
+
+class UnknownTarget(RequestError):
+    code = "LM-118"
+    summary = "there is no device profile of that name"
+    default_hint = "limosa target list"
+
+
+class ModelRefused(RequestError):
+    code = "LM-119"
+    summary = "the runtime does not load or run the model within its limits"
+
+
+class UnknownMetric(RequestError):
+    code = "LM-120"
+    summary = "there is no metric of that name"
+
+
+class TooFewRows(RequestError):
+    code = "LM-121"
+    summary = "there are too few rows of data to measure with"
+
+
+class FolderNotEmpty(RequestError):
+    code = "LM-122"
+    summary = "a folder that is to be written already holds something"
+    default_hint = "name a folder that does not exist yet"
+
+
+class GateNotMet(VerdictError):
+    code = "LM-133"
+    summary = "no candidate meets the gate"
+
+
+class GoldenMismatch(VerdictError):
+    code = "LM-131"
+    summary = "the model does not give the outputs that its golden vectors list on this machine"
+
+
+class PassFailed(FaultError):
+    code = "LM-132"
+    summary = "a step of the compiler failed on a model that it had accepted"
