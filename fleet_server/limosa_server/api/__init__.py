@@ -1,0 +1,1 @@
+"""REST: one module per resource, each with a `router`; `routers.py` lists them."""

@@ -1,0 +1,40 @@
+"""`/healthz` and `/metrics`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy import func
+from sqlmodel import col, select
+
+from limosa_server.api.state import State
+from limosa_server.tables.devices import Device
+from limosa_server.tables.reports import OutboxRow
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+def healthz(state: State) -> dict[str, str]:
+    """Answers once the database does."""
+    with state.store.read() as tx:
+        tx.exec(select(1)).one()
+    return {"status": "ok"}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(state: State) -> Response:
+    """Prometheus text format."""
+    with state.store.read() as tx:
+        online = tx.exec(
+            select(Device.state, Device.online, func.count()).group_by(col(Device.state), col(Device.online))
+        ).all()
+        waiting = tx.exec(select(func.count()).select_from(OutboxRow)).one()
+    counts = {"online": 0, "offline": 0, "revoked": 0}
+    for device_state, is_online, count in online:
+        name = "revoked" if device_state == "revoked" else "online" if is_online else "offline"
+        counts[name] += count
+    for name, count in counts.items():
+        state.metrics.devices.labels(state=name).set(count)
+    state.metrics.outbox.set(waiting)
+    return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,18 @@
+"""How an endpoint gets the server's state: `def endpoint(state: State)`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from limosa_server.state import ServerState
+
+
+def server_state(request: Request) -> ServerState:
+    state = request.app.state.server
+    assert isinstance(state, ServerState)
+    return state
+
+
+State = Annotated[ServerState, Depends(server_state)]

@@ -1,0 +1,117 @@
+"""Errors of the fleet server's foundation and device side: LM-600 to LM-649.
+
+RequestError
+  MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
+  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused
+FaultError
+  BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreBusy
+"""
+
+from __future__ import annotations
+
+from limosa_contracts.errors import FaultError, NotAuthenticated, RequestError, TransferError, TrustError
+
+
+class MethodNotAllowed(RequestError):
+    code = "LM-600"
+    summary = "the resource exists, but not for this HTTP method"
+    http_status = 405
+
+
+class PreconditionFailed(RequestError):
+    code = "LM-601"
+    summary = "somebody else changed it first (If-Match)"
+    http_status = 412
+    default_hint = "read the current state, and apply the change to that"
+
+
+class RangeNotSatisfiable(RequestError):
+    code = "LM-602"
+    summary = "the range that was asked for is not within the blob"
+    http_status = 416
+
+
+class UploadUnknown(RequestError):
+    code = "LM-603"
+    summary = "an upload does not exist, or has ended"
+    http_status = 404
+    default_hint = "start the upload again"
+
+
+class BlobUnknown(RequestError):
+    code = "LM-604"
+    summary = "a blob or manifest that is referred to is not on the server"
+    http_status = 404
+    default_hint = "push it first; `limosa publish` does so"
+
+
+class EnrolmentRefused(NotAuthenticated):
+    code = "LM-605"
+    summary = "an enrolment token is unknown, used, expired or bound to another device"
+    default_hint = "limosa device enroll-token"
+
+
+class DeviceRevoked(TrustError):
+    code = "LM-606"
+    summary = "the device was revoked, or its certificate is not one of this fleet"
+    default_hint = "an operator can let it in again: limosa device enroll-token"
+
+
+class MetadataRefused(TrustError):
+    code = "LM-607"
+    summary = "a team's metadata is not signed, not newer, not of this team, or refers to what is not there"
+    http_status = 422
+
+
+class ListenRefused(RequestError):
+    code = "LM-608"
+    summary = "development mode is for loopback only"
+    default_hint = "leave out --dev, or listen on 127.0.0.1"
+
+
+class WeakKey(TrustError):
+    code = "LM-609"
+    summary = "a certificate request does not carry a P-256 key that it is signed by"
+    http_status = 422
+
+
+class StaleCertificate(TrustError):
+    code = "LM-610"
+    summary = "a device's certificate has expired, beyond the time in which it may be renewed"
+    default_hint = "an operator lets it in again: limosa device enroll-token --device NAME"
+
+
+class Replayed(TrustError):
+    code = "LM-611"
+    summary = "an assertion was used before"
+    http_status = 401
+    default_hint = "make a new one, with a new jti"
+
+
+class BrokerFailed(FaultError):
+    code = "LM-620"
+    summary = "the MQTT broker does not start or does not answer"
+    default_hint = "apt-get install mosquitto, or look into broker/mosquitto.log in the data folder"
+
+
+class TrustFolderIncomplete(FaultError):
+    code = "LM-621"
+    summary = "the server's keys or its trust root are missing"
+    default_hint = "limosa keys init --offline DIR --server DATA/trust --team NAME"
+
+
+class StoreNewer(FaultError):
+    code = "LM-622"
+    summary = "the database was written by a newer version of the server"
+    default_hint = 'pip install --upgrade "limosa[server]"'
+
+
+class AlreadyRunning(FaultError):
+    code = "LM-623"
+    summary = "another server already works in this data folder"
+    default_hint = "stop it first, or name another folder with --data"
+
+
+class StoreBusy(TransferError):
+    code = "LM-624"
+    summary = "the database did not answer in time"

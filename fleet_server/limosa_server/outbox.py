@@ -1,0 +1,41 @@
+"""Messages that go out after the commit that decided them (server 3.2)."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete
+from sqlmodel import col, select
+
+from limosa_server.store.transaction import Transaction
+from limosa_server.tables.reports import OutboxRow
+
+ANNOUNCED = "outbox"
+
+
+def publish(
+    tx: Transaction,
+    *,
+    at: float,
+    topic: str,
+    payload: bytes,
+    retain: bool = False,
+    expiry_s: int | None = None,
+) -> None:
+    """Will be published, in order, at least once, when the transaction has committed.
+
+    A retained message replaces those of its topic that still wait: only the last one counts.
+    """
+    if retain:
+        tx.execute(delete(OutboxRow).where(col(OutboxRow.topic) == topic, col(OutboxRow.retain).is_(True)))
+    tx.add(OutboxRow(topic=topic, payload=payload, retain=retain, expiry_s=expiry_s, created_at=at))
+    tx.announce(ANNOUNCED)
+
+
+def waiting(tx: Transaction, *, after: int, limit: int) -> list[OutboxRow]:
+    """The oldest messages with an id above `after`."""
+    rows = select(OutboxRow).where(col(OutboxRow.id) > after).order_by(col(OutboxRow.id)).limit(limit)
+    return list(tx.exec(rows).all())
+
+
+def delivered(tx: Transaction, ids: list[int]) -> None:
+    """The broker has these."""
+    tx.execute(delete(OutboxRow).where(col(OutboxRow.id).in_(ids)))

@@ -1,0 +1,101 @@
+"""What an operator may set, and every limit of the server with its unit and reason."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from limosa_contracts.limits import LIMITS
+from limosa_server.errors import ListenRefused
+
+MQTT_OVERHEAD_BYTES: Final = 4096  # topic and user properties beside a payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Times in seconds, sizes in bytes."""
+
+    body_max_bytes: int = LIMITS.document_max_bytes  # any JSON body of the API
+    metadata_max_bytes: int = 16 * LIMITS.tuf_metadata_max_bytes  # a team publishes several bins at once
+    blob_max_bytes: int = LIMITS.blob_max_bytes  # one layer
+    upload_idle_s: float = 3600.0  # then its temporary file is removed
+    mqtt_payload_max_bytes: int = LIMITS.mqtt_message_max_bytes
+    ingest_queue_max: int = 10_000  # messages; paho stops acknowledging beyond, the broker waits
+    ingest_batch_max: int = 500  # messages of one commit
+    ingest_batch_wait_s: float = 0.02  # a batch is not kept waiting longer
+    reports_per_request_max: int = 500  # HTTPS fall-back
+    page_size_default: int = 100
+    page_size_max: int = LIMITS.page_size_max
+    device_certificate_s: float = 30 * 86400.0  # trust 1: 7 to 30 days
+    renew_grace_s: float = 90 * 86400.0  # trust 6.2
+    access_token_s: float = 600.0  # trust 6.2
+    enroll_token_s: float = 86400.0  # unless the operator says otherwise
+    api_token_s: float = 365 * 86400.0  # unless the operator says otherwise
+    timestamp_expiry_s: float = 86400.0  # trust 1
+    snapshot_expiry_s: float = 30 * 86400.0  # trust 1
+    command_expiry_s: int = 120  # server 3.1
+    ack_expiry_s: int = 3600  # server 3.1
+    shutdown_s: float = 3.0  # what open requests get before the process ends
+    busy_timeout_s: float = 15.0  # how long a writer waits for another one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`public_url` is what devices call the server: no trailing slash; it is the audience of their
+    assertions. `mqtt_host` is the name the devices are told. Port 0 takes a free one."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8443
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: int = 8883
+    public_url: str = ""
+    dev: bool = False
+    broker: str = "auto"  # auto | mosquitto | iotcore
+    tick_s: float = 1.0  # the controller wakes at least this often
+    limits: ServerLimits = field(default_factory=ServerLimits)
+
+    def __post_init__(self) -> None:
+        if self.dev and not (is_loopback(self.host) and is_loopback(self.mqtt_host)):
+            raise ListenRefused(
+                "development mode listens on loopback only", where="--listen", why=f"{self.host} is not"
+            )
+
+    @property
+    def database(self) -> Path:
+        return self.data / "limosa.db"
+
+    @property
+    def trust(self) -> Path:
+        """What `limosa keys init` made for the server."""
+        return self.data / "trust"
+
+    @property
+    def blobs(self) -> Path:
+        return self.data / "blobs"
+
+    @property
+    def broker_folder(self) -> Path:
+        return self.data / "broker"
+
+    @property
+    def base_url(self) -> str:
+        scheme = "http" if self.dev else "https"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"{scheme}://{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,45 @@
+"""What the parts of one server process share; made once, in `run.py` or a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from limosa_contracts.event import UpdateEvent
+from limosa_contracts.reported import Reported
+from limosa_contracts.window import Window
+from limosa_server.blobs import Blobs
+from limosa_server.metrics import Metrics
+from limosa_server.pki import DeviceAuthority
+from limosa_server.settings import ServerSettings
+from limosa_server.store import Store, Transaction
+from limosa_server.tokens import AccessTokens
+
+Report: TypeAlias = Reported | UpdateEvent | Window
+ReportHandler: TypeAlias = Callable[[Transaction, str, Sequence[Report], float], None]
+"""(tx, device, its new reports in order, now): called inside the transaction that commits them.
+It must not raise for anything a device can send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where devices find the server; known when its ports are bound."""
+
+    base_url: str  # no trailing slash; also the audience's beginning
+    mqtt_host: str
+    mqtt_port: int
+    mqtt_tls: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerState:
+    settings: ServerSettings
+    store: Store
+    blobs: Blobs
+    authority: DeviceAuthority
+    access_tokens: AccessTokens
+    metrics: Metrics
+    endpoints: Endpoints
+    clock: Callable[[], float]  # Unix seconds
+    report_handlers: list[ReportHandler] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""Alembic's folder; `limosa_server.store.migrate` runs it."""
