@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -137,6 +139,16 @@ def test_every_module_of_contracts_is_checked_for_purity() -> None:
         if not NOT_PURE.fullmatch(path.stem)
     }
     assert pure - listed == set(), "add them to the pure modules in pyproject.toml"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_worked_examples_in_docstrings_hold(package: str) -> None:
+    folder = PACKAGES[package]
+    for path in sources(folder):
+        if ">>> " in path.read_text():
+            relative = path.relative_to(folder.parent).with_suffix("")
+            result = doctest.testmod(importlib.import_module(".".join(relative.parts)))
+            assert result.failed == 0, relative
 
 
 @pytest.mark.parametrize("page", ["errors.md", "cli.md"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import platform
 from importlib.metadata import entry_points
 from importlib.metadata import version as distribution_version
+from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
@@ -92,12 +94,24 @@ def version_line() -> str:
 
 
 def all_errors() -> dict[str, type[LimosaError]]:
-    """Every error class of every party, by code; their errors modules import no other library."""
-    modules = {LimosaError.__module__, *(found.module for found in entry_points(group=ERRORS_GROUP))}
-    for module in modules:
-        if importlib.util.find_spec(module) is not None:
+    """Every error class of every party, by code: those in modules named `errors`.
+
+    These modules import no third party's library, so an error is explained where it was met.
+    """
+    for package in (__package__, *(found.module for found in entry_points(group=ERRORS_GROUP))):
+        for module in _errors_modules(package):
             importlib.import_module(module)
-    return {code: error for code, error in known_errors().items() if error.__module__ in modules}
+    return {code: error for code, error in known_errors().items() if error.__module__.endswith(".errors")}
+
+
+def _errors_modules(package: str) -> list[str]:
+    """Dotted names of the package's modules that are called `errors`, at any depth."""
+    spec = importlib.util.find_spec(package)
+    return [
+        ".".join((package, *path.relative_to(folder).with_suffix("").parts))
+        for folder in (spec.submodule_search_locations or () if spec else ())
+        for path in sorted(Path(folder).rglob("errors.py"))
+    ]
 
 
 def about(error: type[LimosaError]) -> str:
