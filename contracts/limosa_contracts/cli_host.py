@@ -95,9 +95,9 @@ def make_host() -> Host:
         "limosa",
         help=PURPOSE,
         examples=[
-            "limosa demo                     # the whole loop on this machine, in about a minute",
-            "limosa build recipe.toml        # a trained model becomes an edge artifact",
-            "limosa rollout status 7 --watch # follow a rollout",
+            "limosa demo                      # the whole loop on this machine, in about a minute",
+            "limosa build recipe.toml         # a trained model becomes an edge artifact",
+            "limosa rollout status 7 --watch  # follow a rollout",
         ],
         context_settings=CONTEXT,
     )

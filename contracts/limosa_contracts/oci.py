@@ -33,7 +33,9 @@ LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def digest_of(data: bytes) -> str:
-    """>>> digest_of(b"")
+    """The digest as OCI writes it.
+
+    >>> digest_of(b"")
     'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
     """
     return "sha256:" + hashlib.sha256(data).hexdigest()
