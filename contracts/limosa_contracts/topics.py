@@ -66,7 +66,9 @@ class Topic:
 
 
 def device_topic(device: str, suffix: Suffix) -> str:
-    """>>> device_topic("dev-1", Suffix.ACK)
+    """The topic of one device.
+
+    >>> device_topic("dev-1", Suffix.ACK)
     'limosa/v1/d/dev-1/ack'
     """
     return str(Topic(check_name(device, what="device"), suffix))
