@@ -36,6 +36,7 @@ class Offer:
     @classmethod
     def parse(cls, fields: Fields) -> Self:
         nothing: JsonObject = {}
+        none: tuple[str, ...] = ()
         return cls(
             name=ReleaseName(ModelName.parse(fields.text("model")), check_version(fields.text("version"))),
             index_sha256=fields.text("index_sha256", pattern=SHA256_HEX),
@@ -46,7 +47,7 @@ class Offer:
             permit=fields.maybe("permit", fields.object),
             capabilities=fields.optional("capabilities", fields.object, nothing),
             quarantined=frozenset(
-                fields.optional("quarantined", lambda n: fields.texts(n, pattern=SHA256_HEX), ())
+                fields.optional("quarantined", lambda n: fields.texts(n, pattern=SHA256_HEX), none)
             ),
             byte_budget=fields.maybe("byte_budget", lambda n: fields.integer(n, low=0)),
         )

@@ -43,11 +43,12 @@ class Capabilities:
             return fields.integer(name, low=0)
 
         nothing: dict[str, str] = {}
+        none: tuple[str, ...] = ()
         return cls(
             arch=fields.text("arch", max_chars=64),
-            cpu_features=frozenset(fields.optional("cpu_features", fields.texts, ())),
+            cpu_features=frozenset(fields.optional("cpu_features", fields.texts, none)),
             runtimes=fields.optional("runtimes", fields.text_map, nothing),
-            accelerators=frozenset(fields.optional("accelerators", fields.texts, ())),
+            accelerators=frozenset(fields.optional("accelerators", fields.texts, none)),
             memory_bytes=fields.optional("memory_free_bytes", size, 0)
             or fields.optional("memory_bytes", size, 0),
             disk_free_bytes=disk_free_bytes,

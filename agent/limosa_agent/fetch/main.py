@@ -1,0 +1,130 @@
+"""The fetch child: one request on stdin, JSON lines on stdout. Short-lived, so that python-tuf and its
+memory stay out of the supervisor (agent 1)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+from limosa_agent.fetch.download import NO_SPACE
+from limosa_agent.fetch.durable import DISK, Disk
+from limosa_agent.fetch.errors import DiskFull, FetchBusy
+from limosa_agent.fetch.install import Installation, free_bytes
+from limosa_agent.fetch.paths import StatePaths
+from limosa_agent.fetch.request import FetchRequest, error_line
+from limosa_agent.fetch.resolve import Repository
+from limosa_agent.fetch.slots import try_lock
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.errors import Internal, LimosaError, SystemRefused
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.phases import Phase
+
+LOCK_PATIENCE_S: Final = 5.0  # a child that lost its supervisor ends within a second
+ORPHAN_CHECK_S: Final = 1.0
+
+Emit = Callable[[dict[str, JsonValue]], None]
+
+
+def fetch(request: FetchRequest, emit: Emit, *, disk: Disk = DISK) -> dict[str, JsonValue]:
+    """Carries out one request; `emit` gets progress. Raises LimosaError, OSError."""
+    state = StatePaths(request.state_dir)
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        with try_lock(state) as held:
+            if held:
+                return _fetch(request, state, emit, disk)
+        if time.monotonic() > deadline:
+            raise FetchBusy("another download of this device is running", where=str(state.lock))
+        time.sleep(0.1)
+
+
+def _fetch(request: FetchRequest, state: StatePaths, emit: Emit, disk: Disk) -> dict[str, JsonValue]:
+    repository = Repository(request, disk=disk)
+    director = repository.refresh()
+    result: dict[str, JsonValue] = {
+        "director_pem": director,
+        "time_floor": repository.time_floor,
+        "clock_suspect": repository.clock_suspect,
+    }
+    if request.offer is None:
+        return {"result": result}
+    resolved = repository.resolve(request.offer, disk_free_bytes=free_bytes(state.folder))
+    progress = _Progress(emit, every_s=request.limits.progress_every_s)
+    outcome = Installation(
+        repository, resolved, state=state, limits=request.limits, tell=progress.tell, disk=disk
+    ).run()
+    return {
+        "result": {
+            **result,
+            "manifest_sha256": outcome.release.manifest_sha256,
+            "index_sha256": outcome.release.index_sha256,
+            "variant": outcome.release.variant,
+            "release_counter": outcome.release.release_counter,
+            "may_return_to": list(outcome.release.may_return_to),
+            "size_bytes": outcome.release.size_bytes,
+            "directory": str(outcome.directory),
+            "bytes": outcome.received,
+        }
+    }
+
+
+class _Progress:
+    """A line when the phase changes, else at most one per `every_s`."""
+
+    def __init__(self, emit: Emit, *, every_s: float) -> None:
+        self._emit = emit
+        self._every_s = every_s
+        self._phase: Phase | None = None
+        self._told = 0.0
+
+    def tell(self, phase: Phase, done: int, of: int) -> None:
+        now = time.monotonic()
+        if phase is self._phase and done < of and now - self._told < self._every_s:
+            return
+        self._phase, self._told = phase, now
+        self._emit({"progress": {"phase": phase.value, "bytes": done, "of": of}})
+
+
+def answer(data: bytes, emit: Emit) -> dict[str, JsonValue]:
+    """The last line for a request: its result or its error, whatever happened."""
+    try:
+        return fetch(FetchRequest.parse(data), emit)
+    except LimosaError as error:
+        return error_line(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = str(error)
+        if error.errno in NO_SPACE:
+            return error_line(DiskFull("the disk is full", where=str(error.filename or ""), why=why))
+        return error_line(SystemRefused("the system refused", where=str(error.filename or ""), why=why))
+    except Exception as error:  # noqa: BLE001  a process's main: the supervisor gets an answer
+        return error_line(Internal("a fetch ended by a defect", why=f"{type(error).__name__}: {error}"[:300]))
+
+
+def main() -> int:
+    """0 if a result or a coded error was printed."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    out: BinaryIO = sys.stdout.buffer
+
+    def emit(line: dict[str, JsonValue]) -> None:
+        out.write(encode_canonical(line) + b"\n")
+        out.flush()
+
+    try:
+        emit(answer(sys.stdin.buffer.read(LIMITS.document_max_bytes + 1), emit))
+    except BrokenPipeError:
+        os._exit(1)  # nobody listens any more; what has come stays for the next child
+    return 0
+
+
+def _end_with_parent(parent: int) -> None:
+    """A child whose supervisor was killed must not go on beside the next one's."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK_S)
+    os._exit(1)
