@@ -1,0 +1,175 @@
+"""`agent.toml`: every key, its unit and its default (agent 7.1). Unknown keys are refused."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from limosa_agent.errors import ConfigInvalid, InsecureLink
+from limosa_contracts.errors import InvalidField, InvalidJson
+from limosa_contracts.fields import Fields
+from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
+
+DEFAULT_PATH: Final = Path("/etc/limosa/agent.toml")
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The table `[limits]`."""
+
+    outbox_max_bytes: int = 16 * 1024 * 1024  # weeks of windows; then the oldest are merged
+    worker_memory_max_bytes: int = 2 * 1024**3  # a candidate above it fails its probation
+    self_test_memory_bytes: int = 1024**3  # private memory of the self-test's child
+    self_test_wall_s: float = 90.0  # of the self-test's child
+    download_budget_bytes: int = 0  # per fetch, 0 is no limit
+    memory_for_standby: bool = True  # keep the previous version warm during probation
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        base = cls()
+        limits = cls(
+            outbox_max_bytes=fields.optional(
+                "outbox_max_bytes", lambda n: fields.integer(n, low=65536), base.outbox_max_bytes
+            ),
+            worker_memory_max_bytes=fields.optional(
+                "worker_memory_max_bytes", lambda n: fields.integer(n, low=1), base.worker_memory_max_bytes
+            ),
+            self_test_memory_bytes=fields.optional(
+                "self_test_memory_bytes", lambda n: fields.integer(n, low=1), base.self_test_memory_bytes
+            ),
+            self_test_wall_s=fields.optional(
+                "self_test_wall_s", lambda n: fields.number(n, low=1, high=3600), base.self_test_wall_s
+            ),
+            download_budget_bytes=fields.optional(
+                "download_budget_bytes", lambda n: fields.integer(n, low=0), base.download_budget_bytes
+            ),
+            memory_for_standby=fields.optional("memory_for_standby", fields.boolean, True),
+        )
+        fields.refuse_rest()
+        return limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """The whole file. Only `server` has no default."""
+
+    server: str  # base URL of the fleet server, without a slash at the end
+    state_dir: Path = Path("/var/lib/limosa")  # everything the agent keeps
+    ca_file: Path | None = None  # CA of the server's certificate; the system's store if absent
+    listen: str = "127.0.0.1:8080"  # inference endpoint; port 0 takes a free one; "" for none
+    socket: Path | None = None  # inference endpoint as a Unix socket
+    broker: str = ""  # host:port instead of the one told at enrolment, for a proxy or a bridge
+    labels: dict[str, str] = field(default_factory=dict)  # what selectors of groups see
+    profile: str = ""  # name of the device profile, for the choice of a variant
+    poll_interval_s: float = 3600.0  # ask over HTTPS when MQTT was silent for so long (jittered)
+    reconnect_min_s: float = 1.0  # first pause after a lost link
+    reconnect_max_s: float = 900.0  # longest pause
+    stable_after_s: float = 60.0  # a link that held so long starts again at the first pause
+    ack_timeout_s: float = 30.0  # unacknowledged reports are sent again after this
+    observe_every_s: float = 1.0  # how often the worker tells what it counted
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def control_socket(self) -> Path:
+        return self.state_dir / "control.sock"
+
+    @property
+    def identity_dir(self) -> Path:
+        return self.state_dir / "identity"
+
+    @property
+    def hold_file(self) -> Path:
+        """While it is there, no update goes past STAGED (agent 2.3)."""
+        return self.state_dir / "hold"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises ConfigInvalid, InsecureLink."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = (error.strerror or "") if isinstance(error, OSError) else str(error)
+            raise ConfigInvalid(
+                "the configuration cannot be read",
+                where=str(path),
+                why=why,
+                hint='name it with --config; the least it needs is: server = "https://fleet.example"',
+            ) from error
+        return cls.parse(text, where=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, where: str = "agent.toml") -> Self:
+        """Raises ConfigInvalid, InsecureLink."""
+        try:
+            fields = Fields(tomllib.loads(text), where="")
+            config = cls._read(fields)
+            fields.refuse_rest()
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigInvalid("the configuration is not TOML", where=where, why=str(error)) from error
+        except (InvalidField, InvalidJson) as error:
+            raise ConfigInvalid(
+                error.what, where=f"{where}: {error.where}", why=error.why, hint=error.hint
+            ) from error
+        _check_server(config.server, where=where)
+        split_address(config.listen, where=where)
+        return config
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        base = cls(server="-")
+
+        def seconds(name: str, default: float) -> float:
+            return fields.optional(name, lambda n: fields.number(n, low=0.05, high=7 * 86400), default)
+
+        def path(name: str) -> Path:
+            return Path(fields.text(name)).expanduser()
+
+        labels: dict[str, str] = fields.optional("labels", lambda n: fields.text_map(n), base.labels)
+        for key, value in labels.items():
+            if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(value):
+                raise InvalidField(f"label {key!r} = {value!r} is not valid", where="labels")
+        return cls(
+            server=fields.text("server", max_chars=1024).rstrip("/"),
+            state_dir=fields.optional("state_dir", path, base.state_dir).absolute(),
+            ca_file=fields.maybe("ca_file", path),
+            listen=fields.optional("listen", lambda n: fields.text(n, empty=True), base.listen),
+            socket=fields.maybe("socket", path),
+            broker=fields.optional("broker", lambda n: fields.text(n, empty=True), ""),
+            labels=labels,
+            profile=fields.optional("profile", lambda n: fields.text(n, empty=True), ""),
+            poll_interval_s=seconds("poll_interval_s", base.poll_interval_s),
+            reconnect_min_s=seconds("reconnect_min_s", base.reconnect_min_s),
+            reconnect_max_s=seconds("reconnect_max_s", base.reconnect_max_s),
+            stable_after_s=seconds("stable_after_s", base.stable_after_s),
+            ack_timeout_s=seconds("ack_timeout_s", base.ack_timeout_s),
+            observe_every_s=seconds("observe_every_s", base.observe_every_s),
+            limits=fields.optional("limits", lambda n: Limits.parse(fields.fields(n)), base.limits),
+        )
+
+
+def is_loopback(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.")
+
+
+def split_address(text: str, *, where: str) -> tuple[str, int] | None:
+    """(host, port) of `host:port`; None for "". Raises ConfigInvalid."""
+    if not text:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigInvalid(f"{text!r} is not an address", where=where, why="write host:port")
+    return host.strip("[]"), int(port)
+
+
+def _check_server(url: str, *, where: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigInvalid(
+            f"server {url!r} is not a URL", where=f"{where}: server", why="write https://host[:port]"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise InsecureLink("the server is to be reached without TLS", where=f"{where}: server", why=url)

@@ -1,0 +1,133 @@
+"""What can go wrong in the device agent's supervisor and commands.
+
+TrustError      refused, never retried     InsecureLink, DesiredNotTrusted, DesiredForeign, DesiredOld,
+                                           DesiredConflict, DesiredExpired, EnrolmentRefused
+TransferError   retried with back-off      ServerRefused, EnrolmentAnswerLost, AgentNotRunning
+RequestError    the caller's mistake       ConfigInvalid, NotEnrolled, AlreadyEnrolled, AgentRunsAlready,
+                                           InferenceRefused, InputUnreadable
+VerdictError    the answer is no           DoctorFound
+FaultError      this device is in trouble  UnknownTransition, JournalCorrupt, StateTooNew, ListenRefused
+
+Errors of the fetch child and of serving are in their own packages.
+"""
+
+from __future__ import annotations
+
+from limosa_agent.fetch import errors as fetch_errors  # `limosa explain` finds them through this module
+from limosa_contracts.errors import FaultError, RequestError, TransferError, TrustError, VerdictError
+
+__all__ = ["fetch_errors"]
+
+
+class ConfigInvalid(RequestError):
+    code = "LM-500"
+    summary = "the agent's configuration file has a key or value that is not accepted"
+    default_hint = "every key is listed in docs/reference/agent-config.md"
+
+
+class NotEnrolled(RequestError):
+    code = "LM-501"
+    summary = "this device has no identity yet"
+    default_hint = "limosa-agent enroll --config agent.toml --token lmt_…"
+
+
+class AlreadyEnrolled(RequestError):
+    code = "LM-502"
+    summary = "this device has an identity already"
+    default_hint = "to enrol it anew, move its `identity` folder away first"
+
+
+class EnrolmentAnswerLost(TransferError):
+    code = "LM-503"
+    summary = "the token was sent but no whole answer came back: it may be used up"
+    default_hint = "make a new token: limosa device enroll-token"
+
+
+class EnrolmentRefused(TrustError):
+    code = "LM-504"
+    summary = "the server's answer to an enrolment is not for this device's key, or is not safe to use"
+
+
+class UnknownTransition(FaultError):
+    code = "LM-505"
+    summary = "an event came that the update machine's table does not have for this phase"
+
+
+class JournalCorrupt(FaultError):
+    code = "LM-506"
+    summary = "the state database cannot be read; the last good version is served"
+
+
+class StateTooNew(FaultError):
+    code = "LM-507"
+    summary = "the state database was written by a newer agent"
+    default_hint = "install the newer agent again"
+
+
+class DesiredNotTrusted(TrustError):
+    code = "LM-508"
+    summary = "a desired state is not signed by the director, or is not a desired state"
+
+
+class DesiredForeign(TrustError):
+    code = "LM-509"
+    summary = "a desired state is for another device"
+
+
+class DesiredOld(TrustError):
+    code = "LM-510"
+    summary = "a desired state is older than the one accepted last"
+
+
+class DesiredConflict(TrustError):
+    code = "LM-511"
+    summary = "two different desired states carry the same number: the director key signs for two"
+
+
+class DesiredExpired(TrustError):
+    code = "LM-512"
+    summary = "a desired state is past its expiry"
+    default_hint = "check the clock of this device: limosa-agent doctor"
+
+
+class AgentNotRunning(TransferError):
+    code = "LM-513"
+    summary = "no agent answers on the control socket"
+    default_hint = "limosa-agent run --config agent.toml"
+
+
+class InsecureLink(TrustError):
+    code = "LM-514"
+    summary = "a link without TLS leads beyond this machine"
+    default_hint = "use https:// and a broker with TLS; plain links are for development on loopback only"
+
+
+class ServerRefused(TransferError):
+    code = "LM-515"
+    summary = "the fleet server answered with an error"
+
+
+class InferenceRefused(RequestError):
+    code = "LM-516"
+    summary = "the local inference endpoint refused a request"
+
+
+class InputUnreadable(RequestError):
+    code = "LM-517"
+    summary = "a file with inputs cannot be read, or does not fit the model"
+
+
+class AgentRunsAlready(RequestError):
+    code = "LM-518"
+    summary = "another agent runs with the same state folder"
+    default_hint = "limosa-agent status"
+
+
+class ListenRefused(FaultError):
+    code = "LM-519"
+    summary = "the agent cannot listen on the configured address"
+
+
+class DoctorFound(VerdictError):
+    code = "LM-520"
+    summary = "the doctor found something that keeps this device from working"

@@ -1,0 +1,44 @@
+"""Two windows of one model as one: what a full outbox does instead of dropping (telemetry 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from limosa_contracts.window import Sketch, Window
+
+Number = TypeVar("Number", int, float)
+
+
+def merge_windows(older: Window, newer: Window) -> Window:
+    """Under the key of the older one; counts add up. Both are closed, and of one model digest and one
+    baseline."""
+    names = {**older.counters, **newer.counters}
+    return replace(
+        older,
+        rev=older.rev + newer.rev,
+        started_mono_s=min(older.started_mono_s, newer.started_mono_s),
+        started_at=min(older.started_at, newer.started_at),
+        length_s=older.length_s + newer.length_s,
+        n=older.n + newer.n,
+        counters={name: older.counters.get(name, 0) + newer.counters.get(name, 0) for name in names},
+        sketch=add_sketches(older.sketch, newer.sketch),
+    )
+
+
+def add_sketches(a: Sketch, b: Sketch) -> Sketch:
+    """Element by element; both have the same lengths."""
+    return Sketch(
+        bins=tuple(added(x, y) for x, y in zip(a.bins, b.bins, strict=True)),
+        missing=added(a.missing, b.missing),
+        sums=added(a.sums, b.sums),
+        squares=added(a.squares, b.squares),
+        classes=added(a.classes, b.classes),
+        confidence=added(a.confidence, b.confidence),
+        latency=added(a.latency, b.latency),
+    )
+
+
+def added(a: Sequence[Number], b: Sequence[Number]) -> tuple[Number, ...]:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
