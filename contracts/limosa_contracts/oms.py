@@ -68,7 +68,9 @@ def verify_bundle(bundle: bytes, files: Mapping[str, str], key: PublicKey) -> No
             "this is not a model signature", where=SIGNATURE_FILE, why=str(error)[:300]
         ) from error
     for difference in _differences(signed, files):
-        raise SignatureMismatch("the files are not those that were signed", where=SIGNATURE_FILE, why=difference)
+        raise SignatureMismatch(
+            "these are not the files that were signed", where=SIGNATURE_FILE, why=difference
+        )
 
 
 def signed_files(bundle: bytes, key: PublicKey) -> dict[str, str]:

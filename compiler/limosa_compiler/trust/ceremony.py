@@ -44,10 +44,10 @@ class TeamFiles:
     metadata: Mapping[str, bytes]  # "<role>.json" -> bytes
     versions: Mapping[str, int]
 
-    def offline(self, team: str) -> dict[str, bytes]:
-        folder = f"teams/{team}"
-        files = {f"{folder}/metadata/{name}": data for name, data in self.metadata.items()}
-        return {**files, f"{folder}/team.pem": self.key.pem(), f"{folder}/team.pub": self.key.public.pem()}
+    def folder(self) -> dict[str, bytes]:
+        """Of the team alone, below `teams/<team>/` of the offline folder."""
+        files = {f"metadata/{name}": data for name, data in self.metadata.items()}
+        return {**files, "team.pem": self.key.pem(), "team.pub": self.key.public.pem()}
 
     def server(self) -> dict[str, bytes]:
         return {f"tuf/{self.versions[name]}.{name}": data for name, data in self.metadata.items()}
@@ -96,7 +96,7 @@ def make_keys(*, team: str, now: datetime, dev: bool = False, hosts: Sequence[st
         "ca.crt": root_ca.pem(),
         "metadata/root.json": root,
         "metadata/targets.json": top,
-        **team_files.offline(team),
+        **{f"teams/{team}/{name}": data for name, data in team_files.folder().items()},
     }
     server = {
         **{f"keys/{name}.pem": key.pem() for name, key in online.items()},
@@ -129,16 +129,14 @@ def make_team(team: str, now: datetime) -> TeamFiles:
     )
 
 
-def add_team(
-    top: Metadata[Targets], targets_key: SigningKey, team: str, now: datetime
-) -> tuple[TeamFiles, Metadata[Targets]]:
-    """The new team's files, and the top role that lends it its paths, signed anew."""
-    made = make_team(roles.check_team(team), now)
-    targets = roles.parse_role(top.to_bytes(), where="targets.json").signed  # a copy: the caller's stays
-    roles.delegate_team(targets, team, made.key.public)
-    targets.version = roles.next_version(targets.version, now)
-    targets.expires = (now + roles.LIFETIMES.targets).replace(microsecond=0)
-    return made, roles.signed(targets, [targets_key])
+def extended(
+    top: Targets, targets_key: SigningKey, team: str, key: PublicKey, now: datetime
+) -> Metadata[Targets]:
+    """`top`, changed to lend the team its paths, and signed anew."""
+    roles.delegate_team(top, team, key)
+    top.version = roles.next_version(top.version, now)
+    top.expires = (now + roles.LIFETIMES.targets).replace(microsecond=0)
+    return roles.signed(top, [targets_key])
 
 
 def director_document(key: PublicKey) -> bytes:

@@ -72,7 +72,9 @@ def parse_host(text: str) -> x509.GeneralName:
         if len(text) <= 253 and _HOST.fullmatch(text):
             return x509.DNSName(text.lower())
     raise InvalidField(
-        f"{text[:120]!r} is not the name of a host", where="host", why="a DNS name or an IP address, without port"
+        f"{text[:120]!r} is not the name of a host",
+        where="host",
+        why="a DNS name or IP address, no port",
     )
 
 
@@ -125,5 +127,8 @@ def _usage(*, digital_signature: bool = False, ca: bool = False) -> x509.KeyUsag
 
 def _name(common: str) -> x509.Name:
     return x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Limosa"), x509.NameAttribute(NameOID.COMMON_NAME, common)]
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Limosa"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
     )

@@ -1,9 +1,9 @@
 """Errors of keys, signing and publishing: LM-150 to LM-179.
 
-    TrustError      WrongTeam, DamagedMetadata, ExpiredMetadata, NotSigned, RedirectRefused
-    RequestError    KeyUnusable, KeysExist, ServerRefused
-      Conflict      VersionTaken, PublishRace
-      NotAuthorised TokenUnusable
+TrustError      WrongTeam, DamagedMetadata, ExpiredMetadata, NotSigned, RedirectRefused
+RequestError    KeyUnusable, KeysExist, ServerRefused
+  Conflict      VersionTaken, PublishRace
+  NotAuthorised TokenUnusable
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ from limosa_contracts.signing_keys import PublicKey, SigningKey
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
 SPEC_VERSION: Final = "1.0.34"
-RESERVED: Final = frozenset({Root.type, Targets.type, Snapshot.type, Timestamp.type, DIRECTOR_TARGET.split("/")[0]})
+RESERVED: Final = frozenset(
+    {Root.type, Targets.type, Snapshot.type, Timestamp.type, DIRECTOR_TARGET.split("/")[0]}
+)
 _LOOKS_LIKE_A_BIN: Final = re.compile(r".*-bins-[0-9a-f]+")
 BIN_BITS: Final = 4  # 16 bins (trust 2.2)
 
@@ -138,10 +140,10 @@ def parse_role(data: bytes, *, where: str) -> Metadata[Targets]:
     if len(data) > LIMITS.tuf_metadata_max_bytes:
         raise DamagedMetadata("a file of metadata is too large", where=where, why=f"{len(data)} bytes")
     try:
-        metadata = Metadata.from_bytes(data)
+        metadata: Metadata[Targets] = Metadata.from_bytes(data)
     except DeserializationError as error:
         raise DamagedMetadata("a file is not TUF metadata", where=where, why=_root_cause(error)) from error
-    if not isinstance(metadata.signed, Targets):
+    if metadata.signed.type != Targets.type:
         raise DamagedMetadata("a file is metadata of another role", where=where, why=metadata.signed.type)
     return metadata
 
@@ -152,7 +154,9 @@ def check_signature(parent: Targets, role: str, metadata: Metadata[Targets], *, 
         parent.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, SerializationError, ValueError) as error:
         raise DamagedMetadata(
-            f"role {role!r} is not signed by the key it must be signed with", where=where, why=str(error)[:300]
+            f"role {role!r} is not signed by the key it must be signed with",
+            where=where,
+            why=str(error)[:300],
         ) from error
 
 

@@ -1,0 +1,171 @@
+"""`limosa publish`: sign an artifact with the team's key, list it, push it (architecture 4.2)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from limosa_compiler.archive_file import read_archive, write_archive
+from limosa_compiler.trust.folders import refusals
+from limosa_compiler.trust.key_files import load_team_key
+from limosa_compiler.trust.offline_folder import team_paths
+from limosa_compiler.trust.publishing import Published, Publisher
+from limosa_compiler.trust.roles import check_team
+from limosa_compiler.trust.server_client import FleetServer
+from limosa_compiler.trust.team_folder import TeamFolder, open_folder
+from limosa_contracts.archive import SUFFIX
+from limosa_contracts.cli import answer, command, json_option, progress
+from limosa_contracts.errors import Usage
+from limosa_contracts.json_value import JsonObject
+from limosa_contracts.names import check_version
+
+SIGNED_SUFFIX = f".signed{SUFFIX}"
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@command(
+    "publish",
+    examples=[
+        "limosa publish motion-1.0.0.limosa --offline keys --server https://fleet.example.com",
+        "limosa publish motion-1.0.0.limosa --key team.pem --metadata team/metadata --server URL",
+        "limosa publish motion-1.0.0.limosa --offline keys            # only sign",
+        "limosa publish --sync --offline keys --team vision --server URL  # after a server was restored",
+    ],
+)
+@click.argument("artifact", type=FILE, required=False)
+@click.option("--offline", type=FOLDER, help="The offline folder: holds key and metadata of the team.")
+@click.option("--key", "key_file", type=FILE, help="The team's key in PEM; else LIMOSA_TEAM_KEY.")
+@click.option("--metadata", type=FOLDER, help="The team's metadata folder, where it is not in --offline.")
+@click.option("--server", metavar="URL", help="Without it the artifact is only signed.")
+@click.option(
+    "--token", envvar="LIMOSA_TOKEN", metavar="lmp_…", help="API token of role publisher; or LIMOSA_TOKEN."
+)
+@click.option("--ca", type=FILE, help="Certificate authority of the server, in PEM.")
+@click.option(
+    "--may-return-to", metavar="V,…", help="Versions a device may go back to; else those in production."
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="NAME-VERSION.signed.limosa")
+@click.option("--sync", is_flag=True, help="Send what the folder lists and the server lacks.")
+@click.option("--team", metavar="NAME", help="With --sync: the team; else the artifact says it.")
+@json_option
+def publish(
+    artifact: Path | None,
+    offline: Path | None,
+    key_file: Path | None,
+    metadata: Path | None,
+    server: str | None,
+    token: str | None,
+    ca: Path | None,
+    may_return_to: str | None,
+    output: Path | None,
+    sync: bool,
+    team: str | None,
+    as_json: bool,
+) -> None:
+    """Sign an artifact and push it to a server.
+
+    The same command twice gives the same bytes and changes nothing. A version that is published
+    never changes: other contents under it are refused.
+    """
+    if (artifact is None) == (not sync):
+        raise Usage("give either an artifact or --sync", where="limosa publish")
+    with ExitStack() as stack:
+        remote = None
+        if server is not None:
+            remote = stack.enter_context(FleetServer(url=server, token=token or "", ca=ca))
+        if artifact is None:
+            if remote is None or team is None:
+                raise Usage("--sync needs --server and --team", where="limosa publish")
+            publisher = _publisher(_open(offline, key_file, metadata, team), remote)
+            _sync(publisher, as_json=as_json)
+            return
+        archive = read_archive(artifact)
+        folder = _open(offline, key_file, metadata, archive.release.name.team)
+        back = None if may_return_to is None else _versions(may_return_to)
+        done = _publisher(folder, remote).publish(archive, may_return_to=back)
+    path = output or _signed_path(artifact)
+    with refusals(path, "write the signed artifact"):
+        write_archive(
+            path,
+            done.signed.blobs,
+            done.signed.index,
+            name=str(done.release.name),
+            version=done.release.version,
+            mtime=_mtime(),
+        )
+    answer(_json(done, path), as_json=as_json, text=lambda: _text(done, path))
+
+
+def _publisher(folder: TeamFolder, server: FleetServer | None) -> Publisher:
+    return Publisher(folder=folder, server=server, now=lambda: datetime.now(UTC), say=progress)
+
+
+def _sync(publisher: Publisher, *, as_json: bool) -> None:
+    sent = publisher.sync()
+    answer(
+        {"team": publisher.folder.team, "sent": list(sent)},
+        as_json=as_json,
+        text=lambda: f"sent: {', '.join(sent)}" if sent else "the server has everything already",
+    )
+
+
+def _open(offline: Path | None, key_file: Path | None, metadata: Path | None, team: str) -> TeamFolder:
+    """--key and --metadata go before what --offline holds."""
+    if offline is not None:
+        key_there, metadata_there = team_paths(offline, check_team(team))
+        if not metadata_there.is_dir() and metadata is None:
+            raise Usage(
+                f"the offline folder has no team {team!r}",
+                where=str(offline),
+                hint=f"limosa keys show --offline {offline}",
+            )
+        key_file, metadata = key_file or key_there, metadata or metadata_there
+    if metadata is None:
+        raise Usage("the team's metadata is needed", where="limosa publish", hint="--offline or --metadata")
+    return open_folder(metadata, team=team, key=load_team_key(key_file, os.environ))
+
+
+def _versions(text: str) -> tuple[str, ...]:
+    return tuple(check_version(version.strip()) for version in text.split(",") if version.strip())
+
+
+def _mtime() -> int:
+    """Of every member, as reproducible builds have it (compiler 6.2)."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    if not text.isdigit() or len(text) > 11:
+        raise Usage("SOURCE_DATE_EPOCH is not a number of seconds", where="SOURCE_DATE_EPOCH", why=text[:40])
+    return int(text)
+
+
+def _signed_path(artifact: Path) -> Path:
+    """Beside the artifact: publishing the signed one again writes the same file."""
+    name = artifact.name.removesuffix(SIGNED_SUFFIX).removesuffix(SUFFIX)
+    return artifact.with_name(name + SIGNED_SUFFIX)
+
+
+def _json(done: Published, path: Path) -> JsonObject:
+    return {
+        "release": str(done.release),
+        "artifact": str(path),
+        "index_sha256": done.target.index_sha256,
+        "release_counter": done.target.custom.release_counter,
+        "may_return_to": list(done.target.custom.may_return_to),
+        "already_published": done.already,
+        "pushed_blobs": done.pushed.blobs if done.pushed else None,
+        "pushed_bytes": done.pushed.bytes if done.pushed else None,
+    }
+
+
+def _text(done: Published, path: Path) -> str:
+    if done.pushed is None:
+        state = "signed, and listed in the team's folder"
+    elif done.already:
+        state = "was published already"
+    else:
+        state = f"published: {done.pushed.blobs} blobs, {done.pushed.bytes} bytes sent"
+    return f"{done.release}  {state}\n{path}  index sha256:{done.target.index_sha256[:12]}…"

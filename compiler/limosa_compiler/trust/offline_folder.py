@@ -1,0 +1,97 @@
+"""The whole offline folder of a fleet: who its teams are, how one is added or signed anew (trust 1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tuf.api.metadata import Targets
+
+from limosa_compiler.trust import ceremony, folders, releases, roles
+from limosa_compiler.trust.errors import DamagedMetadata, KeysExist
+from limosa_compiler.trust.key_files import load_key
+from limosa_compiler.trust.team_folder import TeamFolder, open_folder
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.signing_keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamSummary:
+    team: str
+    keyid: str
+    expires: datetime
+    releases: tuple[str, ...]  # target paths
+
+
+def team_paths(offline: Path, team: str) -> tuple[Path, Path]:
+    """(key file, metadata folder) of a team."""
+    folder = offline / "teams" / team
+    return folder / "team.pem", folder / "metadata"
+
+
+def open_team(offline: Path, team: str, environment: Mapping[str, str]) -> TeamFolder:
+    key, metadata = team_paths(offline, roles.check_team(team))
+    return open_folder(metadata, team=team, key=load_key(key, environment))
+
+
+def read_top(offline: Path) -> Targets:
+    """The top role, as it stands in the folder. Raises DamagedMetadata, SystemRefused."""
+    path = offline / "metadata" / "targets.json"
+    data = folders.read_file(path, max_bytes=LIMITS.tuf_metadata_max_bytes)
+    return roles.parse_role(data, where=str(path)).signed
+
+
+def summaries(offline: Path) -> tuple[TeamSummary, ...]:
+    """Every team of the folder, from what can be read without a private key."""
+    read_top(offline)
+    return tuple(_summary(path) for path in sorted((offline / "teams").iterdir()) if path.is_dir())
+
+
+def add_team(
+    offline: Path, server: Path, team: str, *, now: datetime, environment: Mapping[str, str]
+) -> TeamSummary:
+    """Makes a team's keys, and signs a top role that lends it its paths, for both folders.
+
+    The offline top role is written last: where this was interrupted, the same command finishes it.
+    Raises KeysExist, DamagedMetadata, SystemRefused.
+    """
+    folder = offline / "teams" / roles.check_team(team)
+    top, targets_key = read_top(offline), load_key(offline / "targets.pem", environment)
+    if top.delegations is not None and team in (top.delegations.roles or {}):
+        raise KeysExist(f"there is a team {team!r} already", where=str(folder))
+    if folders.is_free(folder):
+        folders.create_folder(folder, ceremony.make_team(team, now).folder())
+    made = open_team(offline, team, environment)
+    data = ceremony.extended(top, targets_key, team, made.key.public, now)
+    for role, metadata in made.signed.items():
+        folders.write_durably(server / "tuf" / f"{metadata.signed.version}.{role}.json", made.files[role])
+    folders.write_durably(server / "tuf" / f"{data.signed.version}.targets.json", data.to_bytes())
+    folders.write_durably(offline / "metadata" / "targets.json", data.to_bytes())
+    return _summary(folder)
+
+
+def refresh_team(folder: TeamFolder, now: datetime) -> tuple[str, ...]:
+    """Signs the team's role and bins for another 90 days; `publish --sync` sends them. Gives the roles."""
+    for role, metadata in list(folder.signed.items()):
+        folder.put(role, releases.resigned(releases.copy_of(metadata), folder.key, now))
+    return tuple(folder.signed)
+
+
+def _summary(folder: Path) -> TeamSummary:
+    team, metadata = folder.name, folder / "metadata"
+    file = metadata / f"{team}.json"
+    role = roles.parse_role(folders.read_file(file, max_bytes=LIMITS.tuf_metadata_max_bytes), where=str(file))
+    public = PublicKey.parse(folders.read_file(folder / "team.pub", max_bytes=4096))
+    bins = roles.bins_of(role.signed, where=str(file))
+    if roles.tuf_key(public).keyid not in bins.keyids:
+        raise DamagedMetadata("team.pub is not the key of the team's role", where=str(folder / "team.pub"))
+    listed: list[str] = []
+    for name in bins.get_roles():
+        path = metadata / f"{name}.json"
+        data = folders.read_file(path, max_bytes=LIMITS.tuf_metadata_max_bytes)
+        listed.extend(roles.parse_role(data, where=str(path)).signed.targets)
+    return TeamSummary(
+        team=team, keyid=public.keyid, expires=role.signed.expires, releases=tuple(sorted(listed))
+    )
