@@ -1,0 +1,37 @@
+"""What the compiler accepts and spends; each limit with its unit and reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from limosa_contracts.limits import LIMITS as CONTRACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildLimits:
+    """For the first load of a foreign model, and for golden vectors (trust 7.2)."""
+
+    memory_bytes: int = 4 * 1024**3  # address space; the runtime and numpy map 1 GiB before any model
+    cpu_s: int = 120
+    wall_s: float = 180.0
+    answer_max_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompilerLimits:
+    model_max_bytes: int = CONTRACT.blob_max_bytes  # it becomes one layer
+    recipe_max_bytes: int = 1024 * 1024
+    array_max_bytes: int = 8 * 1024**3  # one array of calibration or evaluation data
+    batch_rows: int = 64  # rows per run: bounds memory while calibrating and measuring
+    holdout_rows_min: int = 200  # fewer: the report warns (compiler 2.7)
+    evaluation_rows_min: int = 20  # fewer: nothing can be said
+    calibration_rows_max: int = 4096  # more do not change a range, they only take time
+    golden_cases: int = 24
+    golden_max_bytes: int = 8 * 1024 * 1024  # large inputs get fewer cases
+    features_per_tensor_max: int = 64
+    features_max: int = CONTRACT.features_max
+    child: ChildLimits = ChildLimits()
+
+
+LIMITS: Final = CompilerLimits()

@@ -1,0 +1,149 @@
+"""The recipe of a build (`limosa.toml`): strict, so that a mistyped key never means "default"."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self, cast
+
+from limosa_compiler.limits import LIMITS
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.limits import LIMITS as CONTRACT
+from limosa_contracts.names import NAME, ModelName, ReleaseName, check_version
+
+DEFAULT_LABEL: Final = "label"
+_ABOUT_TEXTS: Final = ("title", "description", "vendor", "family", "docURL", "sourceURL", "revision")
+_ABOUT_LISTS: Final = ("authors", "licenses", "datasetsURL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a candidate must hold to be shipped.
+
+    `max_loss_points`: percentage points (percent, for metrics that are no shares) that it may lose
+    against fp32; `min_metric`: least value of the metric itself (greatest, where lower is better).
+    """
+
+    max_loss_points: float = 1.0
+    min_metric: float | None = None
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        gate = cls(
+            max_loss_points=fields.optional(
+                "max_loss_points", lambda n: fields.number(n, low=0, high=100), 1.0
+            ),
+            min_metric=fields.maybe("min_metric", fields.number),
+        )
+        fields.refuse_rest()
+        return gate
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return {"max_loss_points": self.max_loss_points, "min_metric": self.min_metric}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputNotes:
+    """What the recipe says about one input: names of its channels, and the range of valid values."""
+
+    channels: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        notes = cls(
+            channels=fields.optional("channels", lambda n: fields.texts(n, max_items=1024), ()),
+            low=fields.maybe("low", fields.number),
+            high=fields.maybe("high", fields.number),
+        )
+        fields.refuse_rest()
+        return notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One build. Paths are as given, or relative to the recipe's folder."""
+
+    release: ReleaseName
+    model: Path
+    targets: tuple[str, ...]
+    calibration: Path
+    evaluation: Path
+    label: str = DEFAULT_LABEL
+    metric: str = "accuracy"
+    output: str = ""  # the model's output that the metric reads; "" is the first
+    tune_share: float = 0.6  # of the evaluation rows; the rest is holdout
+    gate: Gate = field(default_factory=Gate)
+    classes: tuple[str, ...] = ()
+    inputs: Mapping[str, InputNotes] = field(default_factory=dict)
+    about: Mapping[str, JsonValue] = field(default_factory=dict)  # ModelPack descriptor
+    lineage: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, document: JsonObject, *, folder: Path) -> Self:
+        """Raises InvalidField, naming an unknown key's nearest."""
+        fields = Fields(document, where="")
+        release = ReleaseName(
+            ModelName.parse(fields.text("name")), check_version(fields.text("version", max_chars=128))
+        )
+        nothing: JsonObject = {}
+        data = Fields(fields.optional("data", fields.object, nothing), where="data")
+        metric = Fields(fields.optional("metric", fields.object, nothing), where="metric")
+        recipe = cls(
+            release=release,
+            model=folder / fields.text("model"),
+            targets=_targets(fields),
+            calibration=folder / data.text("calibration"),
+            evaluation=folder / data.text("evaluation"),
+            label=data.optional("label", lambda n: data.text(n, max_chars=256), DEFAULT_LABEL),
+            metric=metric.optional("name", lambda n: metric.text(n, max_chars=64), "accuracy"),
+            output=metric.optional("output", lambda n: metric.text(n, max_chars=256), ""),
+            tune_share=metric.optional("tune_share", lambda n: metric.number(n, low=0.1, high=0.9), 0.6),
+            gate=fields.optional("gate", lambda n: Gate.parse(fields.fields(n)), Gate()),
+            classes=fields.optional("classes", lambda n: fields.texts(n, max_items=CONTRACT.classes_max), ()),
+            inputs=fields.optional("inputs", lambda n: _inputs(fields, n), {}),
+            about=fields.optional("about", lambda n: _about(fields.fields(n)), {}),
+            lineage=fields.optional("lineage", lambda n: fields.text_map(n, max_items=32), {}),
+        )
+        for part in (data, metric, fields):
+            part.refuse_rest()
+        return recipe
+
+
+def read_recipe(path: Path) -> JsonObject:
+    """The recipe's document, not yet checked: flags may still be laid over it. Raises InvalidField."""
+    if path.stat().st_size > LIMITS.recipe_max_bytes:
+        raise InvalidField("the recipe is too large", where=str(path))
+    try:
+        return cast("JsonObject", tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidField("the recipe is not valid TOML", where=str(path), why=str(error)) from error
+
+
+def _targets(fields: Fields) -> tuple[str, ...]:
+    targets = fields.texts("targets", pattern=NAME, max_items=CONTRACT.variants_max)
+    if not targets or len(set(targets)) != len(targets):
+        raise fields.wrong("targets", "name at least one device profile, each once")
+    return targets
+
+
+def _inputs(fields: Fields, name: str) -> dict[str, InputNotes]:
+    tables = fields.fields(name)
+    return {key: InputNotes.parse(tables.fields(key)) for key in fields.object(name)}
+
+
+def _about(fields: Fields) -> dict[str, JsonValue]:
+    about: dict[str, JsonValue] = {}
+    for name in _ABOUT_TEXTS:
+        if (text := fields.maybe(name, fields.text)) is not None:
+            about[name] = text
+    for name in _ABOUT_LISTS:
+        if (texts := fields.maybe(name, fields.texts)) is not None:
+            about[name] = list(texts)
+    fields.refuse_rest()
+    return about
