@@ -101,6 +101,12 @@ class Outbox:
             connection.execute("DELETE FROM outbox WHERE seq <= ?", (min(seq, self._sent_mark),))
         return True
 
+    def count_between(self, low: int, high: int) -> int:
+        """Rows with low < seq <= high."""
+        return _number(
+            self._db.query("SELECT count(*) FROM outbox WHERE seq > ? AND seq <= ?", low, high)[0][0]
+        )
+
     @property
     def rows(self) -> int:
         return _number(self._db.query("SELECT count(*) FROM outbox")[0][0])

@@ -1,0 +1,72 @@
+"""What this device has, for the choice of a variant (agent 2.1): read from the system once."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from limosa_contracts.json_value import JsonValue
+
+RUNTIMES: Final = {
+    "onnxruntime": "onnxruntime",
+    "litert": "ai-edge-litert",
+    "tflite": "tflite-runtime",
+}
+"""Name in a variant's requirements -> distribution that brings it."""
+
+
+def read_capabilities(*, profile: str) -> dict[str, JsonValue]:
+    """arch, cpu_features, runtimes, memory_bytes, cpus, profile."""
+    return {
+        "arch": platform.machine(),
+        "cpu_features": list(cpu_features()),
+        "runtimes": runtimes(),
+        "memory_bytes": memory_bytes(),
+        "cpus": os.cpu_count() or 1,
+        "profile": profile,
+    }
+
+
+def runtimes() -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
+    for name, distribution in RUNTIMES.items():
+        try:
+            found[name] = version(distribution)
+        except PackageNotFoundError:
+            continue  # not installed here: the device does not have it
+    return found
+
+
+def cpu_features() -> tuple[str, ...]:
+    """Flags of the first core as Linux names them; empty where it does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ()  # not Linux
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return tuple(sorted(set(value.split())))[:512]
+    return ()
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def resources(state_dir: Path) -> dict[str, JsonValue]:
+    """disk_free_bytes of the state folder's disk, rss_bytes of this process."""
+    stat = os.statvfs(state_dir)
+    return {"disk_free_bytes": stat.f_bavail * stat.f_frsize, "rss_bytes": rss_bytes()}
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0  # not Linux
+    return pages * os.sysconf("SC_PAGE_SIZE")
