@@ -14,6 +14,7 @@ from typing import Final
 from limosa_contracts.errors import DigestMismatch, TooLarge
 from limosa_contracts.names import SHA256_HEX
 from limosa_server.errors import UploadUnknown
+from limosa_server.files import sync_folder
 
 CHUNK_BYTES: Final = 256 * 1024
 UPLOAD_ID_BYTES: Final = 16
@@ -108,7 +109,7 @@ class Blobs:
         target.parent.mkdir(exist_ok=True)
         size = path.stat().st_size
         path.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return size
 
     def cancel(self, upload_id: str) -> None:
@@ -139,11 +140,3 @@ def _sha256_of(path: Path) -> str:
             digest.update(chunk)
         os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.reported import Reported
@@ -15,11 +15,38 @@ from limosa_server.pki import DeviceAuthority
 from limosa_server.settings import ServerSettings
 from limosa_server.store import Store, Transaction
 from limosa_server.tokens import AccessTokens
+from limosa_server.trust_folder import TrustFolder
+from limosa_server.tuf_repository import TufRepository
 
 Report: TypeAlias = Reported | UpdateEvent | Window
 ReportHandler: TypeAlias = Callable[[Transaction, str, Sequence[Report], float], None]
 """(tx, device, its new reports in order, now): called inside the transaction that commits them.
 It must not raise for anything a device can send."""
+DeviceHandler: TypeAlias = Callable[[Transaction, str, str, float], None]
+"""(tx, device, static group to join or "", now): called in the transaction that enrolled a device or
+changed its labels, so that memberships follow (rollouts 3.6)."""
+
+
+class DesiredSource(Protocol):
+    """Where the signed desired documents are; the rollout side provides it."""
+
+    def one(self, tx: Transaction, device: str) -> bytes | None:
+        """The DSSE envelope to publish, or None if the device has none yet."""
+        ...
+
+    def every(self, tx: Transaction) -> Iterable[tuple[str, bytes]]:
+        """(device, envelope) of all."""
+        ...
+
+
+class NothingDesired:
+    """A fleet in which nothing was ever rolled out."""
+
+    def one(self, tx: Transaction, device: str) -> bytes | None:
+        return None
+
+    def every(self, tx: Transaction) -> Iterable[tuple[str, bytes]]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +63,8 @@ class Endpoints:
 class ServerState:
     settings: ServerSettings
     store: Store
+    trust: TrustFolder
+    tuf: TufRepository
     blobs: Blobs
     authority: DeviceAuthority
     access_tokens: AccessTokens
@@ -43,3 +72,5 @@ class ServerState:
     endpoints: Endpoints
     clock: Callable[[], float]  # Unix seconds
     report_handlers: list[ReportHandler] = field(default_factory=list)
+    device_handlers: list[DeviceHandler] = field(default_factory=list)
+    desired: DesiredSource = field(default_factory=NothingDesired)

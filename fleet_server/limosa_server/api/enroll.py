@@ -1,0 +1,117 @@
+"""`POST /api/v1/enroll`, and the operator's side: tokens with which devices join."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlmodel import col, select
+
+from limosa_contracts.enrolment import EnrollRequest
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.names import NAME
+from limosa_server import audit, enrollment, tokens
+from limosa_server.api.auth import Operator
+from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.state import State
+from limosa_server.tables.access import EnrollmentToken
+
+router = APIRouter(tags=["enrolment"])
+YEAR_S = 365 * 86400.0
+
+
+@router.post(
+    "/api/v1/enroll",
+    status_code=201,
+    openapi_extra=json_schema(
+        {
+            "schema": {"const": "limosa.enroll/1"},
+            "token": {"type": "string", "description": "lmt_<id>.<secret>"},
+            "csr": {"type": "string", "description": "certificate request, PEM, P-256"},
+            "serial": {"type": "string", "maxLength": 128},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "capabilities": {"type": "object"},
+        },
+        required=["schema", "token", "csr"],
+    ),
+)
+def enroll(body: JsonBody, state: State) -> dict[str, JsonValue]:
+    """A device joins with a token and a certificate request; the token is its only credential."""
+    return enrollment.enroll(state, EnrollRequest.parse(body)).as_json()
+
+
+@router.post(
+    "/api/v1/enrollment-tokens",
+    status_code=201,
+    openapi_extra=json_schema(
+        {
+            "device": {"type": "string", "description": "the id the device will have"},
+            "group": {"type": "string", "description": "static group it joins"},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "serial": {"type": "string", "description": "only this serial number may use it"},
+            "expires_in_s": {"type": "number", "minimum": 1, "maximum": YEAR_S},
+        },
+        required=[],
+        example={"group": "lab", "labels": {"site": "lab"}},
+    ),
+)
+def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, JsonValue]:
+    """Makes a token for one device; it is shown in this answer and never again."""
+    fields = Fields(body, where="enrollment token")
+    default_s = state.settings.limits.enroll_token_s
+    now = state.clock()
+    drawn = tokens.draw("lmt")
+    nothing: dict[str, str] = {}
+    labels = fields.optional("labels", lambda n: fields.text_map(n, max_items=LIMITS.labels_max), nothing)
+    enrollment.check_labels(labels)
+    row = EnrollmentToken(
+        id=drawn.id,
+        secret_sha256=drawn.secret_sha256,
+        created_at=now,
+        created_by=caller.actor,
+        expires_at=now
+        + fields.optional("expires_in_s", lambda n: fields.number(n, low=1, high=YEAR_S), default_s),
+        device=fields.optional("device", lambda n: fields.text(n, pattern=NAME), ""),
+        group=fields.optional("group", lambda n: fields.text(n, pattern=NAME), ""),
+        serial=fields.optional("serial", lambda n: fields.text(n, max_chars=128), ""),
+        labels=dict(labels),
+    )
+    fields.refuse_rest()
+    with state.store.transaction() as tx:
+        tx.add(row)
+        audit.record(
+            tx, at=now, actor=caller.actor, action="enrollment-token.create",
+            object=f"enrollment-token {row.id}", after=_shape(row),
+        )  # fmt: skip
+    return {**_shape(row), "token": drawn.text}
+
+
+@router.get("/api/v1/enrollment-tokens")
+def list_tokens(
+    state: State, caller: Operator, limit: Limit = LIMITS.page_size_max, cursor: Cursor = ""
+) -> dict[str, JsonValue]:
+    """Tokens by id, without their secrets."""
+    with state.store.read() as tx:
+        rows = tx.exec(
+            select(EnrollmentToken)
+            .where(EnrollmentToken.id > decode_cursor(cursor))
+            .order_by(col(EnrollmentToken.id))
+            .limit(limit + 1)
+        ).all()
+    return page(rows, limit=limit, key=lambda row: row.id, shape=_shape)
+
+
+def _shape(row: EnrollmentToken) -> dict[str, JsonValue]:
+    return {
+        "id": row.id,
+        "created_at": row.created_at,
+        "created_by": row.created_by,
+        "expires_at": row.expires_at,
+        "used_at": row.used_at,
+        "used_by": row.used_by,
+        "device": row.device,
+        "group": row.group,
+        "serial": row.serial,
+        "labels": dict(row.labels),
+    }
