@@ -1,0 +1,265 @@
+"""One step of one rollout: facts and time in, decisions out (style 1, 4).
+
+Level-triggered: called with the same facts again it decides the same, and once nothing is left to
+decide, nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.phases import Execution
+from limosa_contracts.rollout_blocks import Action, Failure, Scope
+from limosa_server.core import gate, way_back
+from limosa_server.core.board import Board
+from limosa_server.core.facts import Facts, Outcome, Promote
+from limosa_server.core.judge import Verdict, judge, meets
+from limosa_server.core.offers import make_offers, move_clocks, offer, time_out
+from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
+from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
+
+_LOST = (Execution.SUPERSEDED, Execution.REMOVED)
+
+
+def advance(facts: Facts) -> Outcome:
+    """What shall change now."""
+    board = Board(facts)
+    move_clocks(board)
+    match board.rollout.status:
+        case RolloutStatus.VALIDATING:
+            _start(board)
+        case RolloutStatus.RUNNING | RolloutStatus.PAUSED:
+            time_out(board)
+            _run(board)
+        case RolloutStatus.CANCELING:
+            way_back.cancel(board)
+        case RolloutStatus.ROLLING_BACK:
+            way_back.roll_back(board)
+        case _:
+            pass
+    return board.outcome()
+
+
+def _start(board: Board) -> None:
+    if not board.runs:
+        board.move(RolloutEvent.REFUSE, "none of its devices can take the release")
+        board.decide("refused", "INVALID", board.rollout.reason)
+        return
+    board.move(RolloutEvent.START, "started")
+    board.decide("started", "RUNNING", f"{len(board.runs)} devices in {len(board.waves) - 1} waves")
+    _run(board)
+
+
+def _run(board: Board) -> None:
+    if _superseded(board) or _abort(board):
+        return
+    # Each round moves at least one wave one state on, so this ends.
+    while board.rollout.status is RolloutStatus.RUNNING and _round(board):
+        pass
+
+
+def _superseded(board: Board) -> bool:
+    totals = board.totals
+    if totals.total == 0 or totals.of(*_LOST) < totals.total:
+        return False
+    board.move(RolloutEvent.SUPERSEDE, "a newer rollout of the same model has taken all of its devices")
+    board.decide("superseded", "SUPERSEDED", board.rollout.reason)
+    return True
+
+
+def _abort(board: Board) -> bool:
+    """Whether a rule fired. In PAUSED only those that do more than pause."""
+    wave = board.current()
+    totals = board.totals
+    paused = board.rollout.status is RolloutStatus.PAUSED
+    scopes = [("all waves", totals, board.silent())]
+    if wave is not None and not wave.tail:
+        scopes.insert(0, (f"wave {wave.name}", wave.counts, board.silent(wave.index)))
+    for place, rule in enumerate(board.rollout.spec.abort):
+        for scope, counts, silent in scopes:
+            fired = gate.evaluate(rule, place, counts, silent=silent, group=totals.total, scope=scope)
+            accepted = board.rollout.accepted_failures >= totals.failures(rule.failure)
+            if rule.failure is Failure.SILENT:
+                accepted = board.rollout.accepted_failures >= silent
+            if fired is None or accepted or (paused and fired.action is Action.PAUSE):
+                continue
+            board.decide(
+                "abort",
+                fired.action.value.upper(),
+                fired.sentence,
+                wave=wave.index if wave else None,
+                numbers=fired.numbers,
+            )
+            _carry_out(board, fired.action, fired.sentence, wave)
+            return True
+    return False
+
+
+def _carry_out(board: Board, action: Action, sentence: str, wave: Wave | None) -> None:
+    if action is Action.PAUSE:
+        board.move(RolloutEvent.PAUSE, sentence, pause=Pause.GATE_FAILED)
+        return
+    if wave is not None:
+        _fail_wave(board, wave, sentence)
+    if action is Action.CANCEL:
+        board.move(RolloutEvent.CANCEL, sentence)
+        way_back.cancel(board)
+    else:
+        _begin_rollback(board, sentence, wave)
+
+
+def _fail_wave(board: Board, wave: Wave, sentence: str) -> None:
+    if board.waves[wave.index].status not in (WaveStatus.PENDING, WaveStatus.FAILED):
+        board.move_wave(wave, WaveEvent.FAIL, sentence)
+
+
+def _begin_rollback(board: Board, sentence: str, wave: Wave | None) -> None:
+    """Who goes back is decided in the next tick, which reads every device that was offered it."""
+    scope = board.rollout.spec.on_failure.rollback
+    board.move(RolloutEvent.ROLL_BACK, sentence)
+    board.rollout = replace(
+        board.rollout,
+        rollback_scope=Scope.ALL if scope is Scope.NONE else scope,
+        failed_wave=wave.index if wave else None,
+    )
+
+
+def _round(board: Board) -> bool:
+    """Moves the wave that is under way one state on, where it can; whether it did."""
+    wave = board.current()
+    if wave is None:
+        return _complete(board)
+    match wave.status:
+        case WaveStatus.PENDING:
+            return _start_wave(board, wave)
+        case WaveStatus.IN_PROGRESS:
+            make_offers(board, wave)
+            return _through(board, board.waves[wave.index])
+        case WaveStatus.BAKING:
+            return _bake(board, wave)
+        case WaveStatus.ANALYZING:
+            return _judge(board, wave)
+        case _:
+            return False
+
+
+def _start_wave(board: Board, wave: Wave) -> bool:
+    if wave.tail and not any(board.open(wave.index)):
+        # Nobody was left behind; what had gone to the tail and ended is judged with all at the end.
+        board.move_wave(wave, WaveEvent.NOBODY, "no device was left for it")
+        return True
+    moved = board.move_wave(wave, WaveEvent.START, "its devices are offered the release")
+    board.say(f"wave {moved.name} is under way")
+    board.decide(
+        "wave_started",
+        "IN_PROGRESS",
+        f"wave {moved.name} starts: {moved.counts.total} devices",
+        wave=wave.index,
+    )
+    return True
+
+
+def _through(board: Board, wave: Wave) -> bool:
+    """Whether every device that can be reached has ended; the others go to the tail (rollouts 3.5)."""
+    waiting = list(board.open(wave.index))
+    present = [run for run in waiting if not run.away]
+    if wave.tail:
+        waited = board.now - wave.since >= board.rollout.spec.success.reachable_within_s
+        if waiting and not (waited and _enough_executed(board, len(present))):
+            board.say(f"{len(waiting)} devices were away; the rollout waits for them")
+            return False
+        board.move_wave(wave, WaveEvent.BELOW, "those that came back are through")
+        return True
+    if present:
+        board.say(f"wave {wave.name}: {len(waiting)} of {wave.counts.total} devices are not through")
+        return False
+    if waiting and wave.counts.executed == 0:
+        board.say(f"wave {wave.name}: none of its {len(waiting)} devices can be reached")
+        return False
+    for run in waiting:
+        board.put(replace(run, wave=len(board.waves) - 1))
+    return _leave(board, board.waves[wave.index], moved=len(waiting))
+
+
+def _leave(board: Board, wave: Wave, *, moved: int) -> bool:
+    left = f"; {moved} could not be reached and follow in the tail" if moved else ""
+    counts = wave.counts
+    sentence = f"wave {wave.name}: {counts.succeeded} of {counts.executed} executed devices succeeded{left}"
+    good = meets(counts, board.rollout.spec.success.percent)
+    board.move_wave(wave, WaveEvent.THROUGH if good else WaveEvent.BELOW, sentence)
+    board.say(f"{sentence}; it bakes" if good else sentence)
+    numbers: dict[str, JsonValue] = {"counts": counts.as_json(), "moved_to_tail": moved}
+    board.decide("through", "BAKING" if good else "BELOW", sentence, wave=wave.index, numbers=numbers)
+    return True
+
+
+def _enough_executed(board: Board, present: int) -> bool:
+    """min_reachable_executed: of the devices that can be reached, this share has ended."""
+    executed = board.totals.executed
+    return executed * 100 >= board.rollout.spec.success.min_reachable_executed * (executed + present)
+
+
+def _bake(board: Board, wave: Wave) -> bool:
+    if not meets(wave.counts, board.rollout.spec.success.percent):
+        board.move_wave(wave, WaveEvent.BELOW, "devices fell back while it baked")
+        return True
+    if board.now - wave.since < wave.bake_s:
+        return False
+    board.move_wave(wave, WaveEvent.BAKED, "it has baked")
+    return True
+
+
+def _judge(board: Board, wave: Wave) -> bool:
+    success = board.rollout.spec.success
+    # The tail is small and late: it is judged with everybody, so that one old device does not decide.
+    counts = board.totals if wave.tail else wave.counts
+    verdict, decision = judge(success, counts, wave=wave.index, name=wave.name)
+    board.decisions.append(decision)
+    if verdict is Verdict.PASSED:
+        board.move_wave(wave, WaveEvent.GATE_PASSED, decision.sentence)
+        board.say(decision.sentence)
+        if wave.pause_after:
+            board.move(
+                RolloutEvent.PAUSE, f"wave {wave.name} has passed; resume starts the next", pause=Pause.MANUAL
+            )
+    elif verdict is Verdict.FAILED:
+        board.move_wave(wave, WaveEvent.FAIL, decision.sentence)
+        _fail(board, decision.sentence, board.waves[wave.index])
+    else:
+        board.move_wave(wave, WaveEvent.TOO_LITTLE, decision.sentence)
+        board.move(RolloutEvent.PAUSE, decision.sentence, pause=Pause.INCONCLUSIVE)
+    return True
+
+
+def _fail(board: Board, sentence: str, wave: Wave | None) -> None:
+    """Ended below its criteria: roll back if the file says so, else stop where it is."""
+    if board.rollout.spec.on_failure.rollback is not Scope.NONE:
+        _begin_rollback(board, sentence, wave)
+        return
+    board.move(RolloutEvent.FAIL, sentence)
+    way_back.withdraw_open(board, "the rollout failed")
+    board.decide("failed", "FAILED", sentence, wave=wave.index if wave else None)
+
+
+def _complete(board: Board) -> bool:
+    """Every gate has passed; the whole is judged once more, for what fell back since (rollouts 3.2)."""
+    totals = board.totals
+    if totals.executed and not meets(totals, board.rollout.spec.success.percent):
+        last = board.waves[-1]
+        sentence = f"{totals.failed} of {totals.executed} executed devices failed in the end"
+        _fail_wave(board, last, sentence)
+        _fail(board, sentence, last)
+        return True
+    stragglers = list(board.open())
+    for run in stragglers:
+        if run.state is Execution.QUEUED:
+            offer(board, run, reason="the rollout is complete; it follows when it comes back")
+    stragglers = list(board.open())
+    follow = f"; {len(stragglers)} stragglers get it when they come back" if stragglers else ""
+    sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"
+    board.move(RolloutEvent.COMPLETE, sentence)
+    board.rollout = replace(board.rollout, stragglers=len(stragglers))
+    board.orders.append(Promote())
+    board.decide("completed", "COMPLETED", sentence)
+    return True

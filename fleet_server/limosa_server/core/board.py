@@ -1,0 +1,109 @@
+"""The working copy of one tick: it moves executions and keeps the waves' counters in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.phases import Execution
+from limosa_server.core.counts import Counts
+from limosa_server.core.execution import DeviceExecution
+from limosa_server.core.facts import DeviceFacts, Facts, Order, Outcome
+from limosa_server.core.judge import Decision
+from limosa_server.core.rollout import Pause, RolloutEvent
+from limosa_server.core.wave import Wave, WaveEvent
+
+SILENT_STEPS = frozenset({"activating", "probation"})
+NOBODY = DeviceFacts()
+
+
+class Board:
+    """Local to one call of `advance`; nothing outside sees it change."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.now = facts.now
+        self.rollout = facts.rollout
+        self.waves = list(facts.waves)
+        self.runs = {run.device: run for run in facts.runs}
+        self.changed: dict[str, DeviceExecution] = {}
+        self.orders: list[Order] = []
+        self.decisions: list[Decision] = []
+        self.offered = 0
+
+    def device(self, name: str) -> DeviceFacts:
+        return self.facts.devices.get(name, NOBODY)
+
+    def put(self, run: DeviceExecution) -> None:
+        """Takes a changed execution, and moves the counters of its wave."""
+        before = self.runs[run.device]
+        if before == run:
+            return
+        if (before.wave, before.state) != (run.wave, run.state):
+            self._count(before.wave, before.state, -1)
+            self._count(run.wave, run.state, 1)
+        self.runs[run.device] = run
+        self.changed[run.device] = run
+
+    def _count(self, wave: int, state: Execution, n: int) -> None:
+        self.waves[wave] = replace(self.waves[wave], counts=self.waves[wave].counts.plus(state, n))
+
+    def open(self, wave: int | None = None) -> Iterator[DeviceExecution]:
+        """Executions that have not ended, in the order of their devices' names."""
+        for device in sorted(self.runs):
+            run = self.runs[device]
+            if not run.state.terminal and wave in (None, run.wave):
+                yield run
+
+    @property
+    def totals(self) -> Counts:
+        total = Counts()
+        for wave in self.waves:
+            total += wave.counts
+        return total
+
+    def silent(self, wave: int | None = None) -> int:
+        """Devices that switched and were not heard of for longer than allowed (rollouts 3.4)."""
+        return sum(run.away and run.step in SILENT_STEPS for run in self.open(wave))
+
+    def current(self) -> Wave | None:
+        """The wave that is under way: the first that has not passed."""
+        return next((wave for wave in self.waves if wave.status.value != "SUCCEEDED"), None)
+
+    def move_wave(self, wave: Wave, event: WaveEvent, reason: str) -> Wave:
+        moved = self.waves[wave.index].after(event, reason=reason, now=self.now)
+        self.waves[wave.index] = moved
+        return moved
+
+    def move(self, event: RolloutEvent, reason: str, *, pause: Pause = Pause.NONE) -> None:
+        self.rollout = self.rollout.after(event, reason=reason, now=self.now, pause=pause)
+
+    def say(self, reason: str) -> None:
+        """The present reason, without a change of state."""
+        if self.rollout.reason != reason:
+            self.rollout = replace(self.rollout, reason=reason)
+
+    def decide(
+        self,
+        kind: str,
+        verdict: str,
+        sentence: str,
+        *,
+        wave: int | None = None,
+        numbers: dict[str, JsonValue] | None = None,
+        by: str = "controller",
+    ) -> None:
+        given: dict[str, JsonValue] = {"counts": self.totals.as_json()} if numbers is None else numbers
+        self.decisions.append(
+            Decision(kind=kind, verdict=verdict, sentence=sentence, numbers=given, wave=wave, by=by)
+        )
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            rollout=self.rollout,
+            waves=tuple(self.waves),
+            runs=tuple(self.changed.values()),
+            orders=tuple(self.orders),
+            decisions=tuple(self.decisions),
+        )

@@ -1,0 +1,60 @@
+"""The desired document of one device: its models over all rollouts, and when to sign it anew (trust 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from limosa_contracts.desired import DesiredModel, DesiredState
+
+LIFE_S: Final = 30 * 86400  # trust 1: a director's message lives 30 days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What one device shall run of one model, and how often it reports meanwhile."""
+
+    model: DesiredModel
+    report_every_s: float
+    report_every_in_probation_s: float
+
+
+def next_counter(previous: int, *, now: float, reported: int = 0) -> int:
+    """`max(previous + 1, unix ms)`, above what the device has already seen (trust 4.3).
+
+    >>> next_counter(5, now=0.001), next_counter(5, now=2.0), next_counter(5, now=0.0, reported=9)
+    (6, 2000, 10)
+    """
+    return max(previous + 1, reported + 1, int(now * 1000))
+
+
+def due(*, issued: float, expires: float, now: float) -> bool:
+    """Whether half of its life is over, so that it is signed anew (trust 4.2)."""
+    return now >= issued + (expires - issued) / 2
+
+
+def document(
+    device: str,
+    assignments: Sequence[Assignment],
+    *,
+    epoch: int,
+    counter: int,
+    now: float,
+    audit_head: str = "",
+    life_s: int = LIFE_S,
+) -> DesiredState:
+    """Models in the order of their names; the most frequent reporting that any of them asks for."""
+    ordered = sorted(assignments, key=lambda one: one.model.model)
+    issued = int(now)
+    return DesiredState(
+        device=device,
+        epoch=epoch,
+        counter=counter,
+        issued=issued,
+        expires=issued + life_s,
+        models=tuple(one.model for one in ordered),
+        report_every_s=min((one.report_every_s for one in ordered), default=300.0),
+        report_every_in_probation_s=min((one.report_every_in_probation_s for one in ordered), default=10.0),
+        audit_head=audit_head,
+    )

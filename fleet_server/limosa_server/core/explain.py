@@ -1,0 +1,51 @@
+"""Where a rollout stands and what happens next, in sentences (rollouts 2, 5.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from limosa_contracts.duration import format_duration
+from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
+from limosa_server.core.wave import Wave, WaveStatus
+
+
+def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
+    """One sentence for the person who watches; "" where nothing more happens."""
+    match rollout.status:
+        case RolloutStatus.RUNNING:
+            return _running(rollout, waves, now=now)
+        case RolloutStatus.PAUSED:
+            if rollout.pause is Pause.GATE_FAILED:
+                return f"`limosa rollout resume {rollout.id}` accepts the failures, `cancel` ends it"
+            if rollout.pause is Pause.INCONCLUSIVE:
+                return f"`limosa rollout resume {rollout.id}` takes the wave as passed, `cancel` ends it"
+            return f"`limosa rollout resume {rollout.id}` goes on"
+        case RolloutStatus.ROLLING_BACK:
+            return "it ends when every device has said that it runs the version it had before"
+        case RolloutStatus.CANCELING:
+            return "devices that have not finished are told to stay with what they run"
+        case RolloutStatus.COMPLETED if rollout.stragglers:
+            return f"{rollout.stragglers} stragglers get the release when they come back"
+        case _:
+            return ""
+
+
+def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
+    wave = next((one for one in waves if one.status is not WaveStatus.SUCCEEDED), None)
+    if wave is None:
+        return "it completes"
+    follows = next((one.name for one in waves[wave.index + 1 :] if not one.tail), "")
+    then = f"then wave {follows} starts" if follows else "then the rollout completes"
+    match wave.status:
+        case WaveStatus.IN_PROGRESS if wave.tail:
+            left = max(0.0, rollout.spec.success.reachable_within_s - (now - wave.since))
+            return (
+                f"it waits {format_duration(round(left))} at most for devices that are away, then completes"
+            )
+        case WaveStatus.IN_PROGRESS:
+            return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {format_duration(wave.bake_s)}"
+        case WaveStatus.BAKING:
+            left = max(0.0, wave.bake_s - (now - wave.since))
+            return f"wave {wave.name} bakes {format_duration(round(left))} more; {then} if the gate passes"
+        case _:
+            return then

@@ -1,0 +1,76 @@
+"""What the controller reads for one tick of one rollout, and what it is told to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from limosa_server.core.execution import DeviceExecution
+from limosa_server.core.judge import Decision
+from limosa_server.core.rollout import Rollout
+from limosa_server.core.wave import Wave
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """What is known of a device now. `at_rest`: no attempt is under way for this model."""
+
+    online: bool = False
+    last_seen: float = 0.0
+    running_version: str = ""
+    running_index: str = ""
+    at_rest: bool = True
+
+    def silent_for(self, now: float) -> float:
+        """Seconds without a sign of it; 0 while the broker holds its connection."""
+        return 0.0 if self.online else max(0.0, now - self.last_seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """`runs`: the open executions; in ROLLING_BACK also those that may have to go back."""
+
+    now: float
+    rollout: Rollout
+    waves: tuple[Wave, ...]
+    runs: tuple[DeviceExecution, ...]
+    devices: Mapping[str, DeviceFacts]
+    offered_last_minute: int = 0
+    may_return_to: tuple[str, ...] = ()
+    index_of_version: Mapping[str, str] = field(default_factory=dict)  # for on_failure.to
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """This device shall run the rollout's release."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoBack:
+    """This device shall run this version again; "" for: nothing is asked of it any more."""
+
+    device: str
+    version: str
+    index_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """The release has proven itself: its stage becomes production."""
+
+
+Order: TypeAlias = Offer | GoBack | Promote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """`runs` holds only those that changed."""
+
+    rollout: Rollout
+    waves: tuple[Wave, ...]
+    runs: tuple[DeviceExecution, ...]
+    orders: tuple[Order, ...]
+    decisions: tuple[Decision, ...]

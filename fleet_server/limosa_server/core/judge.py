@@ -1,0 +1,75 @@
+"""The `criteria` judge: counts in, verdict and sentence out (rollouts 5.0). Too little data never passes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.rollout_blocks import Success
+from limosa_server.core.counts import Counts
+
+
+class Verdict(Enum):
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision, so that it can be replayed and explained (rollouts 5.6)."""
+
+    kind: str  # started | wave_started | through | gate | abort | paused | completed | …
+    verdict: str
+    sentence: str
+    numbers: dict[str, JsonValue]
+    wave: int | None = None
+    by: str = "controller"
+
+    @property
+    def inputs_sha256(self) -> str:
+        return hashlib.sha256(encode_canonical(self.numbers)).hexdigest()
+
+
+def meets(counts: Counts, percent: float) -> bool:
+    """Whether succeeded/executed reaches `percent`, exactly; no one executed: no.
+
+    >>> from limosa_contracts.phases import Execution
+    >>> meets(Counts({Execution.SUCCEEDED: 19, Execution.FAILED: 1}), 95.0)
+    True
+    """
+    executed = counts.executed
+    return executed > 0 and counts.succeeded * 100 >= Fraction(str(percent)) * executed
+
+
+def judge(success: Success, counts: Counts, *, wave: int, name: str) -> tuple[Verdict, Decision]:
+    """The gate after a wave, on that wave's counts."""
+    executed, succeeded = counts.executed, counts.succeeded
+    needed = min(success.min_succeeded, counts.total)
+    if executed == 0:
+        verdict, why = Verdict.INCONCLUSIVE, "no device of it executed the update"
+    elif not meets(counts, success.percent):
+        verdict, why = Verdict.FAILED, f"{success.percent:g} % of executed devices are needed"
+    elif succeeded < max(1, needed):
+        verdict, why = Verdict.INCONCLUSIVE, f"{needed} successes are needed"
+    else:
+        verdict, why = Verdict.PASSED, f"{success.percent:g} % are needed"
+    decision = Decision(
+        kind="gate",
+        verdict=verdict.value,
+        sentence=f"wave {name}: {succeeded} of {executed} executed devices succeeded; {why}",
+        numbers={
+            "wave": wave,
+            "counts": counts.as_json(),
+            "executed": executed,
+            "succeeded": succeeded,
+            "percent": success.percent,
+            "min_succeeded": needed,
+        },
+        wave=wave,
+    )
+    return verdict, decision

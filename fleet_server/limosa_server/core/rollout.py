@@ -1,0 +1,188 @@
+"""A rollout: its states and what each allows, and the one table of its transitions (rollouts 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from limosa_contracts.errors import Conflict
+from limosa_contracts.rollout_blocks import Scope
+from limosa_contracts.rollout_spec import RolloutSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allows:
+    """What an operator may do, and whether the controller has work."""
+
+    pause: bool = False
+    resume: bool = False
+    cancel: bool = False
+    terminal: bool = False
+
+
+class RolloutStatus(Enum):
+    DRAFT = "DRAFT"
+    """Written down, not yet submitted."""
+    VALIDATING = "VALIDATING"
+    """Its devices are being checked."""
+    INVALID = "INVALID"
+    """It could not start; the reason says why."""
+    WAITING_FOR_APPROVAL = "WAITING_FOR_APPROVAL"
+    """People must agree first."""
+    APPROVAL_DENIED = "APPROVAL_DENIED"
+    """Somebody said no."""
+    SCHEDULED = "SCHEDULED"
+    """It starts at its time."""
+    RUNNING = "RUNNING"
+    """Waves advance when their gate passes."""
+    PAUSED = "PAUSED"
+    """No device is offered the new version until an operator decides."""
+    CANCELING = "CANCELING"
+    """Devices that have not finished are told to stay with what they run."""
+    CANCELED = "CANCELED"
+    """Ended by an operator or a rule; devices that had committed keep the new version."""
+    ROLLING_BACK = "ROLLING_BACK"
+    """Devices are told to go back."""
+    ROLLED_BACK = "ROLLED_BACK"
+    """Every device reports the version it had before."""
+    ROLLBACK_INCOMPLETE = "ROLLBACK_INCOMPLETE"
+    """Some devices could not go back, or did not say so in time."""
+    COMPLETED = "COMPLETED"
+    """The gates have passed; stragglers may still follow."""
+    FAILED = "FAILED"
+    """It ended below its success criteria, and nothing is rolled back."""
+    SUPERSEDED = "SUPERSEDED"
+    """A newer rollout of the same model has taken all of its devices."""
+
+    @property
+    def allows(self) -> Allows:
+        return _ALLOWS[self]
+
+    @property
+    def terminal(self) -> bool:
+        return _ALLOWS[self].terminal
+
+
+_END: Final = Allows(terminal=True)
+_ALLOWS: Final[Mapping[RolloutStatus, Allows]] = {
+    RolloutStatus.DRAFT: Allows(cancel=True),
+    RolloutStatus.VALIDATING: Allows(cancel=True),
+    RolloutStatus.INVALID: _END,
+    RolloutStatus.WAITING_FOR_APPROVAL: Allows(cancel=True),
+    RolloutStatus.APPROVAL_DENIED: _END,
+    RolloutStatus.SCHEDULED: Allows(cancel=True),
+    RolloutStatus.RUNNING: Allows(pause=True, cancel=True),
+    RolloutStatus.PAUSED: Allows(resume=True, cancel=True),
+    RolloutStatus.CANCELING: Allows(),
+    RolloutStatus.CANCELED: _END,
+    RolloutStatus.ROLLING_BACK: Allows(),
+    RolloutStatus.ROLLED_BACK: _END,
+    RolloutStatus.ROLLBACK_INCOMPLETE: _END,
+    RolloutStatus.COMPLETED: _END,
+    RolloutStatus.FAILED: _END,
+    RolloutStatus.SUPERSEDED: _END,
+}
+
+
+class Pause(Enum):
+    NONE = ""
+    MANUAL = "manual"
+    GATE_FAILED = "gate_failed"
+    INCONCLUSIVE = "inconclusive"
+    OUTSIDE_WINDOW = "outside_window"
+    BUDGET = "budget"
+
+
+class RolloutEvent(Enum):
+    SUBMIT = "submit"
+    REFUSE = "refuse"
+    ASK_APPROVAL = "ask approval"
+    DENY = "deny"
+    SCHEDULE = "schedule"
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    STOPPED = "stopped"
+    ROLL_BACK = "roll back"
+    RETURNED = "all returned"
+    STUCK = "some stuck"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    SUPERSEDE = "supersede"
+
+
+_S: Final = RolloutStatus
+_E: Final = RolloutEvent
+TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]] = {
+    _S.DRAFT: {_E.SUBMIT: _S.VALIDATING, _E.CANCEL: _S.CANCELING},
+    _S.VALIDATING: {
+        _E.REFUSE: _S.INVALID,
+        _E.ASK_APPROVAL: _S.WAITING_FOR_APPROVAL,
+        _E.SCHEDULE: _S.SCHEDULED,
+        _E.START: _S.RUNNING,
+        _E.CANCEL: _S.CANCELING,
+    },
+    _S.INVALID: {},
+    _S.WAITING_FOR_APPROVAL: {
+        _E.DENY: _S.APPROVAL_DENIED,
+        _E.SCHEDULE: _S.SCHEDULED,
+        _E.START: _S.RUNNING,
+        _E.CANCEL: _S.CANCELING,
+    },
+    _S.APPROVAL_DENIED: {},
+    _S.SCHEDULED: {_E.START: _S.RUNNING, _E.CANCEL: _S.CANCELING},
+    _S.RUNNING: {
+        _E.PAUSE: _S.PAUSED,
+        _E.CANCEL: _S.CANCELING,
+        _E.ROLL_BACK: _S.ROLLING_BACK,
+        _E.COMPLETE: _S.COMPLETED,
+        _E.FAIL: _S.FAILED,
+        _E.SUPERSEDE: _S.SUPERSEDED,
+    },
+    _S.PAUSED: {
+        _E.RESUME: _S.RUNNING,
+        _E.CANCEL: _S.CANCELING,
+        _E.ROLL_BACK: _S.ROLLING_BACK,
+        _E.SUPERSEDE: _S.SUPERSEDED,
+    },
+    _S.CANCELING: {_E.STOPPED: _S.CANCELED},
+    _S.CANCELED: {},
+    _S.ROLLING_BACK: {_E.RETURNED: _S.ROLLED_BACK, _E.STUCK: _S.ROLLBACK_INCOMPLETE},
+    _S.ROLLED_BACK: {},
+    _S.ROLLBACK_INCOMPLETE: {},
+    _S.COMPLETED: {},
+    _S.FAILED: {},
+    _S.SUPERSEDED: {},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """`accepted_failures`: an operator resumed in spite of this many; a rule fires again above it."""
+
+    id: int
+    spec: RolloutSpec
+    index_sha256: str
+    status: RolloutStatus
+    since: float
+    reason: str
+    pause: Pause = Pause.NONE
+    accepted_failures: int = 0
+    stragglers: int = 0
+    rollback_scope: Scope = Scope.NONE
+    failed_wave: int | None = None
+
+    def after(self, event: RolloutEvent, *, reason: str, now: float, pause: Pause = Pause.NONE) -> Rollout:
+        """Raises Conflict for an event that the table does not have in this state."""
+        status = TRANSITIONS[self.status].get(event)
+        if status is None:
+            raise Conflict(
+                f"a rollout that is {self.status.value} cannot {event.value}",
+                where=f"rollout {self.id}",
+                why=self.reason,
+                hint=f"limosa rollout status {self.id}",
+            )
+        return replace(self, status=status, since=now, reason=reason, pause=pause)

@@ -1,0 +1,54 @@
+"""Divides devices into waves (rollouts 1, 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+
+from limosa_contracts.rollout_blocks import WaveSpec
+
+MIN_CANARY_DEVICES = 20  # rollouts 4; at most a fifth of the group, so that a small one has a canary
+CANARY_SHARE = 5
+
+
+def wave_order(devices: Mapping[str, bool], *, salt: str) -> list[str]:
+    """Devices in the order of a hash that changes per rollout, so that no site is always the guinea pig
+    (rollouts 5.1); those that can be reached (True) come first, so that a canary can sing."""
+    return sorted(
+        devices, key=lambda name: (not devices[name], hashlib.sha256(f"{salt}/{name}".encode()).digest())
+    )
+
+
+def divide(
+    order: Sequence[str], labels: Mapping[str, Mapping[str, str]], waves: Sequence[WaveSpec]
+) -> list[list[str]]:
+    """Devices of each wave; the last takes the rest. A wave may come out empty: the caller refuses it.
+
+    >>> from limosa_contracts.rollout_blocks import WaveSpec
+    >>> specs = [WaveSpec(name="a", percent=1, min_devices=1), WaveSpec(name="b", percent=10), WaveSpec(name="c")]
+    >>> [len(wave) for wave in divide([str(i) for i in range(1000)], {}, specs)]
+    [10, 90, 900]
+    """
+    left = list(order)
+    result: list[list[str]] = []
+    for i, spec in enumerate(waves):
+        if i == len(waves) - 1:
+            taken = left
+        elif spec.selector is not None:
+            taken = [name for name in left if spec.selector.matches(labels.get(name, {}))]
+        else:
+            taken = left[: _size(spec, len(order), len(order) - len(left), first=i == 0)]
+        result.append(taken)
+        gone = set(taken)
+        left = [name for name in left if name not in gone]
+    return result
+
+
+def _size(spec: WaveSpec, group: int, so_far: int, *, first: bool) -> int:
+    if spec.count is not None:
+        return max(spec.count, spec.min_devices or 1)
+    least = spec.min_devices
+    if least is None:
+        least = max(1, min(MIN_CANARY_DEVICES, group // CANARY_SHARE)) if first else 1
+    return max(math.ceil(group * (spec.percent or 100.0) / 100 - 1e-9) - so_far, least)

@@ -1,0 +1,136 @@
+"""Ending a rollout early: devices that have not finished stay, those that must go back are told so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from limosa_contracts.phases import Execution
+from limosa_contracts.rollout_blocks import Scope
+from limosa_server.core.board import Board
+from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
+from limosa_server.core.facts import GoBack
+from limosa_server.core.rollout import RolloutEvent
+
+_TAKEN = (Execution.SUPERSEDED, Execution.REMOVED)
+
+
+def cancel(board: Board) -> None:
+    withdraw_open(board, "the rollout was canceled")
+    sentence = f"canceled: {board.rollout.reason}"
+    board.move(RolloutEvent.STOPPED, board.rollout.reason)
+    board.decide("canceled", "CANCELED", sentence)
+
+
+def withdraw_open(board: Board, reason: str) -> None:
+    """Executions that have not ended end here; who was offered the release is told to stay."""
+    for run in list(board.open()):
+        ended = run.after(
+            ExecutionEvent.CANCEL, now=board.now, step="canceled", reason=reason, code="canceled"
+        )
+        if run.offered_at is not None:
+            ended = replace(
+                ended,
+                returning=Return.SENT,
+                return_version=run.from_version,
+                return_index=run.from_index,
+                document=(0, 0),
+            )
+            board.orders.append(GoBack(run.device, run.from_version, run.from_index))
+        board.put(ended)
+
+
+def roll_back(board: Board) -> None:
+    """Sends devices back, and ends when all have said that they are there, or cannot be."""
+    for run in list(board.runs.values()):
+        if not run.state.terminal:
+            run = run.after(
+                ExecutionEvent.CANCEL,
+                now=board.now,
+                step="canceled",
+                reason=board.rollout.reason,
+                code="canceled",
+            )
+            board.put(run)
+        if run.returning is Return.NONE and run.state not in _TAKEN:
+            _send_back(board, run)
+        elif run.returning is Return.SENT:
+            _give_up_late(board, run)
+    _finish(board)
+
+
+def _send_back(board: Board, run: DeviceExecution) -> None:
+    if run.offered_at is None or not _in_scope(board, run):
+        board.put(replace(run, returning=Return.NOT_NEEDED))
+        return
+    to = board.rollout.spec.on_failure.to
+    version = to or run.from_version
+    index = board.facts.index_of_version.get(to, "") if to else run.from_index
+    if index == board.rollout.index_sha256:
+        board.put(replace(run, returning=Return.NOT_NEEDED))
+        return
+    stuck = _why_not(board, run, version)
+    if stuck:
+        board.put(replace(run, returning=Return.STUCK, reason=stuck, reason_code="cannot_return"))
+        return
+    board.put(
+        replace(
+            run,
+            returning=Return.SENT,
+            return_version=version,
+            return_index=index,
+            document=(0, 0),
+            clock_from=board.now,
+        )
+    )
+    board.orders.append(GoBack(run.device, version, index))
+
+
+def _in_scope(board: Board, run: DeviceExecution) -> bool:
+    if board.rollout.rollback_scope is Scope.WAVE and board.rollout.failed_wave is not None:
+        return run.wave == board.rollout.failed_wave
+    return True
+
+
+def _why_not(board: Board, run: DeviceExecution, version: str) -> str:
+    """ "" if the device may go back. One that never committed runs the old version still (agent 4.4)."""
+    if not run.state.succeeded and not run.committed:
+        return ""
+    if not version:
+        return "it ran nothing before, so there is nothing to return to"
+    # trust 2.4: the release that runs must name the version; anything else needs a permit
+    if version not in board.facts.may_return_to:
+        return f"its release does not allow a return to {version}: the team key must permit it"
+    return ""
+
+
+def _give_up_late(board: Board, run: DeviceExecution) -> None:
+    timeouts = board.rollout.spec.timeouts
+    if run.away:
+        late = board.now - board.rollout.since > board.rollout.spec.success.reachable_within_s
+    else:
+        late = board.now - run.clock_from > timeouts.offer_s + timeouts.in_progress_s
+    if late:
+        board.put(
+            replace(
+                run,
+                returning=Return.STUCK,
+                reason="did not say in time that it went back",
+                reason_code="return_timed_out",
+            )
+        )
+
+
+def _finish(board: Board) -> None:
+    """`runs` holds whoever may still have to go back, and those stuck since the beginning."""
+    waiting = sum(run.returning is Return.SENT for run in board.runs.values())
+    stuck = sum(run.returning is Return.STUCK for run in board.runs.values())
+    if waiting:
+        board.say(f"{waiting} devices are on their way back")
+        return
+    if stuck:
+        reason = f"{stuck} devices could not go back"
+        board.move(RolloutEvent.STUCK, reason)
+    else:
+        reason = "every device runs the version it had before"
+        board.move(RolloutEvent.RETURNED, reason)
+    board.decide("rolled_back", board.rollout.status.value, reason)

@@ -1,0 +1,26 @@
+"""Groups and who is in them. Membership is kept, and changes when labels do (rollouts 3.6)."""
+
+from __future__ import annotations
+
+from sqlmodel import Field, SQLModel
+
+
+class Group(SQLModel, table=True):
+    """`selector` "" is a static group: its members are added by name."""
+
+    __tablename__ = "groups"
+
+    name: str = Field(primary_key=True)
+    selector: str = ""
+    description: str = ""
+    created_at: float
+    created_by: str
+    revision: int = 1  # its ETag
+
+
+class Membership(SQLModel, table=True):
+    __tablename__ = "memberships"
+
+    group: str = Field(primary_key=True, foreign_key="groups.name")
+    device: str = Field(primary_key=True, foreign_key="devices.id", index=True)
+    since: float
