@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 _RANGE = re.compile(r"bytes=(\d+)-")
 
@@ -73,8 +75,8 @@ Trick = Callable[[Answering], None]
 
 
 @contextmanager
-def hostile_server() -> Iterator[HostileServer]:
-    """Listens on a free loopback port until the end of the block."""
+def hostile_server(*, tls: tuple[Path, Path] | None = None) -> Iterator[HostileServer]:
+    """Listens on a free loopback port until the end of the block; `tls` is a certificate and its key."""
     state = HostileServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -115,9 +117,13 @@ def hostile_server() -> Iterator[HostileServer]:
             return
 
     server: socketserver.TCPServer = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    state.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield state
     finally:

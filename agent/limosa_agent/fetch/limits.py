@@ -28,6 +28,7 @@ class FetchLimits:
     variant_max_bytes: int = LIMITS.artifact_max_bytes  # all files of one variant
     disk_reserve_bytes: int = 16 * 1024**2  # stays free for state, journal and outbox
     progress_every_s: float = 0.5
+    lock_wait_s: float = 5.0  # for the child before; one that lost its supervisor ends within a second
 
     @classmethod
     def parse(cls, value: JsonValue) -> Self:
@@ -51,6 +52,7 @@ class FetchLimits:
                 "disk_reserve_bytes", lambda n: fields.integer(n, low=0), plain.disk_reserve_bytes
             ),
             progress_every_s=fields.optional("progress_every_s", seconds, plain.progress_every_s),
+            lock_wait_s=fields.optional("lock_wait_s", seconds, plain.lock_wait_s),
         )
         fields.refuse_rest()
         return limits

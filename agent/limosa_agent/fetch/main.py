@@ -24,7 +24,6 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Phase
 
-LOCK_PATIENCE_S: Final = 5.0  # a child that lost its supervisor ends within a second
 ORPHAN_CHECK_S: Final = 1.0
 
 Emit = Callable[[dict[str, JsonValue]], None]
@@ -33,7 +32,7 @@ Emit = Callable[[dict[str, JsonValue]], None]
 def fetch(request: FetchRequest, emit: Emit, *, disk: Disk = DISK) -> dict[str, JsonValue]:
     """Carries out one request; `emit` gets progress. Raises LimosaError, OSError."""
     state = StatePaths(request.state_dir)
-    deadline = time.monotonic() + LOCK_PATIENCE_S
+    deadline = time.monotonic() + request.limits.lock_wait_s
     while True:
         with try_lock(state) as held:
             if held:

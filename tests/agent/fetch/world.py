@@ -49,6 +49,7 @@ QUICK: JsonObject = {
     "connect_timeout_s": 2.0,
     "disk_reserve_bytes": 0,
     "progress_every_s": 0.05,
+    "lock_wait_s": 0.3,
 }
 """Limits under which a hostile answer is given up within a second."""
 
@@ -244,6 +245,7 @@ class World:
         assert child.stdin is not None
         child.stdin.write(json.dumps(self.request(release, **changes)).encode())
         child.stdin.close()
+        child.stdin = None  # so that communicate() does not flush it
         return child
 
 
