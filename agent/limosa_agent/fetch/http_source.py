@@ -7,6 +7,7 @@ request: a device fetches rarely, and nothing of one answer can then leak into t
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -96,6 +97,22 @@ class HttpSource:
                     "a document was cut off", where=url, why=f"{len(data)} of {response.length}"
                 )
             return bytes(data)
+
+    def save(self, url: str, path: Path, *, max_bytes: int) -> None:
+        """A document of at most `max_bytes` into a file that is synced. Raises as `read`, OSError."""
+        with self.open(url, budget_s=self._limits.blob_budget_s) as response, path.open("wb") as file:
+            if response.status != 200:
+                raise SourceRefused(
+                    "the server has no such document", where=url, why=f"HTTP {response.status}"
+                )
+            size = 0
+            for chunk in response.chunks():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise LengthMismatch("a document does not end", where=url, why=f"limit {max_bytes} bytes")
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _connect(self, url: str, guard: RateGuard) -> http.client.HTTPConnection:
         parts = urlsplit(url)

@@ -20,7 +20,7 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater
@@ -98,6 +98,10 @@ class DurableUpdater(Updater):
         """The verified top-level targets, after `refresh`."""
         return self._trusted_set.targets
 
+    @property
+    def consistent(self) -> bool:
+        return bool(self._trusted_set.root.consistent_snapshot)
+
     def verified(self, role: str) -> Targets | None:
         """A delegated role, if it was needed and verified."""
         signed = self._trusted_set.get(role)
@@ -157,6 +161,30 @@ class TufClient:
             raise UnknownRelease(f"the top role lists no target {path!r}", where=self._url)
         return target
 
+    def target(self, path: str) -> TargetFile | None:
+        """Whatever role lists it: for `limosa-agent tuf`. A release is looked up by `release_target`."""
+        with as_ours(self._url):
+            return self._updater.get_targetinfo(path)
+
+    def target_url(self, target: TargetFile, base_url: str) -> str:
+        """Where a target's bytes are, under its consistent name where the repository has them."""
+        folder, slash, name = target.path.rpartition("/")
+        if self._updater.consistent:
+            name = f"{next(iter(target.hashes.values()))}.{name}"
+        return f"{base_url.rstrip('/')}/{folder}{slash}{name}"
+
+    def check(self, target: TargetFile, path: Path) -> None:
+        """Raises UntrustedMetadata if a file is not the target."""
+        with as_ours(target.path), path.open("rb") as file:
+            target.verify_length_and_hashes(file)
+
+    def holds(self, target: TargetFile, path: Path) -> bool:
+        try:
+            self.check(target, path)
+        except UntrustedMetadata:
+            return False
+        return True
+
     def release_target(self, name: ReleaseName) -> TargetFile:
         """The target of a release, listed by its own team. Raises UnknownRelease, UntrustedMetadata."""
         path = name.target_path
@@ -204,6 +232,15 @@ def as_ours(where: str) -> Iterator[None]:
         raise LengthMismatch("metadata does not end", where=where, why=_why(error)) from error
     except DownloadError as error:
         raise SourceRefused("metadata could not be fetched", where=where, why=_why(error)) from error
+
+
+def check_root(data: bytes) -> None:
+    """Raises UntrustedMetadata unless `data` is a root that signs itself."""
+    with as_ours("root.json"):
+        root = Metadata[Root].from_bytes(data)
+        if root.signed.type != Root.type:
+            raise UntrustedMetadata("this is not a root", where="root.json", why=root.signed.type)
+        root.signed.verify_delegate(Root.type, root.signed_bytes, root.signatures)
 
 
 def _why(error: Exception) -> str:
