@@ -1,0 +1,85 @@
+"""HTTP as values: what a request says, what an answer is. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+from limosa_contracts.errors import LimosaError
+from limosa_contracts.json_value import JsonValue
+
+INFERENCE_HEADER: Final = b"inference-header-content-length"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, in full. `keep_alive`: what the client asked for."""
+
+    method: bytes
+    target: bytes
+    headers: Mapping[bytes, bytes]  # names in lower case; of a repeated one the last holds
+    body: bytes
+    keep_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Stands in the queue for a request that was not read to its end; nothing is read after it."""
+
+    error: LimosaError
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: Sequence[bytes] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
+
+
+Incoming: TypeAlias = Request | Refusal
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+
+def json_reply(value: JsonValue, *, status: int = 200) -> Reply:
+    return Reply(status, (json.dumps(value, separators=(",", ":")).encode(),))
+
+
+def error_reply(error: LimosaError, *, retry_after_s: int) -> Reply:
+    """`error` is the text that clients of the protocol show; the rest says where, why and a way out."""
+    headers: tuple[tuple[str, str], ...] = ()
+    if error.http_status in (429, 503):
+        headers = (("Retry-After", str(retry_after_s)),)
+    elif error.http_status == 405:
+        headers = (("Allow", str(error.evidence.get("allow", "GET"))),)
+    body = json.dumps({"error": str(error), **error.as_json()}, separators=(",", ":"))
+    return Reply(error.http_status, (body.encode(),), headers)
+
+
+def encode_reply(reply: Reply, *, close: bool) -> bytes:
+    size = sum(map(len, reply.body))
+    head = [
+        _STATUS_LINES[reply.status],
+        b"Content-Type: %b\r\nContent-Length: %d\r\n" % (reply.content_type.encode(), size),
+    ]
+    head.extend(f"{name}: {value}\r\n".encode() for name, value in reply.headers)
+    head.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
+    return b"".join((*head, *reply.body))
+
+
+@dataclass(slots=True)
+class Draft:
+    """A request that is being read."""
+
+    began: float
+    target: bytes = b""
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    header_bytes: int = 0
+    body: list[bytes] = field(default_factory=list)
+    body_bytes: int = 0
+    headers_done: bool = False

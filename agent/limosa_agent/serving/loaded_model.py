@@ -1,0 +1,154 @@
+"""One release, loaded and warm: its checks, its runtime, its observations."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from limosa_agent.serving.errors import InferenceFailed, LoadFailed
+from limosa_agent.serving.golden import GoldenVectors, difference
+from limosa_agent.serving.limits import ServingLimits
+from limosa_agent.serving.observations import Observations
+from limosa_agent.serving.runtime_onnx import OnnxRuntime, Runtime
+from limosa_agent.serving.schema_check import SchemaCheck
+from limosa_agent.serving.slot_ref import SlotRef
+from limosa_agent.serving.tensor_codec import Array
+from limosa_contracts.baseline import Baseline
+from limosa_contracts.errors import LimosaError
+from limosa_contracts.features import FeatureReader
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.serving import BASELINE_FILE, FILE, GOLDEN_FILE, Serving
+
+WARM_UP_RUNS: Final = 8  # the first is slow; the median of the others decides where runs go
+RUNTIMES: Final = ("onnxruntime",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Golden vectors run once more: for a device without traffic (agent 4.2)."""
+
+    n: int
+    failed: int
+    p95_us: float
+    max_abs_error: float
+
+
+class LoadedModel:
+    def __init__(self, slot: SlotRef, limits: ServingLimits) -> None:
+        """Reads the slot and warms the model up with its golden inputs, never with made-up ones.
+
+        Raises LoadFailed. A model that kills its process here takes the process with it.
+        """
+        self.slot: Final = slot
+        folder = Path(slot.directory)
+        try:
+            self.serving: Final = Serving.parse(read_bounded(folder / FILE, LIMITS.document_max_bytes))
+            baseline = Baseline.parse(read_bounded(folder / BASELINE_FILE, LIMITS.document_max_bytes))
+            golden = read_bounded(folder / GOLDEN_FILE, LIMITS.blob_max_bytes)
+            self.golden: Final = GoldenVectors.parse(golden, self.serving)
+            _check_slot(slot, self.serving, baseline)
+            self._runtime: Final = load_runtime(folder, self.serving, limits.intra_op_threads)
+            self.check: Final = SchemaCheck(self.serving, rows_max=limits.rows_max)
+            self.observations: Final = Observations(
+                self.serving,
+                baseline,
+                manifest_sha256=slot.manifest_sha256,
+                ring_rows=limits.ring_rows,
+                ring_max_bytes=limits.ring_max_bytes,
+            )
+            self.run_us: Final = self._warm_up()
+        except LoadFailed:
+            raise
+        except LimosaError as error:
+            raise LoadFailed(
+                f"{slot.model}@{slot.version} cannot be served", where=slot.directory, why=str(error)
+            ) from error
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name; nothing is checked or counted. Raises InferenceFailed."""
+        return self._runtime.run(inputs)
+
+    def replay(self) -> Replay:
+        """Runs every golden case; thread-safe, and not counted as an inference."""
+        spent: list[float] = []
+        failed, worst = 0, 0.0
+        for case in self.golden:
+            began = time.perf_counter_ns()
+            try:
+                error, holds = difference(self.run(case.inputs), case, self.serving.golden)
+            except InferenceFailed:
+                error, holds = 0.0, False
+            spent.append((time.perf_counter_ns() - began) / 1000)
+            failed += not holds
+            worst = max(worst, error)
+        return Replay(n=len(spent), failed=failed, p95_us=percentile(spent, 0.95), max_abs_error=worst)
+
+    def _warm_up(self) -> float:
+        """Median microseconds of a run of one golden case, the first runs left out.
+
+        Raises InvalidField if a monitored feature cannot be read from the model's tensors.
+        """
+        cases = self.golden.cases
+        spent: list[float] = []
+        for i in range(WARM_UP_RUNS):
+            began = time.perf_counter_ns()
+            try:
+                outputs = self.run(cases[i % len(cases)].inputs)
+            except InferenceFailed as error:
+                raise LoadFailed(
+                    "the model fails on its own golden inputs", where=GOLDEN_FILE, why=error.why
+                ) from error
+            spent.append((time.perf_counter_ns() - began) / 1000)
+        FeatureReader(self.serving).rows(cases[(WARM_UP_RUNS - 1) % len(cases)].inputs, outputs)
+        return median(spent[2:])
+
+
+def load_runtime(folder: Path, serving: Serving, intra_op_threads: int) -> Runtime:
+    """Raises LoadFailed."""
+    if serving.runtime not in RUNTIMES:
+        raise LoadFailed(f"runtime {serving.runtime!r} is not known here", where=FILE)
+    if Path(serving.model_file).name != serving.model_file:
+        raise LoadFailed("model_file is no plain file name", where=FILE)
+    model = read_bounded(folder / serving.model_file, LIMITS.blob_max_bytes)
+    return OnnxRuntime(model, serving, intra_op_threads=intra_op_threads)
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Raises LoadFailed if it cannot be read or is larger."""
+    try:
+        with path.open("rb") as file:
+            # read(n) allocates n at once: the size decides how much is asked for
+            data = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
+    except OSError as error:
+        raise LoadFailed("a file of the slot cannot be read", where=str(path), why=str(error)) from error
+    if len(data) > max_bytes:
+        raise LoadFailed("a file of the slot is too large", where=str(path), why=f"over {max_bytes} bytes")
+    return data
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which `share` of them lie (nearest rank); 0 of nothing.
+
+    >>> percentile([3.0, 1.0, 2.0, 4.0], 0.5)
+    2.0
+    """
+    if not values:
+        return 0.0
+    return sorted(values)[max(0, ceil(len(values) * share) - 1)]
+
+
+def _check_slot(slot: SlotRef, serving: Serving, baseline: Baseline) -> None:
+    if (serving.model, serving.version) != (slot.model, slot.version):
+        raise LoadFailed(
+            f"the slot holds {serving.model}@{serving.version}",
+            where=slot.directory,
+            why=f"{slot.model}@{slot.version} is expected",
+        )
+    if [feature.name for feature in serving.features] != [feature.name for feature in baseline.features]:
+        raise LoadFailed("features of serving.json and baseline.json differ", where=slot.directory)

@@ -1,0 +1,131 @@
+"""Tensor values between the wire and numpy: JSON lists, and the binary tensor extension. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from limosa_agent.serving.errors import BadInferRequest, InputDtype, InputRange, InputShape
+from limosa_agent.serving.oip_json import TensorIn
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.serving import NUMPY_OF_DTYPE
+
+Array: TypeAlias = npt.NDArray[np.generic]
+NUMPY: Mapping[str, np.dtype[np.generic]] = {name: np.dtype(kind) for name, kind in NUMPY_OF_DTYPE.items()}
+OIP: Mapping[np.dtype[np.generic], str] = {kind: name for name, kind in NUMPY.items()}
+KINDS_TAKEN = {"b": "b", "u": "ui", "i": "ui", "f": "uif", "O": "U"}
+"""Kind of the wanted type -> kinds numpy may find in the JSON numbers."""
+
+
+def arrays_of(inputs: tuple[TensorIn, ...], tail: memoryview) -> dict[str, Array]:
+    """The tensors of a request; `tail` is what follows its JSON. Raises BadInferRequest and Input*."""
+    arrays: dict[str, Array] = {}
+    at = 0
+    for tensor in inputs:
+        if tensor.binary_bytes is None:
+            arrays[tensor.name] = from_json(tensor)
+            continue
+        end = at + tensor.binary_bytes
+        if end > len(tail):
+            raise BadInferRequest(
+                "the body is shorter than its inputs say",
+                where=tensor.name,
+                why=f"{end - len(tail)} bytes lack",
+            )
+        arrays[tensor.name] = from_binary(tensor, tail[at:end])
+        at = end
+    if at != len(tail):
+        raise BadInferRequest("bytes follow the last input", where="body", why=f"{len(tail) - at} bytes")
+    return arrays
+
+
+def from_json(tensor: TensorIn) -> Array:
+    """Values may be flat or nested as the shape. Raises InputShape, InputDtype, InputRange."""
+    wanted = NUMPY[tensor.dtype]
+    try:
+        raw = np.array(tensor.data)
+    except (ValueError, OverflowError) as error:
+        raise InputShape("the lists of data are ragged", where=tensor.name) from error
+    if raw.size != tensor.elements or (raw.ndim != 1 and raw.shape != tensor.shape):
+        raise InputShape(
+            f"data has {raw.size} elements",
+            where=tensor.name,
+            why=f"its shape {list(tensor.shape)} says otherwise",
+        )
+    if raw.size and raw.dtype.kind not in KINDS_TAKEN[wanted.kind]:
+        raise InputDtype(f"data does not hold {tensor.dtype} values", where=tensor.name)
+    if wanted.kind in "ui" and raw.size:
+        bounds = np.iinfo(wanted.name)
+        if int(raw.min()) < bounds.min or int(raw.max()) > bounds.max:
+            raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name)
+    if wanted.kind == "f":
+        with np.errstate(over="ignore"):
+            array = raw.astype(wanted)
+        if not np.isfinite(array).all():
+            raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name)
+        return array.reshape(tensor.shape)
+    return raw.astype(wanted).reshape(tensor.shape)
+
+
+def from_binary(tensor: TensorIn, data: memoryview) -> Array:
+    """A view of little-endian, row-major bytes; BYTES are copied. Raises InputShape, InputDtype."""
+    wanted = NUMPY[tensor.dtype]
+    if tensor.dtype == "BYTES":
+        return _texts(tensor, data)
+    if len(data) != tensor.elements * wanted.itemsize:
+        raise InputShape(
+            f"{len(data)} bytes came",
+            where=tensor.name,
+            why=f"shape {list(tensor.shape)} of {tensor.dtype} has {tensor.elements * wanted.itemsize}",
+        )
+    array = np.frombuffer(data, wanted.newbyteorder("<")).reshape(tensor.shape)
+    if wanted.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+        raise InputDtype("a BOOL byte is neither 0 nor 1", where=tensor.name)
+    return array
+
+
+def to_json(array: Array) -> list[JsonValue]:
+    """Flat values. JSON has no NaN or infinity: they become null, and are counted elsewhere."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return [value if np.isfinite(value) else None for value in array.ravel().tolist()]
+    flat: list[JsonValue] = array.ravel().tolist()
+    return flat
+
+
+def to_binary(array: Array) -> bytes:
+    if array.dtype.kind == "O":
+        return b"".join(
+            struct.pack("<I", len(item)) + item
+            for item in (_bytes_of(value) for value in array.ravel().tolist())
+        )
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _texts(tensor: TensorIn, data: memoryview) -> Array:
+    """u32 length and UTF-8 text, one after the other."""
+    texts: list[str] = []
+    at = 0
+    while at < len(data):
+        if at + 4 > len(data):
+            raise InputShape("a BYTES element is cut", where=tensor.name)
+        (length,) = struct.unpack_from("<I", data, at)
+        at += 4 + length
+        if at > len(data):
+            raise InputShape("a BYTES element is cut", where=tensor.name)
+        try:
+            texts.append(str(data[at - length : at], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise InputDtype("a BYTES element is not UTF-8", where=tensor.name) from error
+    if len(texts) != tensor.elements:
+        raise InputShape(
+            f"{len(texts)} elements came", where=tensor.name, why=f"its shape: {tensor.elements}"
+        )
+    return np.array(texts, dtype=object).reshape(tensor.shape)
+
+
+def _bytes_of(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
