@@ -27,23 +27,28 @@ from limosa_contracts.phases import Phase
 ORPHAN_CHECK_S: Final = 1.0
 
 Emit = Callable[[dict[str, JsonValue]], None]
+Clock = Callable[[], float]
 
 
-def fetch(request: FetchRequest, emit: Emit, *, disk: Disk = DISK) -> dict[str, JsonValue]:
+def fetch(
+    request: FetchRequest, emit: Emit, *, clock: Clock = time.time, disk: Disk = DISK
+) -> dict[str, JsonValue]:
     """Carries out one request; `emit` gets progress. Raises LimosaError, OSError."""
     state = StatePaths(request.state_dir)
     deadline = time.monotonic() + request.limits.lock_wait_s
     while True:
         with try_lock(state) as held:
             if held:
-                return _fetch(request, state, emit, disk)
+                repository = Repository(request, clock=clock(), disk=disk)
+                return _carry_out(request, repository, state, emit, disk)
         if time.monotonic() > deadline:
             raise FetchBusy("another download of this device is running", where=str(state.lock))
         time.sleep(0.1)
 
 
-def _fetch(request: FetchRequest, state: StatePaths, emit: Emit, disk: Disk) -> dict[str, JsonValue]:
-    repository = Repository(request, disk=disk)
+def _carry_out(
+    request: FetchRequest, repository: Repository, state: StatePaths, emit: Emit, disk: Disk
+) -> dict[str, JsonValue]:
     director = repository.refresh()
     result: dict[str, JsonValue] = {
         "director_pem": director,
@@ -89,10 +94,10 @@ class _Progress:
         self._emit({"progress": {"phase": phase.value, "bytes": done, "of": of}})
 
 
-def answer(data: bytes, emit: Emit) -> dict[str, JsonValue]:
+def answer(data: bytes, emit: Emit, *, clock: Clock = time.time) -> dict[str, JsonValue]:
     """The last line for a request: its result or its error, whatever happened."""
     try:
-        return fetch(FetchRequest.parse(data), emit)
+        return fetch(FetchRequest.parse(data), emit, clock=clock)
     except LimosaError as error:
         return error_line(error)
     except BrokenPipeError:

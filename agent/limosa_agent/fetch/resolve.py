@@ -5,7 +5,6 @@ All of it is metadata, a few hundred kilobytes at most, and trusted only by sign
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,12 +69,11 @@ class Resolved:
 class Repository:
     """The server as one signed view: refreshed once, then asked."""
 
-    def __init__(self, request: FetchRequest, *, disk: Disk = DISK) -> None:
-        """Raises MetadataExpired, UntrustedMetadata, TransferError, OSError."""
+    def __init__(self, request: FetchRequest, *, clock: float, disk: Disk = DISK) -> None:
+        """`clock` in Unix seconds, believed no further than trust 3.3. Raises UntrustedMetadata, OSError."""
         self._request = request
         self._disk = disk
         self._state = StatePaths(request.state_dir)
-        clock = time.time()
         self._reference = reference_time(clock=clock, floor=request.time_floor)
         self.clock_suspect = clock_suspect(clock=clock, floor=request.time_floor)
         self.time_floor = next_floor(reference=self._reference, floor=request.time_floor, refreshed=False)

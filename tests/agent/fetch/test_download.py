@@ -61,7 +61,8 @@ def test_a_server_that_does_not_obey_a_range_restarts_the_blob(world: World, tri
     got = world.fetch(one)
     assert received(got) >= SIZE
     verify_release(world.model.folder, one.manifests["int8"])
-    assert all(line["bytes"] <= line["of"] for line in got.progress)  # type: ignore[operator]  # numbers
+    done = [line["bytes"] for line in got.progress]
+    assert all(isinstance(size, int) and 0 <= size <= SIZE + 10_000 for size in done)
 
 
 def test_a_part_that_a_power_cut_tore_costs_one_download_more(world: World) -> None:

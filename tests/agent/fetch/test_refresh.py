@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tuf.api.metadata import Metadata, Root
 
-from limosa_agent.fetch import resolve, time_floor
+from limosa_agent.fetch import time_floor
 from limosa_compiler.trust import roles
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from tests.agent.fetch.world import World
@@ -116,22 +116,17 @@ def test_a_new_director_reaches_the_device_by_the_top_role(world: World) -> None
     assert world.state.director.read_text() == second
 
 
-def test_a_clock_at_1970_accepts_no_expired_metadata(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_at_1970_accepts_no_expired_metadata(world: World) -> None:
     floor = world.fetch().result["time_floor"]
     world.freeze(expires=timedelta(seconds=-1))
-    monkeypatch.setattr(resolve.time, "time", lambda: 0.0)  # type: ignore[attr-defined]  # the module's own
-    got = world.fetch(time_floor=floor)
+    got = world.fetch(time_floor=floor, clock=lambda: 0.0)
     assert got.failed("trust", "LM-581")
 
 
-def test_a_clock_at_2100_wipes_nothing_and_never_becomes_the_floor(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_at_2100_wipes_nothing_and_never_becomes_the_floor(world: World) -> None:
     floor = world.fetch().result["time_floor"]
     kept = {path.name: path.read_bytes() for path in world.state.tuf.glob("*.json")}
-    with monkeypatch.context() as wrong:
-        wrong.setattr(resolve.time, "time", lambda: 4_102_444_800.0)  # type: ignore[attr-defined]
-        assert world.fetch(time_floor=floor).failed("trust", "LM-581")
+    assert world.fetch(time_floor=floor, clock=lambda: 4_102_444_800.0).failed("trust", "LM-581")
     assert {path.name: path.read_bytes() for path in world.state.tuf.glob("*.json")} == kept
     after = world.fetch(time_floor=floor)
     assert isinstance(after.result["time_floor"], float)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,10 +232,16 @@ class World:
             }
         return {**asked, **changes}
 
-    def fetch(self, release: Published | None = None, **changes: JsonValue) -> Answer:
+    def fetch(
+        self,
+        release: Published | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        **changes: JsonValue,
+    ) -> Answer:
         """In this process: the same code that the child runs."""
         lines: list[JsonObject] = []
-        last = answer(json.dumps(self.request(release, **changes)).encode(), lines.append)
+        last = answer(json.dumps(self.request(release, **changes)).encode(), lines.append, clock=clock)
         return Answer.of([*lines, last])
 
     def spawn(self, release: Published | None = None, **changes: JsonValue) -> subprocess.Popen[bytes]:
