@@ -1,1 +1,32 @@
-"""A trained model in, a signed artifact out."""
+"""A trained model in, a signed artifact out.
+
+from limosa_compiler import Recipe, build
+result = build(Recipe.parse(read_recipe(path), folder=path.parent), folder=Path("dist"))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limosa_compiler.building import BuildResult, build
+    from limosa_compiler.recipe import Gate, Recipe, read_recipe
+
+__all__ = ["BuildResult", "Gate", "Recipe", "build", "read_recipe"]
+
+_HOME = {
+    "BuildResult": "limosa_compiler.building",
+    "build": "limosa_compiler.building",
+    "Gate": "limosa_compiler.recipe",
+    "Recipe": "limosa_compiler.recipe",
+    "read_recipe": "limosa_compiler.recipe",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports onnx and onnxruntime only when they are used: the command line stays fast."""
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,9 +12,10 @@ from typing import BinaryIO, Final
 
 from limosa_compiler.tar_format import END, header, padding, read_members
 from limosa_contracts.archive import INDEX_FILE, LAYOUT_FILE, SUFFIX, check_member, members
-from limosa_contracts.canonical import parse_object
+from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import DigestMismatch, InvalidArtifact, InvalidField, LimosaError, TooLarge
 from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import ModelName, ReleaseName, check_version
 from limosa_contracts.oci import (
@@ -23,6 +25,7 @@ from limosa_contracts.oci import (
     LAYER_TYPES,
     MANIFEST,
     REQUIRES_ANNOTATION,
+    SIGNATURE_FILE,
     VARIANT_ANNOTATION,
     Descriptor,
     ImageIndex,
@@ -66,6 +69,22 @@ class Archive:
     def files(self, variant: Variant) -> dict[str, bytes]:
         """The variant's flat folder: file name -> bytes."""
         return {layer.filename: self.blobs[layer.digest] for layer in variant.manifest.layers}
+
+    @property
+    def content_digest(self) -> str:
+        """64 hex digits over every variant's name, requirements and files but the signature.
+
+        The same before and after publishing, which adds a signature to each variant.
+        """
+        content: list[JsonValue] = [
+            [
+                variant.name,
+                variant.requirements.encode(),
+                [[x.filename, x.digest] for x in variant.manifest.layers if x.filename != SIGNATURE_FILE],
+            ]
+            for variant in self.variants
+        ]
+        return hashlib.sha256(encode_canonical([str(self.release), content])).hexdigest()
 
 
 def archive_name(release: ReleaseName) -> str:
@@ -138,7 +157,11 @@ def _read(stream: BinaryIO) -> Archive:
             "the archive is no image layout", why=f"{LAYOUT_FILE} or {INDEX_FILE} is missing"
         )
     _check_layout(documents[LAYOUT_FILE])
-    descriptor = _single_index(documents[INDEX_FILE])
+    return archive_of(blobs, _single_index(documents[INDEX_FILE]))
+
+
+def archive_of(blobs: Mapping[str, bytes], descriptor: Descriptor) -> Archive:
+    """The artifact that an image index blob describes. Raises InvalidArtifact, DigestMismatch."""
     index = ImageIndex.parse(_blob(blobs, descriptor))
     return Archive(
         blobs=blobs,

@@ -1,0 +1,216 @@
+"""A build, start to end: load, compile, measure, choose, prove, package (compiler 2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from limosa_compiler.archive_file import Archive, archive_name, archive_of, write_archive, written_at_once
+from limosa_compiler.candidates import Ladder, make_ladder, measure_all
+from limosa_compiler.choose import Choice, choose, shortfall
+from limosa_compiler.errors import GateNotMet, UnknownTarget
+from limosa_compiler.evidence import SUFFIX as EVIDENCE_SUFFIX
+from limosa_compiler.evidence import Evidence, choice_json
+from limosa_compiler.ingest import opset_of
+from limosa_compiler.limits import LIMITS
+from limosa_compiler.loading import Loaded, load
+from limosa_compiler.measure import Measured
+from limosa_compiler.metrics import Metric, metric_named
+from limosa_compiler.package import Packaged, VariantFiles, package_release
+from limosa_compiler.passes import OnPass, PassReport
+from limosa_compiler.prove import files_of_variant
+from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
+from limosa_compiler.recipe import Recipe
+from limosa_compiler.requirements import best_first, requirements_for
+from limosa_contracts.archive import SUFFIX
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.profiles import Profile, load_profiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """What a build left on disk, and why it is what it is."""
+
+    path: Path
+    evidence_path: Path
+    archive: Archive
+    evidence: Evidence
+    seconds: float
+
+    @property
+    def index_digest(self) -> str:
+        """sha256:… of the image index; the same for the same inputs, tools and decisions."""
+        return self.archive.index_descriptor.digest
+
+
+def build(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    on_pass: OnPass = lambda report: None,
+    replay: Evidence | None = None,
+    mtime: int = 0,
+) -> BuildResult:
+    """Writes `NAME-VERSION.limosa` and its evidence into `folder`, or nothing.
+
+    With `replay`, latencies are those recorded there. Raises GateNotMet if a target is left without a
+    candidate; RequestErrors for bad input.
+    """
+    begin = time.perf_counter()
+    profiles, metric = profiles_named(recipe.targets), metric_named(recipe.metric)
+    loaded = load(recipe, metric, on_pass=on_pass)
+    found = make_ladder(loaded, on_pass=on_pass)
+    recorded = {item.digest: item.latency for item in replay.candidates} if replay else {}
+    measured, reports = measure_all(found, loaded, metric, recorded=recorded, on_pass=on_pass)
+    choices = tuple(
+        choose(measured, profile=profile, gate=recipe.gate, metric=metric) for profile in profiles
+    )
+    _require_chosen(choices, measured, recipe, metric)
+    packaged = _package(choices, profiles, found, loaded, recipe, metric)
+    archive = archive_of(packaged.blobs, packaged.index)
+    evidence = Evidence(
+        release=recipe.release,
+        index_digest=packaged.index.digest,
+        content=archive.content_digest,
+        candidates=measured,
+        choices=choices,
+        warnings=(*found.warnings, *_row_warnings(loaded)),
+        tools=tools(),
+        inputs=_inputs(loaded, found),
+        build=build_facts(recipe),
+        passes=_as_json((*loaded.reports, *found.reports, *reports)),
+        machine=machine(),
+    )
+    path = folder / archive_name(recipe.release)
+    evidence_path = write_both(path, packaged, evidence, mtime=mtime)
+    return BuildResult(
+        path=path,
+        evidence_path=evidence_path,
+        archive=archive,
+        evidence=evidence,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def profiles_named(targets: Sequence[str]) -> tuple[Profile, ...]:
+    """In the order in which devices choose. Raises UnknownTarget, naming the nearest."""
+    from difflib import get_close_matches
+
+    known = load_profiles()
+    for target in targets:
+        if target not in known:
+            near = get_close_matches(target, list(known), n=1, cutoff=0.5)
+            raise UnknownTarget(
+                f"there is no target {target!r}",
+                where="targets",
+                hint=f"did you mean {near[0]!r}? All of them: limosa target list" if near else "",
+            )
+    return best_first(known[target] for target in targets)
+
+
+def evidence_path_of(path: Path) -> Path:
+    """Beside the artifact.
+
+    >>> str(evidence_path_of(Path("motion-1.0.0.limosa")))
+    'motion-1.0.0.evidence.json'
+    """
+    return path.with_name(path.name.removesuffix(SUFFIX) + EVIDENCE_SUFFIX)
+
+
+def write_both(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:
+    """Evidence first: an archive that is there has its evidence. Gives the evidence's path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    evidence_path = evidence_path_of(path)
+    with written_at_once(evidence_path) as stream:
+        stream.write(evidence.encode())
+    release = packaged.release
+    write_archive(
+        path, packaged.blobs, packaged.index, name=str(release.name), version=release.version, mtime=mtime
+    )
+    return evidence_path
+
+
+def _package(
+    choices: Sequence[Choice],
+    profiles: Sequence[Profile],
+    found: Ladder,
+    loaded: Loaded,
+    recipe: Recipe,
+    metric: Metric,
+) -> Packaged:
+    variants: list[VariantFiles] = []
+    for choice, profile in zip(choices, profiles, strict=True):
+        chosen = found.candidate(choice.chosen or "")
+        files = files_of_variant(
+            profile.name, chosen, found.runners[chosen.name], loaded, recipe, metric, found.fp32
+        )
+        variants.append(
+            VariantFiles(
+                name=profile.name,
+                files=files,
+                requirements=requirements_for(
+                    profile,
+                    opset=opset_of(loaded.model),
+                    ir=loaded.model.ir_version,
+                    model_bytes=chosen.size,
+                    files_bytes=sum(len(data) for data in files.values()),
+                ),
+                annotations=manifest_annotations(
+                    recipe, candidate=chosen.name, inputs=_inputs(loaded, found)
+                ),
+                about=recipe.about,
+            )
+        )
+    return package_release(variants)
+
+
+def _inputs(loaded: Loaded, found: Ladder) -> Mapping[str, str]:
+    return {**loaded.digests, "ranges": f"sha256:{found.ranges.digest}"}
+
+
+def _require_chosen(
+    choices: Sequence[Choice], measured: Sequence[Measured], recipe: Recipe, metric: Metric
+) -> None:
+    """Fail closed: no target is left out silently (compiler 2.7)."""
+    for choice in choices:
+        if choice.chosen is not None:
+            continue
+        ranked = sorted(measured, key=lambda item: shortfall(item, recipe.gate, metric))
+        reasons = {verdict.candidate: verdict.reason for verdict in choice.verdicts}
+        attempts = "; ".join(f"{item.name}: {reasons[item.name]}" for item in ranked[:3])
+        raise GateNotMet(
+            f"no candidate may be shipped to {choice.target}",
+            where="gate",
+            why=f"closest first: {attempts}",
+            hint="train a better model, give more evaluation rows, or change [gate]",
+            evidence={
+                "gate": recipe.gate.as_json(),
+                "metric": metric.name,
+                "target": choice_json(choice),
+                "closest": [
+                    {
+                        "candidate": item.name,
+                        "misses_by_points": shortfall(item, recipe.gate, metric),
+                        "tune": item.tune.as_json(),
+                        "holdout": item.holdout.as_json(),
+                        "size_bytes": item.size,
+                    }
+                    for item in ranked
+                ],
+            },
+        )
+
+
+def _row_warnings(loaded: Loaded) -> tuple[str, ...]:
+    if loaded.holdout.count >= LIMITS.holdout_rows_min:
+        return ()
+    return (
+        f"only {loaded.holdout.count} holdout rows: under {LIMITS.holdout_rows_min}, "
+        "the confirmation of the choice is weak",
+    )
+
+
+def _as_json(reports: Sequence[PassReport]) -> tuple[JsonValue, ...]:
+    return tuple(report.as_json() for report in reports)

@@ -1,0 +1,124 @@
+"""`NAME-VERSION.evidence.json`: how every candidate did, beside the artifact and outside its digest.
+
+What was measured (time) differs from run to run, the artifact must not (compiler 2.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from limosa_compiler.choose import Choice, Verdict
+from limosa_compiler.measure import Latency, Measured, Score
+from limosa_contracts.canonical import encode_canonical, parse_object
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.names import DIGEST, SHA256_HEX, ReleaseName
+
+SCHEMA: Final = "limosa.evidence/1"
+SUFFIX: Final = ".evidence.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """`content` is the artifact's `content_digest`: it survives signing. `build` holds gate, metric, …"""
+
+    release: ReleaseName
+    index_digest: str  # as built, before signing
+    content: str
+    candidates: tuple[Measured, ...]
+    choices: tuple[Choice, ...]
+    warnings: tuple[str, ...]
+    tools: Mapping[str, str]
+    inputs: Mapping[str, str]  # what went in -> sha256
+    build: JsonObject  # gate, metric, split
+    passes: tuple[JsonValue, ...]
+    machine: Mapping[str, str]
+    extra: JsonObject = field(default_factory=dict)
+
+    def candidate(self, name: str) -> Measured | None:
+        return next((item for item in self.candidates if item.name == name), None)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Raises InvalidJson, InvalidField, TooLarge."""
+        fields = Fields(parse_object(data, what="evidence"), where="evidence")
+        fields.schema(SCHEMA)
+        return cls(
+            release=ReleaseName.parse(fields.text("release")),
+            index_digest=fields.text("index_digest", pattern=DIGEST),
+            content=fields.text("content", pattern=SHA256_HEX),
+            candidates=tuple(
+                _candidate(Fields(item, where=place)) for place, item in fields.items("candidates")
+            ),
+            choices=tuple(_choice(Fields(item, where=place)) for place, item in fields.items("targets")),
+            warnings=fields.texts("warnings"),
+            tools=fields.text_map("tools"),
+            inputs=fields.text_map("inputs"),
+            build=fields.object("build"),
+            passes=tuple(item for _, item in fields.items("passes")),
+            machine=fields.text_map("machine"),
+            extra=fields.rest(),
+        )
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return {
+            **self.extra,
+            "schema": SCHEMA,
+            "release": str(self.release),
+            "index_digest": self.index_digest,
+            "content": self.content,
+            "candidates": [_candidate_json(item) for item in self.candidates],
+            "targets": [choice_json(choice) for choice in self.choices],
+            "warnings": list(self.warnings),
+            "tools": dict(self.tools),
+            "inputs": dict(self.inputs),
+            "build": dict(self.build),
+            "passes": list(self.passes),
+            "machine": dict(self.machine),
+        }
+
+    def encode(self) -> bytes:
+        return encode_canonical(self.as_json()) + b"\n"
+
+
+def choice_json(choice: Choice) -> dict[str, JsonValue]:
+    return {
+        "target": choice.target,
+        "chosen": choice.chosen,
+        "verdicts": [verdict.as_json() for verdict in choice.verdicts],
+    }
+
+
+def _choice(fields: Fields) -> Choice:
+    return Choice(
+        target=fields.text("target"),
+        verdicts=tuple(Verdict.parse(item, where=place) for place, item in fields.items("verdicts")),
+    )
+
+
+def _candidate_json(item: Measured) -> dict[str, JsonValue]:
+    return {
+        "name": item.name,
+        "precision": item.precision,
+        "size_bytes": item.size,
+        "model_digest": item.digest,
+        "structure": item.structure,
+        "tune": item.tune.as_json(),
+        "holdout": item.holdout.as_json(),
+        "latency": item.latency.as_json(),
+    }
+
+
+def _candidate(fields: Fields) -> Measured:
+    return Measured(
+        name=fields.text("name", max_chars=128),
+        precision=fields.text("precision", max_chars=64),
+        size=fields.integer("size_bytes", low=0),
+        digest=fields.text("model_digest", pattern=DIGEST),
+        structure=fields.text("structure", pattern=DIGEST),
+        tune=Score.parse(fields.fields("tune")),
+        holdout=Score.parse(fields.fields("holdout")),
+        latency=Latency.parse(fields.fields("latency")),
+    )

@@ -1,0 +1,85 @@
+"""Golden vectors: what the chosen variant answered here, for devices to answer alike (compiler 2.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from limosa_compiler.arrays import Array, Arrays, encode_arrays, parse_arrays
+from limosa_compiler.data import Rows
+from limosa_compiler.errors import PassFailed
+from limosa_compiler.limits import LIMITS
+from limosa_compiler.runner import Runner
+from limosa_contracts.serving import Golden
+
+INPUT_PREFIX: Final = "input."
+OUTPUT_PREFIX: Final = "output."
+TOLERANCE: Final[Mapping[str, tuple[float, float]]] = {
+    "fp32": (1e-4, 1e-3),
+    "int8": (0.03, 0.02),
+}
+"""Precision -> (absolute, as a share of the largest expected value; relative).
+
+fp32 differs between processors in the order of sums; int8 also by a step of 1/255 here and there,
+which later layers may carry on.
+"""
+
+
+def make_golden(runner: Runner, rows: Rows, *, precision: str) -> tuple[bytes, Golden]:
+    """(the tensor file, its tolerance) over rows spread evenly. Raises PassFailed if no answer is finite."""
+    row_bytes = sum(array[:1].nbytes for array in rows.inputs.values())
+    cases = max(1, min(LIMITS.golden_cases, rows.count, LIMITS.golden_max_bytes // max(1, row_bytes)))
+    chosen = rows.take(np.unique(np.linspace(0, rows.count - 1, cases).astype(np.int64)))
+    outputs = runner.predict(chosen.inputs)
+    finite = np.all([_row_is_finite(array) for array in outputs.values()], axis=0)
+    if not finite.any():
+        raise PassFailed("the model gives no finite output", where="golden")
+    kept = np.flatnonzero(finite)
+    inputs = {name: array[kept] for name, array in chosen.inputs.items()}
+    expected = {name: array[kept] for name, array in outputs.items()}
+    absolute, relative = TOLERANCE[precision]
+    largest = max(
+        (float(np.abs(a).max(initial=0)) for a in expected.values() if a.dtype.kind == "f"), default=0.0
+    )
+    data = encode_arrays(
+        {INPUT_PREFIX + name: array for name, array in inputs.items()}
+        | {OUTPUT_PREFIX + name: array for name, array in expected.items()}
+    )
+    return data, Golden(cases=len(kept), absolute=absolute * largest, relative=relative)
+
+
+def parse_golden(data: bytes) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(inputs, expected outputs). Raises InvalidArtifact."""
+    arrays = parse_arrays(data)
+    return (
+        {
+            name.removeprefix(INPUT_PREFIX): array
+            for name, array in arrays.items()
+            if name.startswith(INPUT_PREFIX)
+        },
+        {
+            name.removeprefix(OUTPUT_PREFIX): array
+            for name, array in arrays.items()
+            if name.startswith(OUTPUT_PREFIX)
+        },
+    )
+
+
+def worst_excess(got: Arrays, expected: Arrays, golden: Golden) -> float:
+    """Largest |got - expected| beyond its tolerance, at most 0 where golden vectors hold; inf for NaN."""
+    worst = -np.inf
+    for name, want in expected.items():
+        have = got.get(name)
+        if have is None or have.shape != want.shape:
+            return float("inf")
+        distance = np.abs(have.astype(np.float64) - want.astype(np.float64))
+        excess = distance - (golden.absolute + golden.relative * np.abs(want.astype(np.float64)))
+        worst = max(worst, float(np.where(np.isnan(excess), np.inf, excess).max(initial=-np.inf)))
+    return worst
+
+
+def _row_is_finite(array: Array) -> Array:
+    flat = array.reshape(len(array), -1)
+    return np.asarray(np.isfinite(flat).all(axis=1))

@@ -1,0 +1,67 @@
+"""Which scalars of a model are watched on devices, by a rule from its shapes (telemetry 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from limosa_compiler.limits import LIMITS
+from limosa_compiler.recipe import InputNotes
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.serving import FeatureSpec, TensorSpec
+
+_NUMBERS: Final = ("FP16", "FP32", "FP64")
+_WHOLE_ROW: Final = -1
+
+
+def features_of(
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    notes: Mapping[str, InputNotes],
+    *,
+    probabilities: str,
+) -> tuple[FeatureSpec, ...]:
+    """Inputs first, then outputs. Raises InvalidField if a recipe names more channels than there are."""
+    found: list[FeatureSpec] = []
+    for spec in inputs:
+        found += _of_input(spec, notes.get(spec.name, InputNotes()).channels)
+    for spec in outputs:
+        found += _of_output(spec, is_probability=spec.name == probabilities)
+    return tuple(found[: LIMITS.features_max])
+
+
+def _of_input(spec: TensorSpec, channels: Sequence[str]) -> list[FeatureSpec]:
+    width = spec.shape[1] if len(spec.shape) > 1 else 0
+    if channels and len(channels) != width:
+        raise InvalidField(
+            f"input {spec.name!r} has {width} channels, and {len(channels)} names are given",
+            where=f"inputs.{spec.name}.channels",
+        )
+    if not 0 < width <= LIMITS.features_per_tensor_max:
+        folds = ("value",) if len(spec.shape) == 1 else ("mean", "std")
+        return [_feature(spec, f"{spec.name} {fold}", _WHOLE_ROW, fold) for fold in folds]
+    names = list(channels) or [f"{spec.name}[{channel}]" for channel in range(width)]
+    if len(spec.shape) == 2:
+        return [_feature(spec, name, channel, "value") for channel, name in enumerate(names)]
+    return [
+        _feature(spec, f"{name} {fold}", channel, fold)
+        for channel, name in enumerate(names)
+        for fold in ("mean", "std")
+    ]
+
+
+def _of_output(spec: TensorSpec, *, is_probability: bool) -> list[FeatureSpec]:
+    if is_probability:
+        return [
+            _feature(spec, f"{spec.name} {fold}", _WHOLE_ROW, fold, kind="output")
+            for fold in ("top", "entropy", "margin")
+        ]
+    if spec.dtype not in _NUMBERS:
+        return []
+    single = len(spec.shape) == 1 or spec.shape[1:] == (1,)
+    folds = ("value",) if single else ("mean", "std")
+    return [_feature(spec, f"{spec.name} {fold}", _WHOLE_ROW, fold, kind="output") for fold in folds]
+
+
+def _feature(spec: TensorSpec, name: str, channel: int, reduce: str, *, kind: str = "input") -> FeatureSpec:
+    return FeatureSpec(name=name[:128], kind=kind, tensor=spec.name, channel=channel, reduce=reduce)

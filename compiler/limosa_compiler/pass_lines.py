@@ -1,0 +1,48 @@
+"""A line per pass while a build runs, on stderr: name, time, error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from limosa_compiler.passes import OnPass, PassReport
+from limosa_contracts.cli import progress
+
+
+def pass_lines() -> OnPass:
+    """With colour for people at a terminal, plain otherwise."""
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        return _for_people()
+    return lambda report: progress(line_of(report))
+
+
+def line_of(report: PassReport) -> str:
+    """
+    >>> line_of(PassReport(name="name_nodes", nodes_before=4, nodes_after=4, changed=2, seconds=0.01))
+    'name_nodes                    10 ms  changed 2'
+    """
+    parts = [f"{report.name:<24} {report.seconds * 1000:7.0f} ms"]
+    if report.nodes_after != report.nodes_before:
+        parts.append(f"nodes {report.nodes_before} -> {report.nodes_after}")
+    if report.changed:
+        parts.append(f"changed {report.changed}")
+    if report.max_abs_error is not None:
+        parts.append(f"max error {report.max_abs_error:.3g}")
+    if report.note:
+        parts.append(report.note)
+    return "  ".join(parts)
+
+
+def _for_people() -> OnPass:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+
+    def show(report: PassReport) -> None:
+        line = Text(line_of(report))
+        line.stylize("green", 0, len(report.name))
+        line.stylize("dim", 24, 36)
+        console.print(line)
+
+    return show
