@@ -4,7 +4,7 @@ TrustError      refused, the attempt ends      VersionRolledBack, MetadataExpire
                                                UnknownRelease, NotTheDesired, SignatureMissing
 RequestError    refused, another would do      NoFittingVariant, AgentTooOld, Quarantined
 TransferError   retried with back-off          SourceRefused, TooSlow, LengthMismatch, BudgetSpent,
-                                               ForeignRedirect, FetchBusy
+                                               ForeignRedirect, FetchBusy, ClockSuspect
 FaultError      this device is in trouble      DiskFull, ReleaseBroken
 """
 
@@ -93,6 +93,12 @@ class ForeignRedirect(TransferError):
 class FetchBusy(TransferError):
     code = "LM-594"
     summary = "another download of this device is running"
+
+
+class ClockSuspect(TransferError):
+    code = "LM-597"
+    summary = "metadata looks expired, but the clock of this device cannot be right"
+    default_hint = "set the clock, or let NTP do it; nothing is refused for good until then"
 
 
 class DiskFull(FaultError):

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from limosa_agent.fetch.download import NO_SPACE
 from limosa_agent.fetch.durable import DISK, Disk
-from limosa_agent.fetch.errors import DiskFull, FetchBusy
+from limosa_agent.fetch.errors import ClockSuspect, DiskFull, FetchBusy, MetadataExpired
 from limosa_agent.fetch.install import Installation, free_bytes
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch.request import FetchRequest, error_line
@@ -49,7 +49,7 @@ def fetch(
 def _carry_out(
     request: FetchRequest, repository: Repository, state: StatePaths, emit: Emit, disk: Disk
 ) -> dict[str, JsonValue]:
-    director = repository.refresh()
+    director = _refresh(repository)
     result: dict[str, JsonValue] = {
         "director_pem": director,
         "time_floor": repository.time_floor,
@@ -75,6 +75,16 @@ def _carry_out(
             "bytes": outcome.received,
         }
     }
+
+
+def _refresh(repository: Repository) -> str:
+    """trust 3.3: what expired by a clock that cannot be right is not installed, nor refused for good."""
+    try:
+        return repository.refresh()
+    except MetadataExpired as error:
+        if not repository.clock_suspect:
+            raise
+        raise ClockSuspect("the clock of this device is wrong", where=error.where, why=error.why) from error
 
 
 class _Progress:

@@ -96,6 +96,7 @@ REASONS: Final[Mapping[str, str]] = {
     "LM-587": "agent_too_old",
     "LM-588": "quarantined",
     "LM-595": "disk_full",
+    "LM-597": "clock_suspect",
 }
 """Reason codes of events, where there is a closer one than the kind."""
 

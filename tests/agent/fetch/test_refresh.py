@@ -120,13 +120,14 @@ def test_a_clock_at_1970_accepts_no_expired_metadata(world: World) -> None:
     floor = world.fetch().result["time_floor"]
     world.freeze(expires=timedelta(seconds=-1))
     got = world.fetch(time_floor=floor, clock=lambda: 0.0)
-    assert got.failed("trust", "LM-581")
+    assert got.failed("transfer", "LM-597")
+    assert got.error["reason"] == "clock_suspect"
 
 
 def test_a_clock_at_2100_wipes_nothing_and_never_becomes_the_floor(world: World) -> None:
     floor = world.fetch().result["time_floor"]
     kept = {path.name: path.read_bytes() for path in world.state.tuf.glob("*.json")}
-    assert world.fetch(time_floor=floor, clock=lambda: 4_102_444_800.0).failed("trust", "LM-581")
+    assert world.fetch(time_floor=floor, clock=lambda: 4_102_444_800.0).failed("transfer", "LM-597")
     assert {path.name: path.read_bytes() for path in world.state.tuf.glob("*.json")} == kept
     after = world.fetch(time_floor=floor)
     assert isinstance(after.result["time_floor"], float)
