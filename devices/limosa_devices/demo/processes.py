@@ -12,17 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limosa_contracts.errors import FaultError, TimedOut
+from limosa_contracts.errors import TimedOut
 from limosa_contracts.json_value import JsonObject
+from limosa_devices.demo.errors import ProcessFailed
 
 STOP_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
-
-
-class ProcessFailed(FaultError):
-    code = "LM-701"
-    summary = "a process that the demo started ended with an error"
 
 
 def wait_until(holds: Callable[[], bool], *, timeout_s: float, what: str, every_s: float = 0.1) -> None:
@@ -113,10 +109,24 @@ class Processes:
         self.started.append(process)
         return process
 
-    def run(self, name: str, command: Sequence[str], *, timeout_s: float = 120.0) -> bytes:
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        timeout_s: float = 120.0,
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
         """Standard output of a command that must succeed. Raises ProcessFailed."""
         try:
-            done = subprocess.run(list(command), capture_output=True, timeout=timeout_s, check=False)
+            done = subprocess.run(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+                env={**os.environ, **(env or {})},
+            )
         except subprocess.TimeoutExpired as error:
             raise TimedOut(f"{name} did not end", why=f"waited {timeout_s:.0f} s") from error
         if done.returncode != 0:
