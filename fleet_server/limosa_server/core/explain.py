@@ -43,7 +43,8 @@ def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
                 f"it waits {format_duration(round(left))} at most for devices that are away, then completes"
             )
         case WaveStatus.IN_PROGRESS:
-            return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {format_duration(wave.bake_s)}"
+            bake = format_duration(wave.bake_s)
+            return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {bake}"
         case WaveStatus.BAKING:
             left = max(0.0, wave.bake_s - (now - wave.since))
             return f"wave {wave.name} bakes {format_duration(round(left))} more; {then} if the gate passes"

@@ -11,7 +11,10 @@ from limosa_contracts.oci import Requirements
 def why_not(
     requires: Requirements, capabilities: Mapping[str, JsonValue], resources: Mapping[str, JsonValue]
 ) -> str:
-    """The first requirement that is not met, "" if all are. What was never reported is not held against it."""
+    """The first requirement that is not met, "" if all are.
+
+    What a device never reported is not held against it.
+    """
     arch = capabilities.get("arch")
     if requires.architectures and isinstance(arch, str) and arch not in requires.architectures:
         return f"needs {' or '.join(requires.architectures)}, it is {arch}"

@@ -1,4 +1,4 @@
-"""What `start` would do: waves, who is left out and why, how long, and what the judge can see (rollouts 4)."""
+"""What `start` would do: waves, who is left out and why, how long, what the judge sees (rollouts 4)."""
 
 from __future__ import annotations
 

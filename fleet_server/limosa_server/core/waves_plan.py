@@ -26,7 +26,8 @@ def divide(
     """Devices of each wave; the last takes the rest. A wave may come out empty: the caller refuses it.
 
     >>> from limosa_contracts.rollout_blocks import WaveSpec
-    >>> specs = [WaveSpec(name="a", percent=1, min_devices=1), WaveSpec(name="b", percent=10), WaveSpec(name="c")]
+    >>> first = WaveSpec(name="a", percent=1, min_devices=1)
+    >>> specs = [first, WaveSpec(name="b", percent=10), WaveSpec(name="c")]
     >>> [len(wave) for wave in divide([str(i) for i in range(1000)], {}, specs)]
     [10, 90, 900]
     """

@@ -1,0 +1,129 @@
+"""`/api/v1/rollouts/{id}/pause|resume|cancel`: what an operator decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import col, select
+
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server import audit
+from limosa_server.api.auth import Caller, Operator
+from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.conditional import check_if_match
+from limosa_server.api.rollouts import find
+from limosa_server.api.state import State
+from limosa_server.core import operate
+from limosa_server.core.judge import Decision
+from limosa_server.core.rollout import Rollout
+from limosa_server.core.wave import Wave
+from limosa_server.rollout_ingest import CONTROLLER
+from limosa_server.rollout_rows import decision_row, rollout_of, wave_of, write_rollout, write_wave
+from limosa_server.rollout_view import etag_of, rollout_json
+from limosa_server.state import ServerState
+from limosa_server.store import Transaction
+from limosa_server.tables.rollouts import RolloutRow, WaveRow
+
+router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"])
+_REMARK = json_schema({"remark": {"type": "string", "maxLength": 500}}, required=[])
+_CANCEL = json_schema(
+    {"remark": {"type": "string", "maxLength": 500}, "rollback": {"type": "boolean"}}, required=[]
+)
+
+
+@router.post("/{rollout_id}/pause", openapi_extra=_REMARK)
+def pause(
+    rollout_id: int, body: JsonBody, state: State, caller: Operator, request: Request, response: Response
+) -> dict[str, JsonValue]:
+    """No further device is offered the release; those at it go on."""
+    remark = _remark(body)[0]
+    now = state.clock()
+    with state.store.transaction() as tx:
+        row = _for_change(tx, rollout_id, caller, request)
+        rollout, decision = operate.pause(rollout_of(row), now=now, by=caller.name, remark=remark)
+        return _save(tx, state, row, rollout, (), decision, caller, response, now)
+
+
+@router.post("/{rollout_id}/resume", openapi_extra=_REMARK)
+def resume(
+    rollout_id: int, body: JsonBody, state: State, caller: Operator, request: Request, response: Response
+) -> dict[str, JsonValue]:
+    """Goes on; what had stopped it is thereby accepted, and the record says by whom."""
+    remark = _remark(body)[0]
+    now = state.clock()
+    with state.store.transaction() as tx:
+        row = _for_change(tx, rollout_id, caller, request)
+        waves = [wave_of(one) for one in _wave_rows(tx, row)]
+        rollout, moved, decision = operate.resume(
+            rollout_of(row), waves, now=now, by=caller.name, remark=remark
+        )
+        return _save(tx, state, row, rollout, moved, decision, caller, response, now)
+
+
+@router.post("/{rollout_id}/cancel", openapi_extra=_CANCEL)
+def cancel(
+    rollout_id: int, body: JsonBody, state: State, caller: Operator, request: Request, response: Response
+) -> dict[str, JsonValue]:
+    """Ends it. Devices that committed keep the release, or go back too with `rollback`."""
+    remark, rollback = _remark(body, rollback=True)
+    now = state.clock()
+    with state.store.transaction() as tx:
+        row = _for_change(tx, rollout_id, caller, request)
+        rollout, decision = operate.cancel(
+            rollout_of(row), now=now, by=caller.name, rollback=rollback, remark=remark
+        )
+        return _save(tx, state, row, rollout, (), decision, caller, response, now)
+
+
+def _remark(body: JsonObject, *, rollback: bool = False) -> tuple[str, bool]:
+    fields = Fields(body, where="body")
+    remark = fields.optional("remark", lambda n: fields.text(n, max_chars=500, empty=True), "")
+    wanted = fields.optional("rollback", fields.boolean, False) if rollback else False
+    fields.refuse_rest()
+    return remark, wanted
+
+
+def _for_change(tx: Transaction, rollout_id: int, caller: Caller, request: Request) -> RolloutRow:
+    row = find(tx, rollout_id)
+    caller.needs_team(row.model.split("/")[0])
+    check_if_match(request, etag_of(row))
+    return row
+
+
+def _wave_rows(tx: Transaction, row: RolloutRow) -> Sequence[WaveRow]:
+    return tx.exec(select(WaveRow).where(WaveRow.rollout == row.id).order_by(col(WaveRow.index))).all()
+
+
+def _save(
+    tx: Transaction,
+    state: ServerState,
+    row: RolloutRow,
+    rollout: Rollout,
+    waves: Sequence[Wave],
+    decision: Decision,
+    caller: Caller,
+    response: Response,
+    now: float,
+) -> dict[str, JsonValue]:
+    before = row.status
+    write_rollout(row, rollout)
+    tx.add(row)
+    for found, wave in zip(_wave_rows(tx, row), waves, strict=False):
+        if wave_of(found) != wave:
+            write_wave(found, wave)
+            tx.add(found)
+    tx.add(decision_row(rollout.id, decision, at=now))
+    audit.record(
+        tx,
+        at=now,
+        actor=caller.actor,
+        action=f"rollout.{decision.kind}",
+        object=f"rollout {rollout.id}",
+        before={"status": before},
+        after={"status": row.status, "reason": row.reason},
+    )
+    tx.announce(CONTROLLER, "rollouts", f"rollout {rollout.id}")
+    response.headers["ETag"] = etag_of(row)
+    return rollout_json(tx, row, now=now)

@@ -1,0 +1,212 @@
+"""`/api/v1/rollouts`: plan, start, watch and stop. The body is a rollout file's fields as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from sqlmodel import col, select
+
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.errors import InvalidField, NotFound
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.phases import Execution
+from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_server import audit, rollout_start
+from limosa_server.api.auth import Operator, Viewer
+from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.releases import number_of
+from limosa_server.api.state import State
+from limosa_server.core.rollout import RolloutStatus
+from limosa_server.rollout_errors import KeyReused, PlanStale
+from limosa_server.rollout_view import decision_json, etag_of, execution_json, rollout_json
+from limosa_server.store import Transaction
+from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow
+
+router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"])
+_FIELDS: dict[str, Any] = {
+    "release": {"type": "string"},
+    "group": {"type": "string"},
+    "selector": {"type": "string"},
+    **{name: {"type": "array", "items": {"type": "object"}} for name in ("waves", "abort")},
+    **{
+        name: {"type": "object"}
+        for name in ("rate", "success", "trial", "telemetry", "timeouts", "on_failure")
+    },
+    "plan": {
+        "type": "object",
+        "description": "salt and fingerprint of a plan: run exactly that",
+        "properties": {"salt": {"type": "string"}, "fingerprint": {"type": "string"}},
+    },
+}
+_BODY = json_schema(
+    _FIELDS,
+    required=["release"],
+    example={
+        "release": "demo/motion@2.0.0",
+        "group": "watches",
+        "waves": [{"name": "canary", "count": 1, "bake": "1h"}, {"name": "rest", "bake": "24h"}],
+    },
+)
+
+
+@router.post("/plan", openapi_extra=_BODY)
+def plan(body: JsonBody, state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """What a start would do; nothing is written."""
+    spec, salt, _ = _parse(body)
+    with state.store.read() as tx:
+        return rollout_start.plan(tx, spec, salt=salt, now=state.clock()).as_json()
+
+
+@router.post("", status_code=201, openapi_extra=_BODY)
+def start(
+    body: JsonBody,
+    state: State,
+    caller: Operator,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
+) -> dict[str, JsonValue]:
+    """Starts a rollout. The same Idempotency-Key with the same body gives the same rollout again."""
+    spec, salt, fingerprint = _parse(body)
+    now = state.clock()
+    request_sha256 = hashlib.sha256(encode_canonical(body)).hexdigest()
+    key = f"{caller.token_id}/{idempotency_key}" if idempotency_key else None
+    with state.store.transaction() as tx:
+        row = _known(tx, key, request_sha256)
+        if row is None:
+            caller.needs_team(spec.release.name.team)
+            planned = rollout_start.plan(tx, spec, salt=salt, now=now)
+            if fingerprint and planned.fingerprint != fingerprint:
+                raise PlanStale(
+                    "the rollout would not be as it was planned",
+                    where="plan.fingerprint",
+                    why="devices joined, left, came or went, or the release changed",
+                )
+            rollout_start.refuse_bad(tx, planned)
+            row = rollout_start.start(
+                tx, planned, now=now, actor=caller.actor, key=key, request_sha256=request_sha256
+            )
+            audit.record(
+                tx,
+                at=now,
+                actor=caller.actor,
+                action="rollout.start",
+                object=f"rollout {row.id}",
+                after=dict(spec.as_json()),
+            )
+        tx.flush()
+        response.headers["Location"] = f"/api/v1/rollouts/{row.id}"
+        response.headers["ETag"] = etag_of(row)
+        return rollout_json(tx, row, now=now)
+
+
+@router.get("")
+def list_rollouts(
+    state: State,
+    caller: Viewer,
+    status: Annotated[list[RolloutStatus] | None, Query()] = None,
+    model: Annotated[str, Query(max_length=129)] = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> dict[str, JsonValue]:
+    """Rollouts, newest first."""
+    now = state.clock()
+    query = select(RolloutRow).order_by(col(RolloutRow.id).desc()).limit(limit + 1)
+    if cursor:
+        query = query.where(col(RolloutRow.id) < number_of(cursor))
+    if status:
+        query = query.where(col(RolloutRow.status).in_([one.value for one in status]))
+    if model:
+        query = query.where(RolloutRow.model == model)
+    with state.store.read() as tx:
+        rows = tx.exec(query).all()
+        return page(
+            rows, limit=limit, key=lambda row: str(row.id), shape=lambda row: rollout_json(tx, row, now=now)
+        )
+
+
+@router.get("/{rollout_id}")
+def show(rollout_id: int, state: State, caller: Viewer, response: Response) -> dict[str, JsonValue]:
+    with state.store.read() as tx:
+        row = find(tx, rollout_id)
+        response.headers["ETag"] = etag_of(row)
+        return rollout_json(tx, row, now=state.clock())
+
+
+@router.get("/{rollout_id}/executions")
+def executions(
+    rollout_id: int,
+    state: State,
+    caller: Viewer,
+    status: Annotated[list[Execution] | None, Query()] = None,
+    wave: Annotated[int | None, Query(ge=0, le=1000)] = None,
+    limit: Limit = LIMITS.page_size_max,
+    cursor: Cursor = "",
+) -> dict[str, JsonValue]:
+    """One row per device, by its id."""
+    with state.store.read() as tx:
+        row = find(tx, rollout_id)
+        query = (
+            select(ExecutionRow)
+            .where(ExecutionRow.rollout == row.id, ExecutionRow.device > decode_cursor(cursor))
+            .order_by(col(ExecutionRow.device))
+            .limit(limit + 1)
+        )
+        if status:
+            query = query.where(col(ExecutionRow.state).in_([one.value for one in status]))
+        if wave is not None:
+            query = query.where(ExecutionRow.wave == wave)
+        rows = tx.exec(query).all()
+    return page(rows, limit=limit, key=lambda one: one.device, shape=execution_json)
+
+
+@router.get("/{rollout_id}/decisions")
+def decisions(
+    rollout_id: int, state: State, caller: Viewer, limit: Limit = LIMITS.page_size_max, cursor: Cursor = ""
+) -> dict[str, JsonValue]:
+    """Every decision with its numbers and its sentence, oldest first (rollouts 5.6)."""
+    after = number_of(cursor) if cursor else 0
+    with state.store.read() as tx:
+        row = find(tx, rollout_id)
+        rows = tx.exec(
+            select(DecisionRow)
+            .where(DecisionRow.rollout == row.id, col(DecisionRow.id) > after)
+            .order_by(col(DecisionRow.id))
+            .limit(limit + 1)
+        ).all()
+    return page(rows, limit=limit, key=lambda one: str(one.id), shape=decision_json)
+
+
+def find(tx: Transaction, rollout_id: int) -> RolloutRow:
+    row = tx.get(RolloutRow, rollout_id) if 0 < rollout_id < 2**63 else None
+    if row is None:
+        raise NotFound(
+            f"there is no rollout {str(rollout_id)[:40]}", where="rollout", hint="limosa rollout list"
+        )
+    return row
+
+
+def _parse(body: JsonObject) -> tuple[RolloutSpec, str, str]:
+    """(spec, salt, fingerprint or ""); a salt is drawn where none is given."""
+    given = dict(body)
+    fields = Fields(given.pop("plan", None) or {}, where="rollout.plan")
+    salt = fields.optional("salt", lambda n: fields.text(n, max_chars=64), "")
+    fingerprint = fields.optional("fingerprint", lambda n: fields.text(n, max_chars=64), "")
+    fields.refuse_rest()
+    if fingerprint and not salt:
+        raise InvalidField("a plan has a salt and a fingerprint", where="rollout.plan.salt")
+    return RolloutSpec.parse(given), salt or secrets.token_hex(8), fingerprint
+
+
+def _known(tx: Transaction, key: str | None, request_sha256: str) -> RolloutRow | None:
+    if key is None:
+        return None
+    row = tx.exec(select(RolloutRow).where(RolloutRow.idempotency_key == key)).first()
+    if row is not None and row.request_sha256 != request_sha256:
+        raise KeyReused("this key started another rollout", where="Idempotency-Key", why=f"rollout {row.id}")
+    return row

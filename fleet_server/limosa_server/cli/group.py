@@ -1,0 +1,116 @@
+"""`limosa group …`"""
+
+from __future__ import annotations
+
+import click
+
+from limosa_contracts.cli import answer, columns, command, json_option
+from limosa_contracts.json_value import JsonObject
+from limosa_server.client import Client, server_options
+
+PATH = "/api/v1/groups"
+
+
+@command(
+    "create",
+    examples=[
+        "limosa group create canary --device dev-0017 --device dev-0018",
+        "limosa group create hq --selector 'site in (hq,lab),!old'  # follows labels",
+    ],
+)
+@click.argument("name")
+@click.option("--selector", default="", help="Labels in Kubernetes' grammar; none: a static group.")
+@click.option("--device", "devices", multiple=True, help="A first device of a static group; repeatable.")
+@click.option("--description", default="", help="What it is for.")
+@server_options
+@json_option
+def create(
+    name: str,
+    selector: str,
+    devices: tuple[str, ...],
+    description: str,
+    server: str | None,
+    token: str | None,
+    ca: str | None,
+    as_json: bool,
+) -> None:
+    """Make a group, static or by label selector."""
+    body: JsonObject = {
+        "name": name,
+        "description": description,
+        **({"selector": selector} if selector else {}),
+        **({"devices": list(devices)} if devices else {}),
+    }
+    with Client.of(server, token, ca) as client:
+        group = client.post(PATH, body)
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {group['devices']} devices")
+
+
+@command("list", examples=["limosa group list", "limosa group list --json"])
+@server_options
+@json_option
+def list_groups(server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
+    """List groups."""
+    with Client.of(server, token, ca) as client:
+        found = list(client.every(PATH))
+    answer(
+        {"items": list(found)},
+        as_json=as_json,
+        text=lambda: columns(
+            ["NAME", "DEVICES", "SELECTOR", "DESCRIPTION"],
+            [
+                [
+                    str(one["name"]),
+                    str(one["devices"]),
+                    str(one["selector"]) or "(static)",
+                    str(one["description"]),
+                ]
+                for one in found
+            ],
+        ),
+    )
+
+
+@command("show", examples=["limosa group show canary"])
+@click.argument("name")
+@server_options
+@json_option
+def show(name: str, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
+    """Show a group and its devices."""
+    with Client.of(server, token, ca) as client:
+        group = client.get(f"{PATH}/{name}")
+        devices = [str(one["device"]) for one in client.every(f"{PATH}/{name}/devices")]
+    how = f"selector {group['selector']}" if group["selector"] else "static"
+    answer(
+        {**group, "members": list(devices)},
+        as_json=as_json,
+        text=lambda: "\n".join([f"group {name} ({how}), {len(devices)} devices", *devices]),
+    )
+
+
+@command("add", examples=["limosa group add canary dev-0017 dev-0018"])
+@click.argument("name")
+@click.argument("devices", nargs=-1, required=True)
+@server_options
+@json_option
+def add(
+    name: str, devices: tuple[str, ...], server: str | None, token: str | None, ca: str | None, as_json: bool
+) -> None:
+    """Add devices to a static group."""
+    with Client.of(server, token, ca) as client:
+        group = client.post(f"{PATH}/{name}/devices", {"devices": list(devices)})
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {group['devices']} devices")
+
+
+@command("remove", examples=["limosa group remove canary dev-0017"])
+@click.argument("name")
+@click.argument("devices", nargs=-1, required=True)
+@server_options
+@json_option
+def remove(
+    name: str, devices: tuple[str, ...], server: str | None, token: str | None, ca: str | None, as_json: bool
+) -> None:
+    """Remove devices from a static group."""
+    with Client.of(server, token, ca) as client:
+        group = client.post(f"{PATH}/{name}/devices/remove", {"devices": list(devices)})
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {group['devices']} devices")

@@ -1,0 +1,159 @@
+"""Speaks with a fleet server over its REST API, for the commands of `limosa`."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+
+import click
+import httpx
+
+from limosa_contracts.canonical import encode_canonical, parse_object
+from limosa_contracts.errors import (
+    InvalidJson,
+    LimosaError,
+    NotAuthenticated,
+    Unreachable,
+    Usage,
+    known_errors,
+)
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server import errors as _errors  # noqa: F401  # so that codes of the server are known here
+from limosa_server import rollout_errors as _rollout_errors  # noqa: F401  # as above
+
+F = TypeVar("F", bound=Callable[..., object])
+SERVER: Final = "LIMOSA_SERVER"
+TOKEN: Final = "LIMOSA_TOKEN"  # noqa: S105  # the name of a variable
+CA: Final = "LIMOSA_CA"
+TIMEOUT_S: Final = 30.0  # one request, planning over a large fleet included
+ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
+
+
+def server_options(function: F) -> F:
+    """Adds --server, --token and --ca; the command makes its client with `Client.of(server, token, ca)`."""
+    for option in (
+        click.option("--ca", default=None, help=f"File with the CA of the server's certificate. [{CA}]"),
+        click.option("--token", default=None, help=f"API token. [{TOKEN}]"),
+        click.option("--server", default=None, help=f"URL of the server. [{SERVER}]"),
+    ):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Errors of the server are raised as what they are, by their code."""
+
+    http: httpx.Client
+
+    @classmethod
+    def of(cls, server: str | None, token: str | None, ca: str | None) -> Self:
+        """Raises Usage, NotAuthenticated where an option and its variable are both missing."""
+        base = (server or os.environ.get(SERVER, "")).rstrip("/")
+        if not base.startswith(("http://", "https://")):
+            raise Usage("which server?", where="--server", hint=f"export {SERVER}=https://fleet.example:8443")
+        secret = token or os.environ.get(TOKEN, "")
+        if not secret:
+            raise NotAuthenticated("no API token is given", where="--token", hint=f"export {TOKEN}=lmp_…")
+        return cls(
+            httpx.Client(
+                base_url=base,
+                headers={"Authorization": f"Bearer {secret}", "Accept-Encoding": "identity"},
+                timeout=TIMEOUT_S,
+                verify=_trusted(ca or os.environ.get(CA, "")) if base.startswith("https") else False,
+                follow_redirects=False,
+                trust_env=False,
+            )
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def get(self, path: str, **query: str | int | list[str] | None) -> JsonObject:
+        return self._ask("GET", path, query=query)
+
+    def post(
+        self, path: str, body: JsonObject | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> JsonObject:
+        return self._ask("POST", path, body=body or {}, headers=headers)
+
+    def delete(self, path: str) -> JsonObject:
+        return self._ask("DELETE", path)
+
+    def every(self, path: str, **query: str | int | list[str] | None) -> Iterator[JsonObject]:
+        """All items of a list, page by page."""
+        cursor: str | None = None
+        while True:
+            answered = self.get(path, cursor=cursor, **query)
+            items = answered.get("items")
+            for item in items if isinstance(items, list) else []:
+                if isinstance(item, dict):
+                    yield item
+            following = answered.get("next")
+            if not isinstance(following, str):
+                return
+            cursor = following
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: JsonObject | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> JsonObject:
+        try:
+            response = self.http.request(
+                method,
+                path,
+                params={key: value for key, value in (query or {}).items() if value not in (None, "", [])},
+                content=None if body is None else encode_canonical(body),
+                headers={"Content-Type": "application/json", **(headers or {})},
+            )
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                "the server does not answer", where=str(self.http.base_url), why=str(error) or repr(error)
+            ) from error
+        if response.is_success:
+            return parse_object(response.content, what="answer", max_bytes=ANSWER_MAX_BYTES)
+        raise _refused(response)
+
+
+def _trusted(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except OSError as error:
+        raise Usage("the CA file cannot be read", where="--ca", why=str(error)) from error
+
+
+def _refused(response: httpx.Response) -> LimosaError:
+    """The server's problem+json as the error it was there."""
+    try:
+        problem = parse_object(response.content, what="problem", max_bytes=1024 * 1024)
+    except InvalidJson:
+        problem = {}
+    kind = known_errors().get(_text(problem, "code"))
+    if kind is None:
+        return Unreachable(
+            f"the server answered {response.status_code}",
+            where=str(response.request.url),
+            why=_text(problem, "detail") or response.text[:200],
+            hint="is this the address of a limosa server?",
+        )
+    return kind(
+        _text(problem, "detail") or kind.summary,
+        where=_text(problem, "where"),
+        hint=_text(problem, "hint"),
+    )
+
+
+def _text(problem: Mapping[str, JsonValue], name: str) -> str:
+    value = problem.get(name)
+    return value if isinstance(value, str) else ""
