@@ -11,8 +11,7 @@ from limosa_compiler.archive_file import Archive, archive_name, archive_of, writ
 from limosa_compiler.candidates import Ladder, make_ladder, measure_all
 from limosa_compiler.choose import Choice, choose, shortfall
 from limosa_compiler.errors import GateNotMet, UnknownTarget
-from limosa_compiler.evidence import SUFFIX as EVIDENCE_SUFFIX
-from limosa_compiler.evidence import Evidence, choice_json
+from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
 from limosa_compiler.ingest import opset_of
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.loading import Loaded, load
@@ -24,7 +23,6 @@ from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.requirements import best_first, requirements_for
-from limosa_contracts.archive import SUFFIX
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile, load_profiles
 
@@ -108,15 +106,6 @@ def profiles_named(targets: Sequence[str]) -> tuple[Profile, ...]:
                 hint=f"did you mean {near[0]!r}? All of them: limosa target list" if near else "",
             )
     return best_first(known[target] for target in targets)
-
-
-def evidence_path_of(path: Path) -> Path:
-    """Beside the artifact.
-
-    >>> str(evidence_path_of(Path("motion-1.0.0.limosa")))
-    'motion-1.0.0.evidence.json'
-    """
-    return path.with_name(path.name.removesuffix(SUFFIX) + EVIDENCE_SUFFIX)
 
 
 def write_both(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:

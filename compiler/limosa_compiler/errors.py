@@ -1,4 +1,4 @@
-"""What can go wrong while compiling. Codes LM-110 to LM-149.
+"""What can go wrong while compiling: LM-110 to LM-149. Those of keys and publishing come with it.
 
 RequestError   the model, the data or the recipe is wrong, or not what this compiler takes
 VerdictError   it was compiled and measured, and it is not good enough
@@ -6,7 +6,10 @@ VerdictError   it was compiled and measured, and it is not good enough
 
 from __future__ import annotations
 
+from limosa_compiler.trust import errors as trust
 from limosa_contracts.errors import FaultError, RequestError, VerdictError
+
+__all__ = ["trust"]  # their codes are known wherever this module is
 
 
 class NotAModel(RequestError):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Self
 
 from limosa_compiler.choose import Choice, Verdict
 from limosa_compiler.measure import Latency, Measured, Score
+from limosa_contracts.archive import SUFFIX as ARCHIVE_SUFFIX
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -81,6 +83,16 @@ class Evidence:
 
     def encode(self) -> bytes:
         return encode_canonical(self.as_json()) + b"\n"
+
+
+def evidence_path_of(artifact: Path) -> Path:
+    """Beside the artifact, signed or not.
+
+    >>> [str(evidence_path_of(Path(name))) for name in ("m-1.0.0.limosa", "m-1.0.0.signed.limosa")]
+    ['m-1.0.0.evidence.json', 'm-1.0.0.evidence.json']
+    """
+    plain = artifact.name.removesuffix(ARCHIVE_SUFFIX).removesuffix(".signed")
+    return artifact.with_name(plain + SUFFIX)
 
 
 def choice_json(choice: Choice) -> dict[str, JsonValue]:
