@@ -10,6 +10,7 @@ FaultError
 from __future__ import annotations
 
 from limosa_contracts.errors import FaultError, NotAuthenticated, RequestError, TransferError, TrustError
+from limosa_server import rollout_errors as rollout_errors  # its codes are known wherever these are
 
 
 class MethodNotAllowed(RequestError):

@@ -81,6 +81,21 @@ def leave(tx: Transaction, name: str, devices: Iterable[str]) -> list[str]:
     return gone
 
 
+def on_device(tx: Transaction, device: str, group: str, now: float) -> None:
+    """A device was enrolled (into a static group, "" for none), or its labels changed.
+
+    A group that its token names and that is not there is made, so that no device is left outside.
+    """
+    if group:
+        tx.flush()
+        found = tx.get(Group, group) or create(
+            tx, group, selector=None, description="", now=now, actor="enrolment"
+        )
+        if not found.selector:
+            join(tx, group, [device], now=now)
+    labels_changed(tx, device, now=now)
+
+
 def labels_changed(tx: Transaction, device: str, *, now: float) -> None:
     """Call it in the transaction that changed a device's labels, and when a device joined."""
     tx.flush()
