@@ -5,7 +5,7 @@ TrustError      refused, never retried     InsecureLink, DesiredNotTrusted, Desi
 TransferError   retried with back-off      ServerRefused, EnrolmentAnswerLost, AgentNotRunning
 RequestError    the caller's mistake       ConfigInvalid, NotEnrolled, AlreadyEnrolled, AgentRunsAlready,
                                            InferenceRefused, InputUnreadable
-VerdictError    the answer is no           DoctorFound
+
 FaultError      this device is in trouble  UnknownTransition, JournalCorrupt, StateTooNew, ListenRefused
 
 Errors of the fetch child and of serving are in their own packages.
@@ -14,9 +14,10 @@ Errors of the fetch child and of serving are in their own packages.
 from __future__ import annotations
 
 from limosa_agent.fetch import errors as fetch_errors  # `limosa explain` finds them through this module
-from limosa_contracts.errors import FaultError, RequestError, TransferError, TrustError, VerdictError
+from limosa_agent.serving import errors as serving_errors
+from limosa_contracts.errors import FaultError, RequestError, TransferError, TrustError
 
-__all__ = ["fetch_errors"]
+__all__ = ["fetch_errors", "serving_errors"]
 
 
 class ConfigInvalid(RequestError):
@@ -126,8 +127,3 @@ class AgentRunsAlready(RequestError):
 class ListenRefused(FaultError):
     code = "LM-519"
     summary = "the agent cannot listen on the configured address"
-
-
-class DoctorFound(VerdictError):
-    code = "LM-520"
-    summary = "the doctor found something that keeps this device from working"

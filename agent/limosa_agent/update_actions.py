@@ -104,8 +104,7 @@ EXECUTORS: Final[Mapping[type[Action], Executor]] = {
 
 
 class Updater:
-    """Every model's update machine. `encode` makes an event's payload from a report; `changed` is
-    called after each transition."""
+    """Every model's update machine. `encode` makes an event's payload from a report."""
 
     def __init__(
         self,
@@ -114,14 +113,12 @@ class Updater:
         effects: Effects,
         *,
         encode: Callable[[Report], bytes],
-        changed: Callable[[ModelState], None],
     ) -> None:
         self._db = db
         self._journal = Journal(db)
         self._outbox = outbox
         self._effects = effects
         self._encode = encode
-        self._changed = changed
         self._lock = asyncio.Lock()
         self.states: dict[str, ModelState] = self._journal.load()
 
@@ -142,6 +139,12 @@ class Updater:
                     if following is not None:
                         pending.append(following)
 
+    def repair(self, state: ModelState) -> None:
+        """What the disk no longer holds is taken out of the state, before anything is dispatched."""
+        with self._db.transaction(f"{state.model} repair") as connection:
+            self._journal.save(state, connection=connection)
+        self.states[state.model] = state
+
     def _transit(self, model: str, event: Event) -> list[Action]:
         before = self.state(model)
         after, actions = next_state(before, event)
@@ -151,5 +154,4 @@ class Updater:
                 for report in reports_of(actions):
                     self._outbox.put_event(report.key, self._encode(report), connection=connection)
         self.states[model] = after
-        self._changed(after)
         return [action for action in actions if not isinstance(action, Report)]

@@ -145,7 +145,6 @@ class WindowBook:
     def stop_serving(self, model: str, manifest_sha256: str) -> list[Window]:
         """Closes what this digest counted: another one answers from here on."""
         key = (model, manifest_sha256)
-        self._last.pop(key, None)
         return [self._close(key)] if key in self._open else []
 
     def open_windows(self) -> list[Window]:

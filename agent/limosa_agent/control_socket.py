@@ -1,0 +1,64 @@
+"""The local control socket: one JSON line asks, one answers (agent 6.3). Only this user may connect."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from limosa_agent.errors import AgentNotRunning
+from limosa_agent.listening import open_unix
+from limosa_contracts.canonical import encode_canonical, parse_object
+from limosa_contracts.errors import LimosaError, NotFound
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject, JsonValue
+
+LINE_MAX_BYTES: Final = 1024 * 1024
+ASK_TIMEOUT_S: Final = 10.0
+
+Handler = Callable[[JsonObject], Awaitable[dict[str, JsonValue]]]
+
+
+async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
+    """`handlers`: op -> coroutine function of the request."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, ValueError):  # who asked has gone, or sent no line
+            while line := await reader.readline():
+                writer.write(encode_canonical(await _answer(line, handlers)) + b"\n")
+                await writer.drain()
+        writer.close()
+
+    return await asyncio.start_unix_server(connected, sock=open_unix(path, mode=0o600), limit=LINE_MAX_BYTES)
+
+
+async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, JsonValue]:
+    try:
+        request = parse_object(line, what="request", max_bytes=LINE_MAX_BYTES)
+        op = Fields(request, where="request").text("op", max_chars=64)
+        handler = handlers.get(op)
+        if handler is None:
+            raise NotFound(f"the agent does not know {op!r}", where="request.op", why=", ".join(handlers))
+        return {"result": await handler(request)}
+    except LimosaError as error:
+        return {"error": error.as_json()}
+
+
+def ask_agent(path: Path, op: str) -> JsonObject:
+    """The running agent's answer. Raises AgentNotRunning."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(ASK_TIMEOUT_S)
+            client.connect(str(path))
+            client.sendall(encode_canonical({"op": op}) + b"\n")
+            with client.makefile("rb") as stream:
+                line = stream.readline(LINE_MAX_BYTES)
+    except OSError as error:
+        raise AgentNotRunning("the agent does not answer", where=str(path), why=str(error)) from error
+    if not line:
+        raise AgentNotRunning("the agent closed the control socket", where=str(path))
+    return Fields(json.loads(line), where="answer").object("result")
