@@ -13,12 +13,25 @@ from limosa_agent.errors import (
     DesiredNotTrusted,
     DesiredOld,
 )
-from limosa_agent.journal import AcceptedDesired
 from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import LimosaError, TrustError
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedDesired:
+    """The desired state accepted last; `digest` is of its envelope's payload."""
+
+    epoch: int
+    counter: int
+    digest: str
+    envelope: bytes
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return (self.epoch, self.counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

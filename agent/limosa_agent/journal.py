@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from limosa_agent.desired_gate import AcceptedDesired
 from limosa_agent.errors import JournalCorrupt
 from limosa_agent.state_db import StateDb
 from limosa_agent.update_state import Bad, ModelState, Release, Report, Target
@@ -17,20 +17,6 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.phases import Phase
 
 _PHASES: Final = tuple(phase.value for phase in Phase)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptedDesired:
-    """The desired state accepted last; `digest` is of its envelope's payload."""
-
-    epoch: int
-    counter: int
-    digest: str
-    envelope: bytes
-
-    @property
-    def order(self) -> tuple[int, int]:
-        return (self.epoch, self.counter)
 
 
 class Journal:

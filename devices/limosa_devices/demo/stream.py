@@ -6,22 +6,13 @@ import http.client
 import json
 import threading
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from limosa_devices.demo.motion import INPUT_NAME, OUTPUT_NAME, Motion
+from limosa_devices.demo.verdict import Failure
 
 REQUEST_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A prediction that was asked for and did not come. `at` is Unix seconds."""
-
-    device: str
-    at: float
-    what: str
 
 
 class LiveStream:

@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from limosa_contracts.json_value import JsonValue
-from limosa_devices.demo.stream import Failure
 
 SCHEMA = "limosa.demo/1"
 CRASH_NEIGHBOURHOOD_S = 5.0  # a broken connection this near to its worker's crash was lost to it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A prediction that was asked for and did not come. `at` is Unix seconds."""
+
+    device: str
+    at: float
+    what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,7 @@ class World:
                 "--config",
                 str(device.config),
                 "--token",
-                str(token),
+                str(answer["token"]),
                 "--json",
             ],
         )

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from limosa_devices.demo.stream import Failure
-from limosa_devices.demo.verdict import EXPECTED_STATUS, Interval, Observed, judge
+from limosa_devices.demo.verdict import EXPECTED_STATUS, Failure, Interval, Observed, judge
 
 GOOD = Observed(
     devices=6,
