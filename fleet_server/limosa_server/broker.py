@@ -117,7 +117,12 @@ class BrokerChild:
     def _run_once(self) -> None:
         with self._log_path().open("ab") as output:
             process = subprocess.Popen(
-                self._command(), stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=self._folder
+                self._command(),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                cwd=self._folder,
+                start_new_session=True,  # an interrupt at the terminal is the server's to handle
             )
         self._process = process
         while process.poll() is None and not self._stopping.wait(0.05):
@@ -141,10 +146,15 @@ class BrokerChild:
     def _write_config(self) -> None:
         if self.kind is MOSQUITTO:
             text = broker_config.mosquitto_config(
-                self._folder, host=self.host, port=self.port, tls=self._tls, limits=self._limits
+                self._folder,
+                host=self.host,
+                port=self.port,
+                user="root" if os.geteuid() == 0 else "",
+                tls=self._tls,
+                limits=self._limits,
             )
             acl = self._folder / "acl"
-            acl.write_text(broker_config.mosquitto_acl(tls=self._tls is not None))
+            acl.write_text(broker_config.mosquitto_acl())
             acl.chmod(0o600)
         else:
             text = broker_config.iotcore_config(host=self.host, port=self.port, limits=self._limits)

@@ -53,10 +53,10 @@ IOTCORE: Final = Capabilities(name="iotcore", acl=False, persistence=False, sess
 
 
 def mosquitto_config(
-    folder: Path, *, host: str, port: int, tls: BrokerTls | None, limits: ServerLimits
+    folder: Path, *, host: str, port: int, user: str, tls: BrokerTls | None, limits: ServerLimits
 ) -> str:
-    """mosquitto.conf(5). Without `tls`: loopback, for development; the pattern ACL holds there too,
-    by the client id instead of a certificate's name."""
+    """mosquitto.conf(5). Without `tls` it is for a development loopback, where nobody proves a name, so
+    that there is nothing an ACL could be tied to; reports and documents stay signed."""
     lines = [
         f"listener {port} {host}",
         "persistence true",
@@ -73,8 +73,9 @@ def mosquitto_config(
         "log_type error",
         "log_type warning",
         "log_type notice",
-        f"acl_file {folder}/acl",
     ]
+    if user:
+        lines.append(f"user {user}")  # else as root it becomes one that cannot read the server's folder
     if tls is None:
         lines += ["allow_anonymous true"]
     else:
@@ -87,22 +88,17 @@ def mosquitto_config(
             "require_certificate true",
             "use_identity_as_username true",
             "use_username_as_clientid true",  # else any device can kick another off (trust 6.3)
+            f"acl_file {folder}/acl",
         ]
     return "\n".join(lines) + "\n"
 
 
-def mosquitto_acl(*, tls: bool) -> str:
+def mosquitto_acl() -> str:
     """Each device reads and writes its own topics only; the server all of them (trust 6.3)."""
-    who = "%u" if tls else "%c"
-    own = f"{PREFIX}/{who}"
+    own = f"{PREFIX}/%u"
     lines = [f"pattern read {own}/{name}" for name in ("desired", "cmd", "ack")]
     lines += [f"pattern write {own}/{name}" for name in ("reported", "status", "tele/+", "evt")]
-    if tls:
-        lines += [f"user {SERVER_NAME}", f"topic readwrite {PREFIX}/#"]
-    else:
-        # On a development loopback nobody proves a name; the server's rights cannot be tied to one.
-        lines = [f"topic readwrite {PREFIX}/#", *lines]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, f"user {SERVER_NAME}", f"topic readwrite {PREFIX}/#"]) + "\n"
 
 
 def mosquitto_command(program: str, config: Path, parent: int) -> Sequence[str]:

@@ -48,6 +48,10 @@ class DeviceAuthority:
             raise InvalidField("the device CA's certificate is not for its key", where="device-ca.crt")
         return cls(key, certificate, root_pem.decode())
 
+    @property
+    def intermediate_pem(self) -> str:
+        return _pem(self.certificate)
+
     def issue(self, key: PublicKey, *, device: str, now: float, lifetime_s: float) -> IssuedCertificate:
         """A client certificate for `device`, no longer valid than the intermediate itself."""
         start = datetime.fromtimestamp(now, UTC)

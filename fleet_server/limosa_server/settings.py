@@ -44,12 +44,11 @@ class ServerLimits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """`public_url` is what devices call the server: no trailing slash; it is the audience of their
-    assertions. `mqtt_host` is the name the devices are told. Port 0 takes a free one."""
+    assertions. The broker listens on the same host. Port 0 takes a free one."""
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 8443
-    mqtt_host: str = "127.0.0.1"
     mqtt_port: int = 8883
     public_url: str = ""
     dev: bool = False
@@ -58,7 +57,7 @@ class ServerSettings:
     limits: ServerLimits = field(default_factory=ServerLimits)
 
     def __post_init__(self) -> None:
-        if self.dev and not (is_loopback(self.host) and is_loopback(self.mqtt_host)):
+        if self.dev and not is_loopback(self.host):
             raise ListenRefused(
                 "development mode listens on loopback only", where="--listen", why=f"{self.host} is not"
             )

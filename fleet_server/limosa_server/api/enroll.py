@@ -10,11 +10,12 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server import audit, enrollment, tokens
+from limosa_server import audit, enrollment, groups, tokens
 from limosa_server.api.auth import Operator
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.state import State
+from limosa_server.broker_config import SERVER_NAME
 from limosa_server.tables.access import EnrollmentToken
 
 router = APIRouter(tags=["enrolment"])
@@ -78,7 +79,11 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
         labels=dict(labels),
     )
     fields.refuse_rest()
+    if row.device == SERVER_NAME:
+        raise fields.wrong("device", "this name is the server's own")
     with state.store.transaction() as tx:
+        if row.group:
+            groups.join(tx, row.group, [], now=now)  # refuses a group that is not there, or by selector
         tx.add(row)
         audit.record(
             tx, at=now, actor=caller.actor, action="enrollment-token.create",

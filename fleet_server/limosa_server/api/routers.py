@@ -7,6 +7,34 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from limosa_server.api import health
+from limosa_server.api import (
+    audit_log,
+    device,
+    devices,
+    enroll,
+    groups,
+    health,
+    oci_pull,
+    oci_push,
+    releases,
+    rollout_actions,
+    rollouts,
+    tokens,
+    tuf,
+)
 
-ROUTERS: Final[Sequence[APIRouter]] = (health.router,)
+ROUTERS: Final[Sequence[APIRouter]] = (
+    health.router,
+    enroll.router,
+    device.router,
+    devices.router,
+    tokens.router,
+    audit_log.router,
+    groups.router,
+    releases.router,
+    rollouts.router,
+    rollout_actions.router,
+    tuf.router,
+    oci_push.router,
+    oci_pull.router,
+)

@@ -80,7 +80,7 @@ class ExecutionRow(SQLModel, table=True):
     from_version: str = ""
     from_index: str = ""
     committed: bool = False
-    returning: str = ""
+    returning: str = Field(default="", sa_column_kwargs={"name": "way_back"})
     return_version: str = ""
     return_index: str = ""
     document_epoch: int = 0

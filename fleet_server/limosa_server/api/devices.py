@@ -1,0 +1,178 @@
+"""`/api/v1/devices`: who is in the fleet and what they last said."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from sqlalchemy import update
+from sqlmodel import col, select
+
+from limosa_contracts.errors import NotFound
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.names import NAME
+from limosa_server import audit
+from limosa_server.api.auth import Operator, Viewer
+from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.state import State
+from limosa_server.enrollment import check_labels, set_labels
+from limosa_server.store import Transaction
+from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
+from limosa_server.tables.reports import EventRow
+
+router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
+DeviceId = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
+EVENTS_SHOWN = 20
+
+
+@router.get("")
+def list_devices(
+    state: State,
+    caller: Viewer,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    device_state: Annotated[str, Query(alias="state", pattern="^(active|revoked)?$")] = "",
+    label: Annotated[str, Query(max_length=130, description="key=value")] = "",
+) -> dict[str, JsonValue]:
+    """Devices by id, with their labels and models."""
+    query = select(Device).where(Device.id > decode_cursor(cursor)).order_by(col(Device.id)).limit(limit + 1)
+    if device_state:
+        query = query.where(Device.state == device_state)
+    if label:
+        key, _, value = label.partition("=")
+        having = select(DeviceLabel.device).where(DeviceLabel.key == key, DeviceLabel.value == value)
+        query = query.where(col(Device.id).in_(having))
+    with state.store.read() as tx:
+        rows = tx.exec(query).all()
+        shapes = {row.id: device_shape(tx, row) for row in rows[:limit]}
+    return page(rows, limit=limit, key=lambda row: row.id, shape=lambda row: shapes[row.id])
+
+
+@router.get("/{device}")
+def show(device: DeviceId, state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """One device, with its last events."""
+    with state.store.read() as tx:
+        row = find_device(tx, device)
+        events = tx.exec(
+            select(EventRow)
+            .where(EventRow.device == device)
+            .order_by(col(EventRow.id).desc())
+            .limit(EVENTS_SHOWN)
+        ).all()
+        return {**device_shape(tx, row), "events": [event_shape(event) for event in events]}
+
+
+@router.put(
+    "/{device}/labels",
+    openapi_extra=json_schema(
+        {"labels": {"type": "object", "additionalProperties": {"type": "string"}}},
+        required=["labels"],
+        example={"labels": {"site": "lab"}},
+    ),
+)
+def put_labels(device: DeviceId, body: JsonBody, state: State, caller: Operator) -> dict[str, JsonValue]:
+    """The operator's labels of a device, all of them; its own and its token's stay beside them."""
+    labels = Fields(body, where="device").text_map("labels", max_items=LIMITS.labels_max)
+    check_labels(labels)
+    now = state.clock()
+    with state.store.transaction() as tx:
+        row = find_device(tx, device)
+        before = _labels(tx, device)
+        if set_labels(tx, device, labels, source="operator"):
+            for handler in state.device_handlers:
+                handler(tx, device, "", now)
+            audit.record(
+                tx, at=now, actor=caller.actor, action="device.label", object=f"device {device}",
+                before=before, after=_labels(tx, device),
+            )  # fmt: skip
+            tx.announce("devices", f"device {device}")
+        return device_shape(tx, row)
+
+
+@router.post("/{device}/revoke")
+def revoke(device: DeviceId, state: State, caller: Operator) -> dict[str, JsonValue]:
+    """Takes a device out of the fleet: its certificates, its tokens and its reports count no more."""
+    now = state.clock()
+    with state.store.transaction() as tx:
+        row = find_device(tx, device)
+        if row.state != "revoked":
+            row.state, row.online = "revoked", False
+            tx.execute(
+                update(DeviceCertificate)
+                .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
+                .values(revoked_at=now)
+            )
+            audit.record(tx, at=now, actor=caller.actor, action="device.revoke", object=f"device {device}")
+            tx.announce("devices", f"device {device}")
+        return device_shape(tx, row)
+
+
+def find_device(tx: Transaction, device: str) -> Device:
+    """Raises NotFound."""
+    row = tx.get(Device, device)
+    if row is None:
+        raise NotFound(f"there is no device {device[:64]!r}", where="device", hint="limosa device list")
+    return row
+
+
+def device_shape(tx: Transaction, row: Device) -> dict[str, JsonValue]:
+    models = tx.exec(select(DeviceModel).where(DeviceModel.device == row.id).order_by(col(DeviceModel.model)))
+    return {
+        "id": row.id,
+        "serial": row.serial,
+        "state": row.state,
+        "online": row.online,
+        "last_seen": row.last_seen,
+        "reported_at": row.reported_at,
+        "enrolled_at": row.enrolled_at,
+        "agent": row.agent,
+        "profile": row.profile,
+        "clock": row.clock,
+        "labels": _labels(tx, row.id),
+        "desired": {"epoch": row.desired_epoch, "counter": row.desired_counter},
+        "capabilities": dict(row.capabilities),
+        "resources": dict(row.resources),
+        "models": [_model_shape(model) for model in models],
+    }
+
+
+def event_shape(row: EventRow) -> dict[str, JsonValue]:
+    return {
+        "device": row.device,
+        "key": row.key,
+        "kind": row.kind,
+        "model": row.model,
+        "version": row.version,
+        "rollout": row.rollout,
+        "attempt": row.attempt,
+        "phase": row.phase,
+        "reason_code": row.reason_code,
+        "reason": row.reason,
+        "at": row.at,
+        "received_at": row.received_at,
+    }
+
+
+def _model_shape(row: DeviceModel) -> dict[str, JsonValue]:
+    return {
+        "model": row.model,
+        "phase": row.phase,
+        "active": row.active_version,
+        "active_index": row.active_index,
+        "variant": row.active_variant,
+        "previous": row.previous_version,
+        "candidate": row.candidate_version,
+        "rollout": row.rollout,
+        "attempt": row.attempt,
+        "reason": row.reason,
+        "quarantined": list(row.quarantined),
+        "updated_at": row.updated_at,
+    }
+
+
+def _labels(tx: Transaction, device: str) -> dict[str, JsonValue]:
+    rows = tx.exec(select(DeviceLabel).where(DeviceLabel.device == device).order_by(col(DeviceLabel.key)))
+    return {row.key: row.value for row in rows}

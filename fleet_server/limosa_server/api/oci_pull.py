@@ -1,0 +1,107 @@
+"""OCI distribution: pull. Blobs with Range and ETag, so that a device resumes (server 5)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from limosa_contracts.errors import InvalidField, NotFound
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.names import DIGEST, NAME
+from limosa_server import registry_rows
+from limosa_server.api.auth import Reader
+from limosa_server.api.conditional import not_modified
+from limosa_server.api.ranges import parse_range
+from limosa_server.api.state import State
+
+router = APIRouter(prefix="/v2", tags=["registry"])
+OCTETS = "application/octet-stream"
+Team = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
+Model = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
+Digest = Annotated[str, Path(pattern=f"^{DIGEST.pattern}$")]
+Reference = Annotated[str, Path(max_length=128)]
+BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"content": {OCTETS: {}}},
+    206: {"description": "A range"},
+    304: {"description": "Not modified"},
+}
+
+
+@router.get("/")
+@router.get("", include_in_schema=False)
+def root(caller: Reader) -> dict[str, JsonValue]:
+    """The protocol's greeting: who gets it may go on."""
+    return {}
+
+
+@router.get("/{team}/{model}/blobs/{digest}", response_class=Response, responses=BINARY)
+@router.head("/{team}/{model}/blobs/{digest}", response_class=Response, responses=BINARY)
+def blob(
+    request: Request, team: Team, model: Model, digest: Digest, state: State, caller: Reader
+) -> Response:
+    """A blob, or the range of it that was asked for."""
+    sha256 = digest.removeprefix("sha256:")
+    with state.store.read() as tx:
+        row = registry_rows.find(tx, f"{team}/{model}", sha256)
+    etag = f'"{digest}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Docker-Content-Digest": digest,
+        "Cache-Control": "private",
+    }
+    if not_modified(request, etag):
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range", "")
+    if request.headers.get("if-range", etag) != etag:
+        wanted = ""
+    span = parse_range(wanted, row.size)
+    first, last = span or (0, row.size - 1)
+    headers["Content-Length"] = str(last - first + 1)
+    if span:
+        headers["Content-Range"] = f"bytes {first}-{last}/{row.size}"
+    status = 206 if span else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=OCTETS)
+    stream = state.blobs.stream(sha256, start=first, length=last - first + 1)
+    return StreamingResponse(stream, status_code=status, headers=headers, media_type=OCTETS)
+
+
+@router.get("/{team}/{model}/manifests/{reference}", response_class=Response, responses=BINARY)
+@router.head("/{team}/{model}/manifests/{reference}", response_class=Response, responses=BINARY)
+def manifest(
+    request: Request, team: Team, model: Model, reference: Reference, state: State, caller: Reader
+) -> Response:
+    """A manifest or image index, by digest or tag."""
+    if reference.startswith("sha256:") and not DIGEST.fullmatch(reference):
+        raise InvalidField("not a digest", where="reference", why=reference[:100])
+    with state.store.read() as tx:
+        row = registry_rows.by_reference(tx, f"{team}/{model}", reference)
+    if not row.media_type:
+        raise NotFound("this blob is not a manifest", where=reference)
+    digest = f"sha256:{row.sha256}"
+    headers = {"ETag": f'"{digest}"', "Docker-Content-Digest": digest, "Content-Length": str(row.size)}
+    if not_modified(request, headers["ETag"]):
+        return Response(status_code=304, headers={"ETag": headers["ETag"]})
+    body = b"" if request.method == "HEAD" else state.blobs.read(row.sha256)
+    return Response(body, headers=headers, media_type=row.media_type)
+
+
+@router.get("/{team}/{model}/tags/list")
+def list_tags(
+    team: Team,
+    model: Model,
+    state: State,
+    caller: Reader,
+    n: Annotated[int, Query(ge=1, le=LIMITS.page_size_max)] = LIMITS.page_size_max,
+    last: Annotated[str, Query(max_length=128)] = "",
+) -> dict[str, JsonValue]:
+    """Tags in order, after `last`."""
+    repository = f"{team}/{model}"
+    with state.store.read() as tx:
+        if not registry_rows.known_repository(tx, repository):
+            raise NotFound("there is no such repository", where=repository)
+        return {"name": repository, "tags": list(registry_rows.tags(tx, repository, after=last, limit=n))}

@@ -1,0 +1,136 @@
+"""Makes a server's state from its settings: what every way of running it shares."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlmodel import select
+
+from limosa_contracts.errors import NotFound
+from limosa_server import audit, groups, rollout_ingest, tokens
+from limosa_server.blobs import Blobs
+from limosa_server.controller import Controller
+from limosa_server.director import Director
+from limosa_server.errors import AlreadyRunning
+from limosa_server.files import write_private
+from limosa_server.metrics import make_metrics
+from limosa_server.roles import Role
+from limosa_server.settings import ServerSettings
+from limosa_server.state import Endpoints, ServerState
+from limosa_server.store import Store, Transaction
+from limosa_server.tables.access import ApiToken
+from limosa_server.tables.rollouts import DesiredDocument
+from limosa_server.tokens import AccessTokens
+from limosa_server.trust_folder import TrustFolder
+from limosa_server.tuf_repository import TufRepository
+
+ADMIN_TOKEN_S: Final = 3650 * 86400.0
+ADMIN_FILE: Final = "admin.token"
+
+
+class SignedDocuments:
+    """The director's documents, as the database holds them."""
+
+    def one(self, tx: Transaction, device: str) -> bytes | None:
+        row = tx.get(DesiredDocument, device)
+        return row.envelope if row else None
+
+    def every(self, tx: Transaction) -> Iterable[tuple[str, bytes]]:
+        return tx.exec(select(DesiredDocument.device, DesiredDocument.envelope)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderLock:
+    """Held as long as the process lives: two servers on one folder would undo each other."""
+
+    descriptor: int
+
+    @classmethod
+    def take(cls, folder: Path) -> FolderLock:
+        """Raises AlreadyRunning."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise AlreadyRunning("another server works in this folder", where=str(folder)) from error
+        return cls(descriptor)
+
+    def release(self) -> None:
+        os.close(self.descriptor)
+
+
+def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[], float]) -> ServerState:
+    """Opens (or makes) the database, checks the trust folder, signs the first snapshot.
+
+    Raises TrustFolderIncomplete, StoreNewer, MetadataRefused.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    trust = TrustFolder(settings.trust)
+    authority = trust.authority()
+    store = Store.open(settings.database, busy_timeout_s=settings.limits.busy_timeout_s)
+    tuf = TufRepository(settings.data / "tuf", trust, store, settings.limits)
+    tuf.start(clock())
+    return ServerState(
+        settings=settings,
+        store=store,
+        trust=trust,
+        tuf=tuf,
+        blobs=Blobs(settings.blobs, max_bytes=settings.limits.blob_max_bytes),
+        authority=authority,
+        access_tokens=AccessTokens(trust.access_token_key(), settings.limits.access_token_s),
+        metrics=make_metrics(),
+        endpoints=endpoints,
+        clock=clock,
+        report_handlers=[rollout_ingest.on_reports],
+        device_handlers=[_follow_labels],
+        desired=SignedDocuments(),
+    )
+
+
+def _follow_labels(tx: Transaction, device: str, group: str, now: float) -> None:
+    """Memberships by selector follow the labels; a static group is the one of the enrolment token."""
+    groups.labels_changed(tx, device, now=now)
+    if group:
+        with suppress(NotFound):  # the group is gone since the token was made; the device is not to blame
+            groups.join(tx, group, [device], now=now)
+
+
+def make_controller(state: ServerState) -> Controller:
+    director = Director(key=state.trust.key("director"), epoch=state.trust.epoch)
+    return Controller(store=state.store, director=director, clock=state.clock)
+
+
+def first_admin(state: ServerState) -> str | None:
+    """The text of an admin token, if there was no token at all; it is also left in `admin.token`."""
+    now = state.clock()
+    with state.store.transaction() as tx:
+        if tx.exec(select(ApiToken.id).limit(1)).first() is not None:
+            return None
+        drawn = tokens.create_api_token(
+            tx,
+            name="admin",
+            role=Role.ADMIN,
+            team="",
+            created_by="server",
+            at=now,
+            expires_at=now + ADMIN_TOKEN_S,
+        )
+        audit.record(
+            tx,
+            at=now,
+            actor="server",
+            action="token.create",
+            object=f"token {drawn.id}",
+            after={"role": "admin"},
+        )
+        # Before the commit: a token that nobody was told would lock everybody out.
+        write_private(state.settings.data / ADMIN_FILE, f"{drawn.text}\n".encode())
+    return drawn.text
