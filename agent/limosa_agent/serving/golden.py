@@ -63,8 +63,11 @@ def difference(got: Mapping[str, Array], case: GoldenCase, golden: Golden) -> tu
         if name not in got or got[name].size != expected.size:
             return float("inf"), False
         want = expected.astype(np.float64).ravel()
-        error = np.abs(got[name].astype(np.float64).ravel() - want)
-        holds = holds and bool(np.all(error <= golden.absolute + golden.relative * np.abs(want)))
+        have = got[name].astype(np.float64).ravel()
+        with np.errstate(invalid="ignore"):
+            error = np.where(have == want, 0.0, np.abs(have - want))
+        near = np.isfinite(error) & (error <= golden.absolute + golden.relative * np.abs(want))
+        holds = holds and bool(near.all())
         top = float(error.max(initial=0.0))
         worst = max(worst, top if np.isfinite(top) else float("inf"))
     return worst, holds

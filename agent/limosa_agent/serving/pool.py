@@ -92,10 +92,11 @@ class ServingPool:
             self._dismiss(self._standby)
             self._standby, self._was_put_back = None, False
             self._serve(worker)
-            if before is not None and keep_standby and await self._quieten(before):
-                self._standby = before
-            else:
-                self._dismiss(before)
+            if before is not None and await self._quieten(before):
+                if keep_standby:
+                    self._standby = before
+                else:
+                    self._dismiss(before)
             return worker.generation
 
     async def fall_back(self) -> int:

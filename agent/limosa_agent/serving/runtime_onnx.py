@@ -43,7 +43,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = intra_op_threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; they are raised as well
+        options.log_severity_level = 4  # fatal; errors are raised, and reported once
         options.enable_cpu_mem_arena = True  # agent 5.4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

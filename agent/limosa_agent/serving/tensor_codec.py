@@ -17,7 +17,7 @@ from limosa_contracts.serving import NUMPY_OF_DTYPE
 Array: TypeAlias = npt.NDArray[np.generic]
 NUMPY: Mapping[str, np.dtype[np.generic]] = {name: np.dtype(kind) for name, kind in NUMPY_OF_DTYPE.items()}
 OIP: Mapping[np.dtype[np.generic], str] = {kind: name for name, kind in NUMPY.items()}
-KINDS_TAKEN = {"b": "b", "u": "ui", "i": "ui", "f": "uif", "O": "U"}
+KINDS_TAKEN = {"b": "b", "u": "ui", "i": "ui", "f": "uif"}
 """Kind of the wanted type -> kinds numpy may find in the JSON numbers."""
 
 
@@ -47,7 +47,8 @@ def from_json(tensor: TensorIn) -> Array:
     """Values may be flat or nested as the shape. Raises InputShape, InputDtype, InputRange."""
     wanted = NUMPY[tensor.dtype]
     try:
-        raw = np.array(tensor.data)
+        # Texts stay objects: numpy's own text type drops NULs at the end.
+        raw = np.array(tensor.data, dtype=object if tensor.dtype == "BYTES" else None)
     except (ValueError, OverflowError) as error:
         raise InputShape("the lists of data are ragged", where=tensor.name) from error
     if raw.size != tensor.elements or (raw.ndim != 1 and raw.shape != tensor.shape):
@@ -56,7 +57,7 @@ def from_json(tensor: TensorIn) -> Array:
             where=tensor.name,
             why=f"its shape {list(tensor.shape)} says otherwise",
         )
-    if raw.size and raw.dtype.kind not in KINDS_TAKEN[wanted.kind]:
+    if raw.size and not _is_taken(raw, wanted.kind):
         raise InputDtype(f"data does not hold {tensor.dtype} values", where=tensor.name)
     if wanted.kind in "ui" and raw.size:
         bounds = np.iinfo(wanted.name)
@@ -69,6 +70,12 @@ def from_json(tensor: TensorIn) -> Array:
             raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name)
         return array.reshape(tensor.shape)
     return raw.astype(wanted).reshape(tensor.shape)
+
+
+def _is_taken(raw: Array, kind: str) -> bool:
+    if kind == "O":
+        return all(isinstance(item, str) for item in raw.ravel().tolist())
+    return raw.dtype.kind in KINDS_TAKEN[kind]
 
 
 def from_binary(tensor: TensorIn, data: memoryview) -> Array:

@@ -84,13 +84,13 @@ def tiny_plan(version: str = "1.0.0", *, factor: float = 2.0, width: int = 3) ->
 
 
 def crash_plan(version: str = "6.6.6") -> Plan:
-    """As tiny, but a row of zeros divides an int32 by zero: SIGFPE on x86-64."""
+    """A row of -1 divides the smallest int32 by -1, which the runtime does not check: SIGFPE on x86-64."""
     nodes = [
         helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT32),
-        helper.make_node("Div", ["hundred", "i"], ["d"]),
+        helper.make_node("Div", ["smallest", "i"], ["d"]),
         helper.make_node("Cast", ["d"], ["y"], to=TensorProto.FLOAT),
     ]
-    return _plan(version, nodes, {"hundred": np.int32(100)})
+    return _plan(version, nodes, {"smallest": np.int32(-(2**31))})
 
 
 def slow_plan(version: str = "1.0.0", *, size: int = 512, layers: int = 8) -> Plan:

@@ -1,0 +1,408 @@
+"""The Open Inference Protocol against a real worker, over real sockets (agent 5.1)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from tests.agent.serving.conftest import RunningPool, StartPool, quick_limits
+from tests.agent.serving.http_client import Answer, Client, request, row
+from tests.agent.serving.releases import MOTION, TINY, echo_plan, install, motion_plan, slow_plan, tiny_plan
+from tests.support.waiting import wait_until
+
+INFER = f"/v2/models/{TINY}/infer"
+
+TRITON = """
+import sys
+import numpy as np
+import tritonclient.http as triton
+from limosa_devices.demo import motion
+
+rows = motion.load("live").window[:3]
+client = triton.InferenceServerClient(sys.argv[1])
+assert client.is_server_live() and client.is_server_ready()
+assert client.is_model_ready("demo/motion") and client.is_model_ready("demo/motion", "1.0.0")
+assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+assert client.get_model_metadata("demo/motion")["inputs"][0]["shape"] == [-1, 6, 100]
+answers = []
+for binary_in in (False, True):
+    for binary_out in (False, True):
+        tensor = triton.InferInput("window", [3, 6, 100], "FP32")
+        tensor.set_data_from_numpy(rows, binary_data=binary_in)
+        wanted = [triton.InferRequestedOutput("probabilities", binary_data=binary_out)]
+        result = client.infer("demo/motion", [tensor], outputs=wanted, request_id="r-7")
+        assert result.get_response()["id"] == "r-7"
+        assert result.get_response()["model_version"] == "1.0.0"
+        answers.append(result.as_numpy("probabilities"))
+answers.append(client.infer("demo/motion", [tensor]).as_numpy("probabilities"))  # all outputs, binary
+for answer in answers:
+    assert answer.shape == (3, 7) and answer.dtype == np.float32
+    assert np.allclose(answer, answers[0], atol=1e-6) and np.allclose(answer.sum(axis=1), 1, atol=1e-4)
+try:
+    client.infer("demo/none", [tensor])
+    raise SystemExit("an unknown model answered")
+except triton.InferenceServerException as error:
+    assert error.status() == "404", error
+client.close()
+print("stock client content")
+"""
+
+
+@pytest.fixture
+def tiny(start_pool: StartPool, slots: Path) -> RunningPool:
+    return start_pool(install(tiny_plan(), slots))
+
+
+def test_stock_triton_client_gets_predictions_json_and_binary(start_pool: StartPool, slots: Path) -> None:
+    pool = start_pool(install(motion_plan(), slots))
+    # A process of its own: gevent, which the client brings, warns when it is imported late.
+    done = subprocess.run(
+        [sys.executable, "-c", TRITON, f"127.0.0.1:{pool.port}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stock client content" in done.stdout
+
+
+@pytest.mark.parametrize("name", [TINY, TINY.replace("/", "%2F"), f"{TINY}/versions/1.0.0"])
+def test_model_name_with_a_slash_is_found_plain_and_quoted(tiny: RunningPool, name: str) -> None:
+    with Client(tiny.port) as client:
+        answer = client.ask("POST", f"/v2/models/{name}/infer", json.dumps(row(1, 2, 3, id="a")).encode())
+    assert answer.json == {
+        "model_name": TINY,
+        "model_version": "1.0.0",
+        "id": "a",
+        "outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 3], "data": [2.0, 4.0, 6.0]}],
+    }
+
+
+def test_pipelined_requests_are_answered_in_order(tiny: RunningPool) -> None:
+    with Client(tiny.port) as client:
+        client.send(b"".join(request("POST", INFER, json.dumps(row(i, 0, 0)).encode()) for i in range(100)))
+        got = [client.receive().json["outputs"][0]["data"][0] for _ in range(100)]
+    assert got == [2.0 * i for i in range(100)]
+
+
+def test_request_that_comes_byte_by_byte_or_in_chunks_is_answered(tiny: RunningPool) -> None:
+    body = json.dumps(row(1, 2, 3)).encode()
+    with Client(tiny.port) as client:
+        for byte in request("POST", INFER, body):
+            client.send(bytes([byte]))
+        assert client.receive().status == 200
+        head = f"POST {INFER} HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        client.send(head + b"".join(b"%x\r\n%b\r\n" % (1, body[i : i + 1]) for i in range(len(body))))
+        client.send(b"0\r\n\r\n")
+        assert client.receive().status == 200
+
+
+def test_client_that_half_closes_still_gets_its_answer(tiny: RunningPool) -> None:
+    with Client(tiny.port) as client:
+        client.send(request("POST", INFER, json.dumps(row(1, 2, 3)).encode()))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.receive().status == 200
+        assert client.at_end()
+
+
+def test_http_1_0_and_expect_continue(tiny: RunningPool) -> None:
+    body = json.dumps(row(1, 2, 3)).encode()
+    with Client(tiny.port) as client:
+        head = f"POST {INFER} HTTP/1.1\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        client.send(head.encode())
+        assert client.receive().status == 100
+        client.send(body)
+        assert client.receive().status == 200
+    with Client(tiny.port) as client:
+        client.send(b"GET /v2/health/live HTTP/1.0\r\n\r\n")
+        answer = client.receive()
+        assert (answer.status, answer.closes) == (200, True)
+        assert client.at_end()
+
+
+def tensor(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}
+    return {"inputs": [{key: value for key, value in (base | changes).items() if value is not None}]}
+
+
+REFUSED = {
+    "no JSON": (b"{", "LM-550"),
+    "not an object": (b"[]", "LM-550"),
+    "no inputs": (b"{}", "LM-550"),
+    "empty inputs": ({"inputs": []}, "LM-550"),
+    "key twice": (b'{"inputs":[],"inputs":[]}', "LM-550"),
+    "not UTF-8": (b'{"id":"\xff"}', "LM-550"),
+    "NaN": (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,3],"data":[NaN,1,2]}]}', "LM-550"),
+    "deep": (b'{"inputs":' + b"[" * 100_000, "LM-550"),
+    "deep and closed": (b'{"inputs":' + b"[" * 5000 + b"]" * 5000 + b"}", "LM-550"),
+    "huge integer": (
+        b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,3],"data":[1,2,' + b"9" * 9000 + b"]}]}",
+        "LM-550",
+    ),
+    "negative dimension": (tensor(shape=[-1, 3]), "LM-550"),
+    "dimension is true": (tensor(shape=[True, 3]), "LM-550"),
+    "dimensions overflow": (tensor(shape=[2**40] * 16), "LM-554"),
+    "seventeen dimensions": (tensor(shape=[1] * 17), "LM-550"),
+    "unknown datatype": (tensor(datatype="FP128"), "LM-550"),
+    "no data": (tensor(data=None), "LM-550"),
+    "data and binary size": (tensor(parameters={"binary_data_size": 12}), "LM-550"),
+    "shared memory": (tensor(parameters={"shared_memory_region": "r"}), "LM-550"),
+    "binary size without bytes": (tensor(data=None, parameters={"binary_data_size": 12}), "LM-550"),
+    "negative binary size": (tensor(data=None, parameters={"binary_data_size": -1}), "LM-550"),
+    "unknown output": ({**tensor(), "outputs": [{"name": "z"}]}, "LM-550"),
+    "output twice": ({**tensor(), "outputs": [{"name": "y"}, {"name": "y"}]}, "LM-550"),
+    "long id": ({**tensor(), "id": "i" * 1000}, "LM-550"),
+    "unknown input": (tensor(name="z"), "LM-552"),
+    "input twice": ({"inputs": [*tensor()["inputs"], *tensor()["inputs"]]}, "LM-550"),  # type: ignore[misc]  # a list
+    "other datatype": (tensor(datatype="FP64"), "LM-553"),
+    "text as number": (tensor(data=["1", "2", "3"]), "LM-553"),
+    "null as number": (tensor(data=[1, None, 3]), "LM-553"),
+    "too few": (tensor(data=[1, 2]), "LM-554"),
+    "ragged": (tensor(data=[[1, 2, 3], [4]]), "LM-554"),
+    "nested otherwise": (tensor(data=[[1], [2], [3]]), "LM-554"),
+    "other width": (tensor(shape=[1, 2], data=[1, 2]), "LM-554"),
+    "no rows": (tensor(shape=[0, 3], data=[]), "LM-554"),
+    "too many rows": (tensor(shape=[1025, 3], data=[0] * 3075), "LM-554"),
+    "above the range": (tensor(data=[1, 2, 1e9]), "LM-555"),
+    "more than float32": (tensor(data=[1, 2, 1e300]), "LM-555"),
+    "infinite": (tensor(data=[1, 2, 10**400]), "LM-553"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_hostile_request_is_refused_and_counted(tiny: RunningPool, name: str) -> None:
+    value, code = REFUSED[name]
+    with Client(tiny.port) as client:
+        answer = client.infer(TINY, value)
+        assert answer.status == 400, answer.body
+        assert answer.json["code"] == code
+        assert answer.json["error"]
+        assert client.infer(TINY, row(1, 2, 3)).status == 200  # on the same connection
+    snapshot = tiny.call(tiny.pool.observe())[TINY]
+    assert isinstance(snapshot, dict)
+    assert (snapshot["refused"], snapshot["n"], snapshot["requests"]) == ({code: 1}, 1, 2)
+
+
+@pytest.mark.parametrize("header", ["-1", "1e3", "999999", "0x10", "9" * 40, ""])
+def test_wrong_inference_header_is_refused(tiny: RunningPool, header: str) -> None:
+    with Client(tiny.port) as client:
+        answer = client.infer(TINY, row(1, 2, 3), {"Inference-Header-Content-Length": header})
+        assert (answer.status, answer.json["code"]) == (400, "LM-550")
+        assert client.infer(TINY, row(1, 2, 3)).status == 200
+
+
+def binary(head: Mapping[str, object], tail: bytes) -> tuple[bytes, dict[str, str]]:
+    text = json.dumps(head).encode()
+    return text + tail, {"Inference-Header-Content-Length": str(len(text))}
+
+
+def test_binary_tensors_are_checked_like_any_other(tiny: RunningPool) -> None:
+    good = np.array([1, 2, 3], np.float32).tobytes()
+    described = tensor(data=None, parameters={"binary_data_size": 12})
+    with Client(tiny.port) as client:
+        answer = client.infer(TINY, *binary({**described, "outputs": [{"name": "y"}]}, good))
+        assert answer.json["outputs"][0]["data"] == [2.0, 4.0, 6.0]
+        nan = np.array([1, 2, np.nan], np.float32).tobytes()
+        for tail, code in ((nan, "LM-555"), (good[:8], "LM-550"), (good + b"!", "LM-550")):
+            answer = client.infer(TINY, *binary(described, tail))
+            assert (answer.status, answer.json["code"]) == (400, code)
+        short = tensor(data=None, parameters={"binary_data_size": 8})
+        assert client.infer(TINY, *binary(short, good[:8])).json["code"] == "LM-554"
+
+
+WRONG_HTTP = {
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+    "length and chunks": (
+        b"POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "negative length": (b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
+    "huge length": (b"POST " + INFER.encode() + b" HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
+    "compressed": (b"POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Encoding: gzip\r\n\r\nabcd", 415),
+    "huge header": (b"GET /v2 HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+    "endless header": (b"GET /v2 HTTP/1.1\r\n" + b"X-Y: zzzz\r\n" * 40_000, 431),
+    "endless path": (b"GET /" + b"p" * 400_000, 431),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_HTTP)
+def test_wrong_http_is_answered_and_closed(tiny: RunningPool, name: str) -> None:
+    data, status = WRONG_HTTP[name]
+    with Client(tiny.port) as client:
+        client.send(data)
+        answer = client.receive()
+        assert (answer.status, answer.closes) == (status, True)
+        assert answer.json["code"].startswith("LM-5")
+        assert client.at_end()
+    with Client(tiny.port) as client:
+        assert client.infer(TINY, row(1, 2, 3)).status == 200
+
+
+def test_other_paths_methods_and_versions(tiny: RunningPool) -> None:
+    cases = {
+        ("GET", "/"): 404,
+        ("GET", "/v2/models/demo"): 404,
+        ("GET", "/v2/models/demo/none"): 404,
+        ("GET", f"/v2/models/{TINY}/versions/9.9.9"): 404,
+        ("GET", f"/v2/models/{TINY}/config"): 404,
+        ("GET", "/v2/models/" + "a" * 1000): 404,
+        ("GET", INFER): 405,
+        ("POST", "/v2/health/live"): 405,
+        ("GET", "/v2"): 200,
+        ("GET", f"/v2/models/{TINY}"): 200,
+        ("GET", f"/v2/models/{TINY}/versions/1.0.0/ready"): 200,
+    }
+    with Client(tiny.port) as client:
+        got = {case: client.ask(*case).status for case in cases}
+    assert got == cases
+
+
+def test_slow_loris_is_cut_off_and_idle_connections_are_not(start_pool: StartPool, slots: Path) -> None:
+    pool = start_pool(install(tiny_plan(), slots), limits=quick_limits(request_read_s=0.5, linger_s=0.3))
+    with Client(pool.port) as idle, Client(pool.port) as slow:
+        slow.send(b"POST " + INFER.encode() + b" HTTP/1.1\r\nContent-Le")
+        answer = slow.receive()
+        assert (answer.status, answer.json["code"], answer.closes) == (408, "LM-560", True)
+        assert idle.infer(TINY, row(1, 2, 3)).status == 200
+
+
+def test_connections_above_the_limit_get_503(start_pool: StartPool, slots: Path) -> None:
+    pool = start_pool(install(tiny_plan(), slots), limits=quick_limits(connections_max=2))
+    with Client(pool.port) as first, Client(pool.port) as second:
+        for client in (first, second):
+            assert client.infer(TINY, row(1, 2, 3)).status == 200
+        with Client(pool.port) as third:
+            answer = third.receive()
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert third.at_end()
+    wait_until(lambda: is_served(pool.port), timeout_s=5, what="a free place")
+
+
+def is_served(port: int) -> bool:
+    with Client(port) as client:
+        return client.infer(TINY, row(1, 2, 3)).status == 200
+
+
+def test_full_queue_of_a_slow_model_gets_429(start_pool: StartPool, slots: Path) -> None:
+    limits = quick_limits(queue_max=1, threads=1)
+    pool = start_pool(install(slow_plan(size=1024, layers=24), slots), limits=limits)
+    clients = [Client(pool.port, timeout_s=30) for _ in range(12)]
+    message = request("POST", INFER, json.dumps(row(*([1] * 3))).encode())
+    for client in clients:
+        client.send(message)
+    answers: list[Answer] = [client.receive() for client in clients]
+    for client in clients:
+        client.close()
+    statuses = [answer.status for answer in answers]
+    assert statuses.count(200) >= 2
+    assert set(statuses) == {200, 429}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status == 429)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "onnx_type", "values"),
+    [
+        ("INT64", TensorProto.INT64, [-(2**62), 2**62]),
+        ("UINT8", TensorProto.UINT8, [0, 255]),
+        ("FP16", TensorProto.FLOAT16, [0.5, -2.0]),
+        ("BOOL", TensorProto.BOOL, [True, False]),
+    ],
+)
+def test_values_of_every_kind_come_back_as_they_went(
+    start_pool: StartPool, slots: Path, dtype: str, onnx_type: int, values: list[object]
+) -> None:
+    plan = echo_plan(dtype, onnx_type)
+    kind = {"INT64": "int64", "UINT8": "uint8", "FP16": "float16", "BOOL": "bool"}[dtype]
+    golden = {name: array.astype(kind) for name, array in plan.golden.items()}
+    pool = start_pool(install(type(plan)(**{**vars(plan), "golden": golden}), slots))
+    body = {"inputs": [{"name": "x", "datatype": dtype, "shape": [1, 2], "data": values}]}
+    with Client(pool.port) as client:
+        assert client.infer(TINY, body).json["outputs"][0]["data"] == values
+        raw = np.array(values, kind).tobytes()
+        item = {"name": "x", "datatype": dtype, "shape": [1, 2], "parameters": {"binary_data_size": len(raw)}}
+        asked = {"inputs": [item], "parameters": {"binary_data_output": True}}
+        answer = client.infer(TINY, *binary(asked, raw))
+        assert answer.body[int(answer.headers["inference-header-content-length"]) :] == raw
+
+
+def test_motion_windows_are_counted_as_the_baseline_counts_them(start_pool: StartPool, slots: Path) -> None:
+    from limosa_devices.demo import motion
+
+    windows = motion.load("live").window[:150]
+    pool = start_pool(install(motion_plan(), slots))
+    with Client(pool.port) as client:
+        for window in windows[:100]:
+            raw = window.tobytes()
+            item = {
+                "name": "window",
+                "datatype": "FP32",
+                "shape": [1, 6, 100],
+                "parameters": {"binary_data_size": len(raw)},
+            }
+            assert client.infer(MOTION, *binary({"inputs": [item]}, raw)).status == 200
+        batch = windows[100:].tobytes()
+        item = {"name": "window", "datatype": "FP32", "shape": [50, 6, 100]}
+        described = {"inputs": [{**item, "parameters": {"binary_data_size": len(batch)}}]}
+        assert client.infer(MOTION, *binary(described, batch)).status == 200
+    snapshot = pool.call(pool.pool.observe())[MOTION]
+    assert isinstance(snapshot, dict)
+    assert (snapshot["n"], snapshot["requests"], snapshot["unmeasured"]) == (150, 101, 0)
+    bins, sums, latency = snapshot["bins"], snapshot["sums"], snapshot["latency"]
+    assert isinstance(bins, list)
+    assert isinstance(sums, list)
+    assert isinstance(latency, list)
+    assert [sum(row) for row in bins if isinstance(row, list)] == [150] * 15
+    assert np.allclose(sums[:6], windows.mean(axis=2).sum(axis=0), rtol=1e-3, atol=1e-2)
+    assert sum(latency) == 101
+    assert sum(snapshot["classes"]) == sum(snapshot["confidence"]) == 150
+
+
+def test_worker_dies_with_its_supervisor(tmp_path: Path) -> None:
+    """SIGKILL of the supervisor: no worker is left (agent 1)."""
+    code = f"""
+import asyncio, socket, sys
+from pathlib import Path
+from tests.agent.serving.releases import install, tiny_plan
+from limosa_agent.serving.pool import ServingLimits, ServingPool
+
+async def main():
+    pool = ServingPool(
+        sockets=[socket.create_server(("127.0.0.1", 0))], limits=ServingLimits(), on_event=lambda _: None
+    )
+    slot = install(tiny_plan(), Path({str(tmp_path)!r}))
+    await pool.start([slot])
+    await pool.switch([slot], keep_standby=True)
+    print(*pool.worker_pids, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+    root = Path(__file__).parents[3]
+    supervisor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=root)
+    assert supervisor.stdout is not None
+    with supervisor.stdout as stdout:
+        pids = [int(word) for word in stdout.readline().split()]
+    assert len(pids) == 2
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait(10)
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), timeout_s=5, what="the workers end")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
