@@ -1,0 +1,73 @@
+"""`limosa server run`"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import click
+
+from limosa_contracts.cli import command
+from limosa_contracts.errors import Usage
+from limosa_server.settings import ServerSettings
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@command(
+    "run",
+    examples=[
+        "limosa server run --data ./fleet --dev  # on this machine only, without TLS",
+        "limosa server run --data /var/lib/limosa --listen 0.0.0.0:8443 --public-url https://fleet.example:8443",
+    ],
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder of database, blobs and trust/."
+)
+@click.option(
+    "--listen", default="127.0.0.1:8443", show_default=True, help="HOST:PORT; port 0 takes a free one."
+)
+@click.option(
+    "--mqtt-port", default=8883, show_default=True, type=click.IntRange(0, 65535), help="Of the broker."
+)
+@click.option("--public-url", default="", help="What devices call this server, if not https://HOST:PORT.")
+@click.option(
+    "--broker", type=click.Choice(["auto", "mosquitto", "iotcore"]), default="auto", show_default=True,
+    help="The child broker; auto takes mosquitto if it is installed.",
+)  # fmt: skip
+@click.option("--dev", is_flag=True, help="Loopback without TLS. Signatures and tokens stay.")
+@click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
+def run(
+    data: Path, listen: str, mqtt_port: int, public_url: str, broker: str, dev: bool, log_level: str
+) -> None:
+    """Run the fleet server: API, broker, ingest and controller in one process.
+
+    Prints one line of JSON when it answers. Its keys are made before by `limosa keys init`.
+    """
+    host, port = parse_listen(listen)
+    settings = ServerSettings(
+        data=data.absolute(),
+        host=host,
+        port=port,
+        mqtt_port=mqtt_port,
+        public_url=public_url.rstrip("/"),
+        broker=broker,
+        dev=dev,
+    )
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from limosa_server.run import run_server
+
+    run_server(settings)
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Raises Usage.
+
+    >>> parse_listen("127.0.0.1:8443"), parse_listen("[::1]:0")
+    (('127.0.0.1', 8443), ('::1', 0))
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or not host:
+        raise Usage(f"{text[:80]!r} is not HOST:PORT", where="--listen", hint="for example 127.0.0.1:8443")
+    return host.removeprefix("[").removesuffix("]"), int(port)

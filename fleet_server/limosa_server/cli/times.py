@@ -1,0 +1,27 @@
+"""Times as people read them; UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from limosa_contracts.json_value import JsonValue
+
+
+def day(value: JsonValue) -> str:
+    """>>> day(0.0), day(None)
+    ('1970-01-01', '-')
+    """
+    return _format(value, "%Y-%m-%d")
+
+
+def minute(value: JsonValue) -> str:
+    """>>> minute(0.0)
+    '1970-01-01 00:00'
+    """
+    return _format(value, "%Y-%m-%d %H:%M")
+
+
+def _format(value: JsonValue, form: str) -> str:
+    if not isinstance(value, (int, float)):
+        return "-"
+    return datetime.fromtimestamp(value, UTC).strftime(form)
