@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from sqlmodel import col, select
 
 from limosa_contracts.canonical import parse_json
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.json_value import JsonValue
 from limosa_server import audit
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.tables.access import AuditRow
 
-router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/audit", tags=["audit"])
 
 
 @router.get("")

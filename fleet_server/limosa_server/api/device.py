@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from limosa_contracts.assertion import ASSERTION_MAX_CHARS, ASSERTION_TYPE, GRANT_TYPE
 from limosa_contracts.errors import InvalidField, NotFound
@@ -13,13 +13,15 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import digest_of
 from limosa_contracts.report_message import ReportMessage
 from limosa_server import device_token, enrollment
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import FromDevice
 from limosa_server.api.bodies import JsonBody, RawBody, json_schema
 from limosa_server.api.conditional import not_modified
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.ingest import Incoming, Ingest, check_batch_size
 
-router = APIRouter(prefix="/api/v1/device", tags=["device"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/device", tags=["device"])
 DSSE = "application/vnd.dsse+json"
 FORM = {
     "requestBody": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from sqlalchemy import update
 from sqlmodel import col, select
 
@@ -14,16 +14,18 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_server import audit
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.enrollment import check_labels, set_labels
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow
 
-router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/devices", tags=["devices"])
 DeviceId = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
 EVENTS_SHOWN = 20
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from sqlmodel import col, select
 
 from limosa_contracts.fields import Fields
@@ -11,15 +11,17 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_contracts.selector import Selector
 from limosa_server import audit, groups
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.conditional import check_if_match
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.store import Transaction
 from limosa_server.tables.groups import Group, Membership
 
-router = APIRouter(prefix="/api/v1/groups", tags=["groups"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/groups", tags=["groups"])
 DEVICES_PER_CALL = 1000
 _DEVICES = json_schema(
     {"devices": {"type": "array", "items": {"type": "string"}, "maxItems": DEVICES_PER_CALL}},

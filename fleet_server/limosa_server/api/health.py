@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import func
 from sqlmodel import col, select
 
+from limosa_server.api.answers import AnswerRoute
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import OutboxRow
 
-router = APIRouter(tags=["health"])
+router = Router(route_class=AnswerRoute, tags=["health"])
 
 
 @router.get("/healthz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from limosa_contracts.errors import InvalidField, NotFound
@@ -12,12 +12,14 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST, NAME
 from limosa_server import registry_rows
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Reader
 from limosa_server.api.conditional import not_modified
 from limosa_server.api.ranges import parse_range
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 
-router = APIRouter(prefix="/v2", tags=["registry"])
+router = Router(route_class=AnswerRoute, prefix="/v2", tags=["registry"])
 OCTETS = "application/octet-stream"
 Team = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
 Model = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]

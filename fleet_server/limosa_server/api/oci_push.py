@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from limosa_contracts.errors import DigestMismatch, InvalidField
@@ -13,14 +13,16 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST
 from limosa_contracts.oci import digest_of
 from limosa_server import audit, registry_rows
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Publisher
 from limosa_server.api.bodies import read_body
 from limosa_server.api.oci_pull import Model, Reference, Team
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.errors import RangeNotSatisfiable
 from limosa_server.state import ServerState
 
-router = APIRouter(prefix="/v2", tags=["registry"])
+router = Router(route_class=AnswerRoute, prefix="/v2", tags=["registry"])
 TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 WRITE_BYTES: Final = 1024 * 1024  # chunks of the network are gathered up to this before they are written
 DigestQuery = Annotated[str, Query(pattern=f"^{DIGEST.pattern}$")]

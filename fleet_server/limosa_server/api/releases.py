@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlmodel import col, select
 
 from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import ModelName, check_version
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import DeviceModel
 from limosa_server.tables.releases import Release, Variant
 
-router = APIRouter(prefix="/api/v1/releases", tags=["releases"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/releases", tags=["releases"])
 
 
 @router.get("")

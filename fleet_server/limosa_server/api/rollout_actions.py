@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from sqlmodel import col, select
 
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_server import audit
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Operator
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.conditional import check_if_match
 from limosa_server.api.rollouts import find
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core import operate
 from limosa_server.core.judge import Decision
@@ -26,7 +28,7 @@ from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow, WaveRow
 
-router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
 _REMARK = json_schema({"remark": {"type": "string", "maxLength": 500}}, required=[])
 _CANCEL = json_schema(
     {"remark": {"type": "string", "maxLength": 500}, "rollback": {"type": "boolean"}}, required=[]

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from sqlmodel import col, select
 
 from limosa_contracts.canonical import encode_canonical
@@ -17,10 +17,12 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout_spec import RolloutSpec
 from limosa_server import audit, rollout_start
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.releases import number_of
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.rollout_errors import KeyReused, PlanStale
@@ -28,7 +30,7 @@ from limosa_server.rollout_view import decision_json, etag_of, execution_json, r
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow
 
-router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"])
+router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
 _FIELDS: dict[str, Any] = {
     "release": {"type": "string"},
     "group": {"type": "string"},

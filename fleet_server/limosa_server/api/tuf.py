@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from sqlmodel import select
 from starlette.concurrency import run_in_threadpool
 
@@ -16,17 +16,19 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_server import publishing, registry_rows
+from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Publisher, Viewer
 from limosa_server.api.bodies import json_schema, parsed, read_body
 from limosa_server.api.conditional import check_if_match, not_modified
 from limosa_server.api.oci_pull import Model, Team
 from limosa_server.api.releases import release_json
+from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release, TufRole
 
-router = APIRouter(tags=["tuf"])
+router = Router(route_class=AnswerRoute, tags=["tuf"])
 JSON = "application/json"
 RoleName = Annotated[str, Path(pattern=f"^{NAME.pattern}$", max_length=128)]
 FileName = Annotated[str, Path(max_length=200)]
