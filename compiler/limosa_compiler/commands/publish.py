@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from limosa_compiler.archive_file import read_archive, write_archive
-from limosa_compiler.trust.folders import refusals
+from limosa_compiler.trust.folders import locked, refusals
 from limosa_compiler.trust.key_files import load_team_key
 from limosa_compiler.trust.offline_folder import team_paths
 from limosa_compiler.trust.publishing import Published, Publisher
@@ -41,11 +41,15 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--offline", type=FOLDER, help="The offline folder: holds key and metadata of the team.")
 @click.option("--key", "key_file", type=FILE, help="The team's key in PEM; else LIMOSA_TEAM_KEY.")
 @click.option("--metadata", type=FOLDER, help="The team's metadata folder, where it is not in --offline.")
-@click.option("--server", metavar="URL", help="Without it the artifact is only signed.")
+@click.option(
+    "--server", envvar="LIMOSA_SERVER", metavar="URL", help="Or LIMOSA_SERVER; without it only signed."
+)
 @click.option(
     "--token", envvar="LIMOSA_TOKEN", metavar="lmp_…", help="API token of role publisher; or LIMOSA_TOKEN."
 )
-@click.option("--ca", type=FILE, help="Certificate authority of the server, in PEM.")
+@click.option(
+    "--ca", type=FILE, envvar="LIMOSA_CA", help="Certificate authority of the server, in PEM; or LIMOSA_CA."
+)
 @click.option(
     "--may-return-to", metavar="V,…", help="Versions a device may go back to; else those in production."
 )
@@ -73,7 +77,7 @@ def publish(
     never changes: other contents under it are refused.
     """
     if (artifact is None) == (not sync):
-        raise Usage("give either an artifact or --sync", where="limosa publish")
+        raise Usage("give either an artifact or --sync", where="limosa publish", hint="limosa publish --help")
     with ExitStack() as stack:
         remote = None
         if server is not None:
@@ -81,11 +85,11 @@ def publish(
         if artifact is None:
             if remote is None or team is None:
                 raise Usage("--sync needs --server and --team", where="limosa publish")
-            publisher = _publisher(_open(offline, key_file, metadata, team), remote)
-            _sync(publisher, as_json=as_json)
+            folder = _open(stack, offline, key_file, metadata, team)
+            _sync(_publisher(folder, remote), as_json=as_json)
             return
         archive = read_archive(artifact)
-        folder = _open(offline, key_file, metadata, archive.release.name.team)
+        folder = _open(stack, offline, key_file, metadata, archive.release.name.team)
         back = None if may_return_to is None else _versions(may_return_to)
         done = _publisher(folder, remote).publish(archive, may_return_to=back)
     path = output or _signed_path(artifact)
@@ -114,8 +118,10 @@ def _sync(publisher: Publisher, *, as_json: bool) -> None:
     )
 
 
-def _open(offline: Path | None, key_file: Path | None, metadata: Path | None, team: str) -> TeamFolder:
-    """--key and --metadata go before what --offline holds."""
+def _open(
+    stack: ExitStack, offline: Path | None, key_file: Path | None, metadata: Path | None, team: str
+) -> TeamFolder:
+    """--key and --metadata go before what --offline holds; locked until `stack` ends."""
     if offline is not None:
         key_there, metadata_there = team_paths(offline, check_team(team))
         if not metadata_there.is_dir() and metadata is None:
@@ -127,6 +133,7 @@ def _open(offline: Path | None, key_file: Path | None, metadata: Path | None, te
         key_file, metadata = key_file or key_there, metadata or metadata_there
     if metadata is None:
         raise Usage("the team's metadata is needed", where="limosa publish", hint="--offline or --metadata")
+    stack.enter_context(locked(metadata))
     return open_folder(metadata, team=team, key=load_team_key(key_file, os.environ))
 
 
