@@ -1,4 +1,4 @@
-"""A small fleet server for publishers: the real wire over real HTTP, its own TUF checks, and it can be bent."""
+"""A small fleet server for publishers: real HTTP, its own TUF checks, and it can be bent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class FleetStore:
 @contextmanager
 def publish_server(trust: Path) -> Iterator[tuple[str, FleetStore]]:
     """(URL, store) of a server that begins with what `limosa keys init` made for it."""
-    files = {path.name.split(".", 1)[1].removesuffix(".json"): path for path in (trust / "tuf").glob("*.json")}
+    files = {
+        path.name.split(".", 1)[1].removesuffix(".json"): path for path in (trust / "tuf").glob("*.json")
+    }
     top = Metadata[Targets].from_bytes(files.pop("targets").read_bytes()).signed
     del files["root"]
     store = FleetStore(top=top, roles={role: path.read_bytes() for role, path in files.items()})
@@ -82,6 +84,8 @@ def publish_server(trust: Path) -> Iterator[tuple[str, FleetStore]]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body in one packet
     store: FleetStore
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
@@ -97,7 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer(401, {"code": "LM-402", "detail": "no valid credentials"})
         elif bent is not None and bent > 0:
-            self._answer(bent, {"code": "LM-999", "detail": "bent"}, {"Location": "http://elsewhere.example/"})
+            self._answer(
+                bent, {"code": "LM-999", "detail": "bent"}, {"Location": "http://elsewhere.example/"}
+            )
         else:
             status, answer, headers = self._route(urlsplit(self.path).path, body)
             if bent == -1:
@@ -120,7 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
             }
             return *self.store.put_roles(team[1], offered, self.headers.get("If-Match", "")), {}
         if path == "/api/v1/releases":
-            return 200, {"items": [{"version": version} for version in self.store.production], "next": None}, {}
+            return (
+                200,
+                {"items": [{"version": version} for version in self.store.production], "next": None},
+                {},
+            )
         return self._registry(path, body)
 
     def _registry(self, path: str, body: bytes) -> tuple[int, object, dict[str, str]]:

@@ -10,7 +10,9 @@ import click
 
 from limosa_compiler.trust import offline_folder
 from limosa_compiler.trust.ceremony import init_keys
+from limosa_compiler.trust.folders import locked
 from limosa_compiler.trust.offline_folder import TeamSummary
+from limosa_compiler.trust.roles import check_team
 from limosa_contracts.cli import answer, columns, group, json_option, progress
 from limosa_contracts.json_value import JsonObject
 
@@ -90,8 +92,9 @@ def keys_add_team(offline: Path, server: Path, team: str, as_json: bool) -> None
 @json_option
 def keys_refresh(offline: Path, team: str, as_json: bool) -> None:
     """Sign a team's role and bins for another 90 days; `limosa publish --sync` sends them."""
-    folder = offline_folder.open_team(offline, team, os.environ)
-    signed = offline_folder.refresh_team(folder, datetime.now(UTC))
+    with locked(offline_folder.team_paths(offline, check_team(team))[1]):
+        folder = offline_folder.open_team(offline, team, os.environ)
+        signed = offline_folder.refresh_team(folder, datetime.now(UTC))
     answer(
         {"team": team, "roles": list(signed), "expires": folder.role.expires.isoformat()},
         as_json=as_json,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -74,6 +75,18 @@ def create_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)
             raise
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time; others wait. The lock ends with the process, however it ends."""
+    with refusals(folder, "lock a folder"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_free(folder: Path) -> bool:

@@ -86,7 +86,11 @@ def test_signing_adds_one_layer_and_leaves_every_other_byte(tmp_path: Path) -> N
         config = signed.blobs[after.manifest.config.digest].decode()
         assert all(layer.digest in config for layer in after.manifest.layers)
     assert signed.index.annotations == plain.index.annotations
-    used = {layer.digest for v in signed.variants for layer in (*v.manifest.layers, v.manifest.config, v.descriptor)}
+    used = {
+        layer.digest
+        for v in signed.variants
+        for layer in (*v.manifest.layers, v.manifest.config, v.descriptor)
+    }
     assert set(signed.blobs) == used | {signed.index_descriptor.digest}
 
 
