@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import delete, or_, update
-from sqlmodel import col
+from sqlmodel import col, select
 
 from limosa_contracts.enrolment import Enrolled, EnrollRequest
 from limosa_contracts.errors import InvalidField
@@ -111,7 +111,7 @@ _RANK: Final = {"device": 0, "token": 1, "operator": 2}
 
 
 def _labels(tx: Transaction, device: str) -> list[DeviceLabel]:
-    return list(tx.query(DeviceLabel).filter(col(DeviceLabel.device) == device))
+    return list(tx.exec(select(DeviceLabel).where(DeviceLabel.device == device)))
 
 
 def _use_up(tx: Transaction, token_id: str, sha256: str, *, device: str, serial: str, now: float) -> None:

@@ -101,13 +101,17 @@ def _register(
 
 
 def _check_counter(tx: Transaction, signed: SignedRelease, model: str) -> None:
-    """trust 2.4: monotonic per model."""
-    counters = tx.exec(select(Release.release_counter).where(Release.model == model)).all()
-    if counters and signed.custom.release_counter <= max(counters):
+    """trust 2.4. Which of two is newer only devices decide: `publish --sync` brings old ones back in
+    any order, so a counter is only refused here where it would stand for two releases."""
+    query = select(Release).where(
+        Release.model == model, Release.release_counter == signed.custom.release_counter
+    )
+    other = tx.exec(query).first()
+    if other is not None:
         raise MetadataRefused(
-            "the release counter does not grow",
+            "the release counter is another release's",
             where=str(signed.name),
-            why=f"{signed.custom.release_counter} after {max(counters)}",
+            why=f"{signed.custom.release_counter} is {other.version}",
         )
 
 
