@@ -36,11 +36,8 @@ def write_repository(folder: Path, trust: Path, roles: Mapping[str, bytes]) -> P
         (folder / f"{version}.{role}.json").write_bytes(data)
         snapshot.meta[f"{role}.json"] = MetaFile(version=version)
     timestamp = Timestamp(version=1, expires=snapshot.expires)
-    for name, document in (("1.snapshot", snapshot), ("timestamp", timestamp)):
-        metadata = Metadata(document)
-        key = SigningKey.parse((trust / "keys" / f"{document.type}.pem").read_bytes())
-        metadata.sign(CryptoSigner(key.raw))
-        (folder / f"{name}.json").write_bytes(metadata.to_bytes())
+    (folder / "1.snapshot.json").write_bytes(_signed(Metadata(snapshot), trust, "snapshot"))
+    (folder / "timestamp.json").write_bytes(_signed(Metadata(timestamp), trust, "timestamp"))
     return folder
 
 
@@ -54,3 +51,8 @@ def find_target(repository: Path, client: Path, path: str) -> TargetFile | None:
         bootstrap=(repository / "1.root.json").read_bytes(),
     )
     return updater.get_targetinfo(path)
+
+
+def _signed(metadata: Metadata[Snapshot] | Metadata[Timestamp], trust: Path, role: str) -> bytes:
+    metadata.sign(CryptoSigner(SigningKey.parse((trust / "keys" / f"{role}.pem").read_bytes()).raw))
+    return metadata.to_bytes()

@@ -35,7 +35,7 @@ class Fleet:
         )
 
 
-QUICK = ClientLimits(connect_s=2.0, idle_s=5.0, tries=3, first_pause_s=0.001, chunk_bytes=100)
+QUICK = ClientLimits(connect_s=2.0, idle_s=5.0, tries=5, first_pause_s=0.001, chunk_bytes=100)
 
 
 @pytest.fixture
