@@ -15,7 +15,7 @@ from limosa_server.core import gate, way_back
 from limosa_server.core.board import Board
 from limosa_server.core.facts import Facts, Outcome, Promote
 from limosa_server.core.judge import Verdict, judge, meets
-from limosa_server.core.offers import make_offers, move_clocks, offer, time_out
+from limosa_server.core.offers import budget, make_offers, move_clocks, offer, time_out
 from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
 
@@ -42,6 +42,8 @@ def advance(facts: Facts) -> Outcome:
 
 
 def _start(board: Board) -> None:
+    if _superseded(board):
+        return
     if not board.runs:
         board.move(RolloutEvent.REFUSE, "none of its devices can take the release")
         board.decide("refused", "INVALID", board.rollout.reason)
@@ -251,10 +253,12 @@ def _complete(board: Board) -> bool:
         _fail_wave(board, last, sentence)
         _fail(board, sentence, last)
         return True
-    stragglers = list(board.open())
-    for run in stragglers:
-        if run.state is Execution.QUEUED:
-            offer(board, run, reason="the rollout is complete; it follows when it comes back")
+    # Gates have passed, so those who are away may have it too; the rate still holds (rollouts 3.10).
+    for run in [run for run in board.open() if run.state is Execution.QUEUED]:
+        if budget(board) <= 0:
+            board.say("devices that are away are offered the release, as fast as the rate allows")
+            return False
+        offer(board, run, reason="the rollout is complete; it follows when it comes back")
     stragglers = list(board.open())
     follow = f"; {len(stragglers)} stragglers get it when they come back" if stragglers else ""
     sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"

@@ -19,7 +19,7 @@ def wilson_lower(failed: int, executed: int, *, confidence: float = 0.95) -> flo
     Source: E. B. Wilson, JASA 22 (1927); at a true 3 % against 10 % it aborts falsely in 0.6 %.
 
     >>> [round(wilson_lower(k, n), 3) for k, n in ((1, 1), (1, 10), (3, 10), (4, 10), (50, 50))]
-    [0.27, 0.024, 0.127, 0.196, 0.949]
+    [0.27, 0.023, 0.127, 0.194, 0.949]
     """
     if executed == 0:
         return 0.0

@@ -124,6 +124,7 @@ TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]]
         _E.SCHEDULE: _S.SCHEDULED,
         _E.START: _S.RUNNING,
         _E.CANCEL: _S.CANCELING,
+        _E.SUPERSEDE: _S.SUPERSEDED,
     },
     _S.INVALID: {},
     _S.WAITING_FOR_APPROVAL: {

@@ -1,0 +1,119 @@
+"""A rollout file is parsed and refused at creation, with the place and the reason (rollouts 4)."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limosa_contracts.duration import format_duration, parse_duration
+from limosa_contracts.errors import InvalidField, RequestError
+from limosa_contracts.rollout_spec import RolloutSpec
+
+GOLDEN = Path(__file__).parent / "golden" / "rollout_spec-1.json"
+FILE = """
+release = "demo/motion@2.0.0"
+group = "watches"
+waves = [
+  { name = "canary", count = 1, bake = "5s" },
+  { name = "half", percent = 50, bake = "90m", then = "pause" },
+  { name = "rest", bake = "24h" },
+]
+abort = [{ failure = "all", threshold = 0.1, min_executed = 1, action = "rollback" }]
+[rate]
+maximum_per_minute = 60
+[success]
+percent = 95
+reachable_within = "7d"
+[trial]
+inferences = 20
+seconds = 5
+[telemetry]
+report_every = "2s"
+[timeouts]
+offer = "30s"
+in_progress = "60s"
+silence = "5s"
+[on_failure]
+rollback = "all"
+"""
+
+
+def test_a_file_and_the_same_fields_as_json_are_the_same_rollout() -> None:
+    from_file = RolloutSpec.parse(tomllib.loads(FILE))
+    assert RolloutSpec.parse(json.loads(from_file.encode())) == from_file
+    assert from_file.waves[1].bake_s == 5400.0
+    assert from_file.trial.inferences == 20
+    assert from_file.report_every_in_probation_s == 2.0
+
+
+def test_the_golden_file_of_version_1_still_parses_to_the_same() -> None:
+    spec = RolloutSpec.parse(tomllib.loads(FILE))
+    assert json.loads(GOLDEN.read_bytes()) == json.loads(spec.encode())
+
+
+def test_what_is_left_out_is_safe() -> None:
+    spec = RolloutSpec.parse({"release": "demo/motion@1.0.0", "group": "all"})
+    assert [wave.name for wave in spec.waves] == ["canary", "half", "rest"]
+    assert spec.abort[0].threshold == 0.10
+    assert spec.waves[0].bake_s == 86400.0
+
+
+@pytest.mark.parametrize(
+    "change, place, says",
+    [
+        ({"release": "motion"}, "release", "release"),
+        ({"group": ""}, "group", "empty"),
+        ({"selector": "a=b"}, "group", "one target"),
+        ({"wave": []}, "wave", "waves"),
+        ({"waves": []}, "waves", "at least one"),
+        ({"waves": [{"name": "a", "percent": 10}]}, "waves[0]", "takes the rest"),
+        ({"waves": [{"name": "a"}, {"name": "b"}]}, "waves[0]", "only the last"),
+        ({"waves": [{"name": "a", "percent": 5, "count": 2}, {"name": "b"}]}, "waves[0]", "one size"),
+        (
+            {"waves": [{"name": "a", "percent": 50}, {"name": "b", "percent": 20}, {"name": "c"}]},
+            "waves[1].percent",
+            "cumulative",
+        ),
+        ({"waves": [{"name": "a", "bake": "soon"}]}, "waves[0].bake", "length of time"),
+        ({"waves": [{"name": "tail"}]}, "waves", "tail"),
+        ({"abort": [{"threshold": 1.5}]}, "abort[0].threshold", "outside"),
+        ({"abort": [{"treshold": 0.1}]}, "abort[0].treshold", "threshold"),
+        ({"abort": [{"action": "explode"}]}, "abort[0].action", "rollback"),
+        (
+            {"abort": [{"action": "rollback"}], "on_failure": {"rollback": "none"}},
+            "on_failure.rollback",
+            "none",
+        ),
+        ({"control": {"percent": 20}}, "control", "not supported by this version"),
+        ({"analysis": [{"metric": "latency"}]}, "analysis", "not supported by this version"),
+        ({"schedule": {"start": "now"}}, "schedule", "not supported by this version"),
+        ({"approval": {"approvers": 2}}, "approval", "not supported by this version"),
+        ({"rate": {"exponential": {}}}, "rate.exponential", "not supported by this version"),
+        ({"target_selection": "continuous"}, "target_selection", "snapshot"),
+        ({"timeouts": {"offer": "0s"}}, "timeouts.offer", "at least"),
+        ({"success": {"percent": "95"}}, "success.percent", "number"),
+        ({"trial": {"infernces": 3}}, "trial.infernces", "inferences"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_place(change: dict[str, Any], place: str, says: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        RolloutSpec.parse({"release": "demo/motion@2.0.0", "group": "all", **change})
+    error = caught.value
+    assert error.where == f"rollout.{place}" or place in error.where
+    assert says in f"{error} {error.hint}"
+
+
+@given(st.floats(0, 366 * 86400.0).map(lambda seconds: round(seconds, 3)))
+def test_a_length_of_time_is_written_exactly(seconds: float) -> None:
+    assert parse_duration(format_duration(seconds), where="x") == seconds
+
+
+def test_a_length_of_time_beyond_a_year_is_refused() -> None:
+    with pytest.raises(InvalidField, match="too long"):
+        parse_duration("9999d", where="bake")
