@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 
 STATE_DIR: Final = "/var/lib/limosa"
 CURRENT: Final = "current"
+LOOK_EVERY_NS: Final = 10_000_000  # reading the link costs more than all other checks of a call
 
 
 class Model:
-    """The active release of one model. Follows a switch between two calls; needs no supervisor.
+    """The active release of one model. Follows a switch between two calls, within 10 ms; needs no supervisor.
 
     A release that does not load is left aside: the one before goes on (`failed_switch` says why).
     Not thread-safe: one instance per thread.
@@ -48,6 +49,7 @@ class Model:
         self._target = self._read_link()
         self._loaded = self._load(self._target)
         self._bind()
+        self._look_at = 0
         self.failed_switch: FaultError | None = None
 
     @property
@@ -68,9 +70,12 @@ class Model:
 
         Raises InputNames, InputDtype, InputShape, InputRange (counted as refused), InferenceFailed.
         """
-        if self._link_now() != self._target:
-            self._follow()
         began = time.perf_counter_ns()
+        if began >= self._look_at:
+            self._look_at = began + LOOK_EVERY_NS
+            if self._link_now() != self._target:
+                self._follow()
+                began = time.perf_counter_ns()
         try:
             rows = self._check(inputs)
             outputs = self._run(inputs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import resource
 import signal
@@ -58,6 +57,8 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 def die_with_parent(parent: int) -> None:
     """Called in the child, first thing: SIGKILL when the parent ends (Linux)."""
+    import ctypes  # in the child only: the supervisor stays without it
+
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -18,7 +17,6 @@ from limosa_agent.serving.observations import Observations
 from limosa_agent.serving.runtime_onnx import OnnxRuntime, Runtime
 from limosa_agent.serving.schema_check import SchemaCheck
 from limosa_agent.serving.slot_ref import SlotRef
-from limosa_agent.serving.tensor_codec import Array
 from limosa_contracts.baseline import Baseline
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.features import FeatureReader
@@ -54,6 +52,8 @@ class LoadedModel:
             self.golden: Final = GoldenVectors.parse(golden, self.serving)
             _check_slot(slot, self.serving, baseline)
             self._runtime: Final = load_runtime(folder, self.serving, limits.intra_op_threads)
+            self.run: Final = self._runtime.run
+            """All outputs by name; nothing is checked or counted. Raises InferenceFailed."""
             self.check: Final = SchemaCheck(self.serving, rows_max=limits.rows_max)
             self.observations: Final = Observations(
                 self.serving,
@@ -69,10 +69,6 @@ class LoadedModel:
             raise LoadFailed(
                 f"{slot.model}@{slot.version} cannot be served", where=slot.directory, why=str(error)
             ) from error
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name; nothing is checked or counted. Raises InferenceFailed."""
-        return self._runtime.run(inputs)
 
     def replay(self) -> Replay:
         """Runs every golden case; thread-safe, and not counted as an inference."""

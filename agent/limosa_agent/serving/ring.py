@@ -60,35 +60,36 @@ class Ring:
 
     def add(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
         """Copies what is monitored; the arrays may be reused by the caller afterwards."""
-        try:
-            self._add(inputs, outputs, rows)
-        except (ValueError, KeyError, InvalidField):
-            # The answer is out already: what cannot be measured is counted, not raised.
-            self.counts.rows += rows
-            self.counts.unmeasured += rows
-
-    def _add(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
-        if self._at_once or rows > self.size:
-            self._count(inputs, outputs, rows)
-            return
         at = self._used
-        end = at + rows
-        if end > self.size:
-            self.flush()
-            at, end = 0, rows
-        if rows == 1:
+        try:
+            if rows > 1 or self._at_once:
+                self._add_rows(inputs, outputs, rows)
+                return
             for name, buffer in self._inputs:
                 buffer[at] = inputs[name]
             for name, buffer in self._outputs:
                 buffer[at] = outputs[name]
-        else:
-            for name, buffer in self._inputs:
-                buffer[at:end] = inputs[name]
-            for name, buffer in self._outputs:
-                buffer[at:end] = outputs[name]
-        self._used = end
-        if end == self.size:
+        except (ValueError, KeyError, InvalidField):
+            # The answer is out already: what cannot be measured is counted, not raised.
+            self.counts.rows += rows
+            self.counts.unmeasured += rows
+            return
+        self._used = at = at + 1
+        if at == self.size:
             self.flush()
+
+    def _add_rows(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
+        if self._at_once or rows > self.size:
+            self._count(inputs, outputs, rows)
+            return
+        if self._used + rows > self.size:
+            self.flush()
+        at = self._used
+        for name, buffer in self._inputs:
+            buffer[at : at + rows] = inputs[name]
+        for name, buffer in self._outputs:
+            buffer[at : at + rows] = outputs[name]
+        self._used = at + rows
 
     def flush(self) -> None:
         """Counts what the ring holds."""

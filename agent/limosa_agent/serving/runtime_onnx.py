@@ -68,9 +68,12 @@ class OnnxRuntime:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
-            return dict(zip(self._outputs, self._run(self._outputs, inputs), strict=False))
+            values = self._run(self._outputs, inputs)
         except RUNTIME_ERRORS as error:
             raise InferenceFailed("the model failed on this input", why=_short(error)) from error
+        if len(values) == 1:
+            return {self._outputs[0]: values[0]}  # the usual case, without the detour of a zip
+        return dict(zip(self._outputs, values, strict=True))
 
 
 def _short(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,15 @@ import pytest
 
 import limosa_agent
 from limosa_agent.serving.errors import InputNames, InputRange, InputShape, NoSlot
+from limosa_agent.serving.in_process import LOOK_EVERY_NS
 from tests.agent.serving.releases import TINY, install, make_current, motion_plan, tiny_plan
+from tests.support.waiting import wait_until
 
 ROW = {"x": np.array([[1, 2, 3]], np.float32)}
+
+
+def answers_until(model: limosa_agent.Model, wanted: list[float]) -> None:
+    wait_until(lambda: model.run(ROW)["y"].tolist() == [wanted], timeout_s=5, what=f"the answer {wanted}")
 
 
 def test_prediction_follows_a_switch_between_two_calls(slots: Path) -> None:
@@ -21,7 +28,8 @@ def test_prediction_follows_a_switch_between_two_calls(slots: Path) -> None:
     model = limosa_agent.Model(TINY, state_dir=slots)
     assert (model.run(ROW)["y"].tolist(), model.version) == ([[2, 4, 6]], "1.0.0")
     make_current(install(tiny_plan("2.0.0", factor=3), slots))
-    assert (model.run(ROW)["y"].tolist(), model.version) == ([[3, 6, 9]], "2.0.0")
+    answers_until(model, [3, 6, 9])
+    assert model.version == "2.0.0"
     assert model.observation()["n"] == 1  # of the release that answers now
 
 
@@ -31,10 +39,10 @@ def test_switch_to_a_release_that_does_not_load_leaves_the_one_before(slots: Pat
     broken = install(tiny_plan("2.0.0"), slots)
     (Path(broken.directory) / "model.onnx").write_bytes(b"no model")
     make_current(broken)
+    wait_until(lambda: model.run(ROW) and model.failed_switch, timeout_s=5, what="the switch is tried")
     assert (model.run(ROW)["y"].tolist(), model.version) == ([[2, 4, 6]], "1.0.0")
-    assert model.failed_switch is not None
     make_current(install(tiny_plan("3.0.0", factor=3), slots))
-    assert (model.run(ROW)["y"].tolist(), model.version) == ([[3, 6, 9]], "3.0.0")
+    answers_until(model, [3, 6, 9])
     assert model.failed_switch is None
 
 
@@ -43,6 +51,7 @@ def test_folder_that_vanishes_does_not_stop_predictions(slots: Path) -> None:
     make_current(slot)
     model = limosa_agent.Model(TINY, state_dir=slots)
     (Path(slot.directory).parents[1] / "current").unlink()
+    time.sleep(LOOK_EVERY_NS / 1e9)  # so that it does look
     assert model.run(ROW)["y"].tolist() == [[2, 4, 6]]
 
 
