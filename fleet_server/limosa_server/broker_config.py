@@ -65,7 +65,8 @@ def mosquitto_config(
         "persistent_client_expiration 14d",
         f"max_queued_messages {QUEUED_MAX}",
         f"max_inflight_messages {INFLIGHT_MAX}",
-        f"message_size_limit {limits.mqtt_payload_max_bytes}",
+        # Told to clients when they connect. A little over the limit comes through, so that the server can
+        # refuse it with a reason; a broker that refuses it would end the connection, again and again.
         f"max_packet_size {limits.mqtt_payload_max_bytes + MQTT_OVERHEAD_BYTES}",
         "retain_available true",
         "sys_interval 0",

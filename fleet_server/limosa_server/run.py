@@ -12,23 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
 from typing import Final
-from urllib.parse import urlsplit
 
 import uvicorn
 
-from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
-from limosa_server.broker import BrokerChild, choose
-from limosa_server.broker_config import SERVER_NAME, BrokerTls
-from limosa_server.bus import BrokerAddress
 from limosa_server.bus_workers import BusWorkers
-from limosa_server.errors import ListenRefused
-from limosa_server.files import write_atomic, write_private
-from limosa_server.pki import DeviceAuthority
+from limosa_server.links import broker_address, endpoints_of, listen, make_broker
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints, ServerState
 from limosa_server.trust_folder import TrustFolder
@@ -36,9 +28,6 @@ from limosa_server.trust_folder import TrustFolder
 log = logging.getLogger(__name__)
 WAKE_UP: Final = frozenset({"controller", "rollouts"})
 HOUSEKEEPING_S: Final = 30.0
-CLIENT_CERTIFICATE_S: Final = 365 * 86400.0
-ANY_HOST: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
-BACKLOG: Final = 1024
 
 
 def run_server(settings: ServerSettings) -> None:
@@ -48,18 +37,18 @@ def run_server(settings: ServerSettings) -> None:
         stack.callback(lock.release)
         trust = TrustFolder(settings.trust)
         authority = trust.authority()
-        listener = _listen(settings)
+        listener = listen(settings)
         stack.callback(listener.close)
-        broker = _broker(settings, trust, authority)
+        broker = make_broker(settings, trust, authority)
         broker.start()
         stack.callback(broker.stop)
-        endpoints = _endpoints(settings, listener.getsockname()[1], broker.port)
+        endpoints = endpoints_of(settings, listener.getsockname()[1], broker.port)
         state = make_state(settings, endpoints, time.time)
         stack.callback(state.store.close)
         token = first_admin(state)
         if token is not None:
             sys.stderr.write(f"admin token (also in {settings.data / 'admin.token'}): {token}\n")
-        workers = BusWorkers(state, _broker_address(settings, authority, broker))
+        workers = BusWorkers(state, broker_address(settings, authority, broker))
         workers.start()
         stack.callback(workers.stop)
         for loop in (_controller_loop(state), _housekeeping_loop(state)):
@@ -170,78 +159,3 @@ def _serve(settings: ServerSettings, trust: TrustFolder, state: ServerState, lis
 
 def _heard(number: int, _: FrameType | None) -> None:
     log.info("stopping on signal %d", number)
-
-
-def _listen(settings: ServerSettings) -> socket.socket:
-    """Raises ListenRefused."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise ListenRefused(
-            f"cannot listen on {settings.host}:{settings.port}",
-            where="--listen",
-            why=error.strerror or str(error),
-            hint="name another port, or 0 for a free one",
-        ) from error
-    listener.listen(BACKLOG)
-    return listener
-
-
-def _broker(settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority) -> BrokerChild:
-    kind = choose(settings.broker, dev=settings.dev)
-    tls = None
-    if not settings.dev:
-        certificate, key = trust.tls_files()
-        tls = BrokerTls(ca=_trusted(settings, authority), certificate=certificate, key=key)
-    return BrokerChild(
-        kind,
-        settings.broker_folder,
-        host=settings.host,
-        port=settings.mqtt_port,
-        limits=settings.limits,
-        tls=tls,
-    )
-
-
-def _trusted(settings: ServerSettings, authority: DeviceAuthority) -> Path:
-    """One file with the root and the intermediate, for broker and client."""
-    settings.broker_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = settings.broker_folder / "ca.crt"
-    write_atomic(path, (authority.root_pem + authority.intermediate_pem).encode())
-    return path
-
-
-def _broker_address(
-    settings: ServerSettings, authority: DeviceAuthority, broker: BrokerChild
-) -> BrokerAddress:
-    """How the server itself reaches the broker: as a client with a certificate of its own."""
-    host = "127.0.0.1" if settings.host in ANY_HOST else settings.host
-    if settings.dev:
-        return BrokerAddress(host=host, port=broker.port)
-    key = SigningKey.generate(Algorithm.P256)
-    issued = authority.issue(key.public, device=SERVER_NAME, now=time.time(), lifetime_s=CLIENT_CERTIFICATE_S)
-    tls = BrokerTls(
-        ca=_trusted(settings, authority),
-        certificate=settings.broker_folder / "server-client.crt",
-        key=settings.broker_folder / "server-client.pem",
-    )
-    write_private(tls.key, key.pem())
-    write_atomic(tls.certificate, issued.chain_pem.encode())
-    return BrokerAddress(host=host, port=broker.port, tls=tls)
-
-
-def _endpoints(settings: ServerSettings, port: int, mqtt_port: int) -> Endpoints:
-    """What devices are told."""
-    host = socket.gethostname() if settings.host in ANY_HOST else settings.host
-    shown = f"[{host}]" if ":" in host else host
-    base_url = settings.public_url or f"{'http' if settings.dev else 'https'}://{shown}:{port}"
-    return Endpoints(
-        base_url=base_url,
-        mqtt_host=urlsplit(settings.public_url).hostname or host,
-        mqtt_port=mqtt_port,
-        mqtt_tls=not settings.dev,
-    )

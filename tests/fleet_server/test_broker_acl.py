@@ -1,0 +1,125 @@
+"""mosquitto with client certificates: each device has its own topics and nothing else (trust 6.3)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from limosa_contracts.signing_keys import Algorithm, SigningKey
+from limosa_contracts.topics import Suffix, device_topic
+from limosa_server.broker import BrokerChild
+from limosa_server.broker_config import BrokerTls
+from limosa_server.bus_workers import BusWorkers
+from limosa_server.links import broker_address, make_broker
+from limosa_server.settings import ServerSettings
+from limosa_server.tables.reports import EventRow
+from tests.fleet_server.mqtt_device import connected
+from tests.fleet_server.world import Device, Fleet
+from tests.support.programs import require_program
+from tests.support.waiting import wait_until
+
+NOT_AUTHORISED = 0x87
+
+
+@dataclass(slots=True)
+class Secured:
+    fleet: Fleet
+    broker: BrokerChild
+    folder: Path
+
+    def tls(self, device: Device) -> BrokerTls:
+        """The device's identity as files, as the agent keeps them."""
+        assert device.enrolled is not None
+        files = BrokerTls(
+            ca=self.folder / "ca.pem",
+            certificate=self.folder / f"{device.id}.crt",
+            key=self.folder / f"{device.id}.pem",
+        )
+        files.ca.write_text(device.enrolled.ca_pem)
+        files.certificate.write_text(device.enrolled.certificate_pem)
+        files.key.write_bytes(device.key.pem())
+        return files
+
+
+@pytest.fixture
+def secured(fleet: Fleet, tmp_path: Path) -> Iterator[Secured]:
+    require_program("mosquitto")
+    settings = ServerSettings(data=tmp_path / "data", mqtt_port=0, broker="mosquitto")
+    broker = make_broker(settings, fleet.state.trust, fleet.state.authority)
+    broker.start()
+    workers = BusWorkers(fleet.state, broker_address(settings, fleet.state.authority, broker))
+    workers.start()
+    try:
+        wait_until(lambda: workers.bus.counts().connected, timeout_s=20, what="the server is connected")
+        yield Secured(fleet, broker, tmp_path)
+    finally:
+        workers.stop()
+        broker.stop()
+
+
+def events(fleet: Fleet) -> list[str]:
+    with fleet.state.store.read() as tx:
+        return list(tx.exec(select(EventRow.key).order_by(EventRow.key)))
+
+
+def test_a_device_speaks_with_its_certificate_as_its_name(secured: Secured) -> None:
+    device = secured.fleet.enroll()
+    with connected(device.id, port=secured.broker.port, tls=secured.tls(device)) as link:
+        link.send(device.event("a"))
+        link.wait_for_ack(1)
+    assert events(secured.fleet) == ["a"]
+
+
+def test_writing_to_another_devices_topics_is_denied_and_the_device_can_see_it(secured: Secured) -> None:
+    device, victim = secured.fleet.enroll(), secured.fleet.enroll()
+    with connected(device.id, port=secured.broker.port, tls=secured.tls(device)) as link:
+        forged = [
+            link.publish(device_topic(victim.id, suffix), b"{}")
+            for suffix in (Suffix.EVENT, Suffix.STATUS, Suffix.DESIRED)
+        ]
+        own = link.publish(device_topic(device.id, Suffix.DESIRED), b"{}")
+        wait_until(lambda: len(link.reasons) == 4, timeout_s=20, what="all four are answered")
+        assert [link.reasons[mid].value for mid in (*forged, own)] == [NOT_AUTHORISED] * 4
+
+
+def test_reading_another_devices_documents_is_denied(secured: Secured) -> None:
+    device, victim = secured.fleet.enroll(), secured.fleet.enroll()
+    with (
+        connected(victim.id, port=secured.broker.port, tls=secured.tls(victim)) as theirs,
+        connected(device.id, port=secured.broker.port, tls=secured.tls(device)) as link,
+    ):
+        link.client.subscribe(device_topic(victim.id, Suffix.ACK), qos=1)
+        link.client.subscribe("limosa/v1/d/+/ack", qos=1)
+        wait_until(lambda: link.subscribed >= 3, timeout_s=20, what="the broker has answered")
+        theirs.send(victim.event("a"))
+        theirs.wait_for_ack(1)
+        link.send(device.event("b"))
+        link.wait_for_ack(1)
+    assert len(link.acks) == 1  # its own, and not the victim's
+
+
+def test_a_device_cannot_kick_another_off_by_taking_its_client_id(secured: Secured) -> None:
+    device, victim = secured.fleet.enroll(), secured.fleet.enroll()
+    with connected(victim.id, port=secured.broker.port, tls=secured.tls(victim)) as theirs:
+        with connected(victim.id, port=secured.broker.port, tls=secured.tls(device)) as thief:
+            wait_until(lambda: thief.subscribed, timeout_s=20, what="the thief is connected, as itself")
+        theirs.send(victim.event("a"))
+        theirs.wait_for_ack(1)
+    assert theirs.subscribed == 1
+
+
+def test_a_certificate_of_nobody_we_know_gets_no_connection(secured: Secured) -> None:
+    device = secured.fleet.enroll()
+    files = secured.tls(device)
+    stranger = Device(key=SigningKey.generate(Algorithm.P256), enrolled=device.enrolled)
+    files.key.write_bytes(stranger.key.pem())
+    with (
+        pytest.raises(ssl.SSLError),
+        connected(device.id, port=secured.broker.port, tls=files, wait=False),
+    ):
+        raise AssertionError("a key that is not the certificate's was taken")
