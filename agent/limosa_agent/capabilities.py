@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from limosa_agent.installed import installed_version
 from limosa_contracts.json_value import JsonValue
 
 RUNTIMES: Final = {
@@ -21,7 +20,7 @@ RUNTIMES: Final = {
 def read_capabilities(*, profile: str) -> dict[str, JsonValue]:
     """arch, cpu_features, runtimes, memory_bytes, cpus, profile."""
     return {
-        "arch": platform.machine(),
+        "arch": os.uname().machine,
         "cpu_features": list(cpu_features()),
         "runtimes": runtimes(),
         "memory_bytes": memory_bytes(),
@@ -31,13 +30,8 @@ def read_capabilities(*, profile: str) -> dict[str, JsonValue]:
 
 
 def runtimes() -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {}
-    for name, distribution in RUNTIMES.items():
-        try:
-            found[name] = version(distribution)
-        except PackageNotFoundError:
-            continue  # not installed here: the device does not have it
-    return found
+    found = {name: installed_version(distribution) for name, distribution in RUNTIMES.items()}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def cpu_features() -> tuple[str, ...]:

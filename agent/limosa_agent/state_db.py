@@ -62,6 +62,7 @@ class StateDb:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA busy_timeout = 2000")
+            connection.execute("PRAGMA cache_size = -256")  # KiB: the supervisor stays small
             _migrate(connection, path)
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.DatabaseError as error:

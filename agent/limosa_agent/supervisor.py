@@ -1,7 +1,7 @@
 """The supervisor: small, never loads a model; wires the pure parts to the device (agent 1).
 
 One queue of events, one consumer: what the fetch child, the self-test, the pool, the links and the
-clock tell is carried out one after the other. `limosa_agent.run` is the process around it.
+clock tell is carried out one after the other. `limosa_agent.process` is the process around it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.desired_inbox import DesiredInbox
 from limosa_agent.device_effects import DeviceEffects, ca_file
 from limosa_agent.errors import UnknownTransition
-from limosa_agent.fetch.agent_version import AGENT_VERSION
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch_child import FetchFailed, run_fetch
 from limosa_agent.identity import Identity
+from limosa_agent.installed import installed_version
 from limosa_agent.link_https import HttpsLink, tls_context
 from limosa_agent.outbox import Outbox
 from limosa_agent.probation import Probation
@@ -62,7 +62,7 @@ BUSY: Final = (Phase.SELF_TESTING, Phase.ACTIVATING, Phase.PROBATION, Phase.FALL
 
 
 class Supervisor:
-    """`link_up` tells whether the server can be reached; the links are made by `limosa_agent.run`."""
+    """`link_up` tells whether the server can be reached; the links are made by `limosa_agent.process`."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Supervisor:
         boot = f"{db.count_boot()}"
         self._speaker = Speaker(
             device=identity.device,
-            agent=AGENT_VERSION,
+            agent=installed_version("limosa") or "0.0.0",
             boot=f"{boot}-{db.outbox_session % 2**32:08x}",
             labels=config.labels,
             capabilities=read_capabilities(profile=config.profile),

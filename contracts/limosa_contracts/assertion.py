@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from limosa_contracts.canonical import encode_canonical, parse_object
@@ -21,11 +20,15 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.signing_keys import PublicKey, SigningKey
 
+if TYPE_CHECKING:
+    from cryptography import x509  # 2 MB, and only who checks assertions needs it
+
 GRANT_TYPE: Final = "client_credentials"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LIFETIME_S: Final = 60.0  # an assertion is used at once
 LEEWAY_S: Final = 300.0  # devices' clocks are wrong; replay is stopped by `jti`
 ASSERTION_MAX_CHARS: Final = 8192
+_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +46,7 @@ class Assertion:
 def make_assertion(
     key: SigningKey, certificate_pem: bytes, *, device: str, audience: str, now: float, jti: str
 ) -> str:
-    chain = x509.load_pem_x509_certificates(certificate_pem)
-    x5c = [base64.b64encode(c.public_bytes(serialization.Encoding.DER)).decode() for c in chain]
+    x5c: list[JsonValue] = ["".join(found.split()) for found in _PEM.findall(certificate_pem.decode())]
     header: dict[str, JsonValue] = {"alg": "ES256", "typ": "JWT", "x5c": x5c}
     claims: dict[str, JsonValue] = {
         "iss": device,
@@ -96,6 +98,8 @@ def parse_assertion(text: str, *, audience: str, now: float) -> Assertion:
 
 
 def _leaf(header: Fields) -> x509.Certificate:
+    from cryptography import x509
+
     chain = header.texts("x5c", max_items=4)
     try:
         return x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))

@@ -10,6 +10,8 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
+import pytest
+
 from limosa_contracts.phases import Phase
 from tests.agent.device import Device, files_of
 from tests.agent.fleet import Fleet
@@ -180,14 +182,21 @@ def test_documents_that_may_not_be_obeyed_are_refused_and_told(device: Device, f
     assert device.stop() == 0
 
 
-def test_supervisor_stays_small(device: Device, fleet: Fleet) -> None:
-    program = "import sys, limosa_agent.run; print(*sorted(m.partition('.')[0] for m in sys.modules))"
+def test_supervisor_stays_small(
+    device: Device, fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = "import sys, limosa_agent.process; print(*sorted(m.partition('.')[0] for m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"numpy", "tuf", "click", "onnxruntime", "httpx", "securesystemslib"} & set(
         loaded.stdout.split()
     )
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))  # as where it is installed
     committed(device, fleet)
+    assert device.stop() == 0
+    device.start()
     status = json.loads(device.command("status", "--json").stdout)
+    assert status["models"][0]["serving"] == "1.0.0"
     assert status["rss_bytes"] <= 40 * 1024 * 1024, status["rss_bytes"]
     assert device.stop() == 0
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from limosa_agent.commands.options import config_option
 from limosa_contracts.cli import command
+
+SMALL: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""One arena for all threads, and what is freed goes back: for glibc, as defaults."""
 
 
 @command("run", examples=["limosa-agent run --config agent.toml"])
@@ -24,6 +28,5 @@ def run_command(config: Path) -> None:
     recover_identity(settings.identity_dir)
     load_identity(settings.identity_dir)
     # The same process goes on without what commands need: the supervisor stays small (agent 1).
-    os.execv(  # noqa: S606  no shell; our own interpreter and module
-        sys.executable, [sys.executable, "-m", "limosa_agent.run", "--config", str(config)]
-    )
+    words = [sys.executable, "-m", "limosa_agent.run", "--config", str(config)]
+    os.execve(sys.executable, words, {**SMALL, **os.environ})  # noqa: S606  no shell; our own module

@@ -1,0 +1,268 @@
+"""One run of the agent: supervisor, links and control socket. Imports neither click, numpy nor tuf."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from limosa_agent.config import AgentConfig
+from limosa_agent.control_socket import Handler, serve_control
+from limosa_agent.errors import AgentRunsAlready, JournalCorrupt
+from limosa_agent.fetch.paths import StatePaths
+from limosa_agent.identity import Identity, load_identity, recover_identity
+from limosa_agent.journal import Journal
+from limosa_agent.link_mqtt import MqttCallbacks, MqttLink
+from limosa_agent.listening import listen_address, open_sockets
+from limosa_agent.recovery import state_from_disk
+from limosa_agent.state_db import StateDb, set_aside
+from limosa_agent.status_view import slots_view, status_view
+from limosa_agent.supervisor import Supervisor
+from limosa_agent.uplink import Uplink
+from limosa_contracts.errors import LimosaError
+from limosa_contracts.event import Reason
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.report_message import Ack
+from limosa_contracts.topics import Suffix
+
+log = logging.getLogger(__name__)
+
+HTTPS_WHILE_DOWN_S: Final = 10.0  # MQTT is down: desired and reports go over HTTPS this often (jittered)
+HTTPS_MAX_S: Final = 300.0  # the same, when HTTPS does not answer either
+SESSION_STEP: Final = 1 << 20  # connections of one start of the agent
+
+
+class Agent:
+    """One run of the agent: supervisor, links, control socket."""
+
+    def __init__(self, config: AgentConfig, identity: Identity, db: StateDb) -> None:
+        self._config = config
+        self._identity = identity
+        self._db = db
+        self._loop = asyncio.get_running_loop()
+        self._connections = 0
+        self._heard_s = time.monotonic()
+        self._etag = ""
+        self._incoming: asyncio.Queue[tuple[Suffix, bytes]] = asyncio.Queue()
+        self.sockets = open_sockets(config)
+        self.supervisor = Supervisor(
+            config=config, identity=identity, db=db, sockets=self.sockets, link_up=lambda: self.mqtt.up
+        )
+        boots = int(db.meta("boots") or "1")
+        self.mqtt = MqttLink(
+            config=config,
+            identity=identity,
+            callbacks=MqttCallbacks(
+                connected=lambda: self._call(self._connected),
+                lost=lambda why: self._call(lambda: log.warning("mqtt lost: %s", why)),
+                message=lambda suffix, payload: self._call(
+                    lambda: self._incoming.put_nowait((suffix, payload))
+                ),
+            ),
+            status_session=lambda: self._next_session(boots),
+        )
+        self.uplink = Uplink(
+            self.supervisor.outbox,
+            device=identity.device,
+            key=identity.key,
+            publish=self.mqtt.publish,
+            ack_timeout_s=config.ack_timeout_s,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; raises what a part of it raised."""
+        await self.supervisor.start()
+        control = await serve_control(self._config.control_socket, self._handlers())
+        self.supervisor.on_outbox = self._pump
+        self.mqtt.start()
+        self._say_ready()
+        parts = [
+            asyncio.create_task(self.supervisor.run(), name="supervisor"),
+            asyncio.create_task(self._receive(), name="receive"),
+            asyncio.create_task(self._https(), name="https"),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (*parts, stopping):
+                task.cancel()
+            await asyncio.gather(*parts, stopping, return_exceptions=True)
+            control.close()
+            await self.supervisor.stop()
+            await asyncio.to_thread(self.mqtt.stop)
+            self._config.control_socket.unlink(missing_ok=True)
+            for one in self.sockets:
+                one.close()
+
+    # -- links
+    def _call(self, function: object) -> None:
+        """From the link's thread onto the loop."""
+        assert callable(function)
+        with suppress(RuntimeError):  # the loop has closed: the agent is stopping
+            self._loop.call_soon_threadsafe(function)
+
+    def _next_session(self, boots: int) -> int:
+        self._connections += 1
+        return boots * SESSION_STEP + self._connections
+
+    def _connected(self) -> None:
+        self._heard_s = time.monotonic()
+        log.info("mqtt connected")
+        self.uplink.connected()
+
+    def _pump(self) -> None:
+        if self.mqtt.up:
+            self.uplink.pump()
+
+    async def _receive(self) -> None:
+        while True:
+            suffix, payload = await self._incoming.get()
+            self._heard_s = time.monotonic()
+            try:
+                if suffix is Suffix.ACK:
+                    self.uplink.acknowledged(Ack.parse(payload))
+                elif suffix is Suffix.DESIRED and payload:
+                    await self.supervisor.receive_desired(payload)
+                elif suffix is Suffix.CMD:
+                    self.supervisor.report_again()
+            except LimosaError as error:
+                log.warning("a message on %s is refused: %s", suffix.value, error)
+
+    async def _https(self) -> None:
+        """4.4: MQTT is a hint. While it is down, or silent for long, the same goes over HTTPS."""
+        pause_s = HTTPS_WHILE_DOWN_S
+        while True:
+            await asyncio.sleep(min(pause_s, self._config.poll_interval_s) * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
+            silent = time.monotonic() - self._heard_s >= self._config.poll_interval_s
+            if self.mqtt.up and not silent:
+                pause_s = HTTPS_WHILE_DOWN_S
+                continue
+            try:
+                await self._exchange()
+                self._heard_s = time.monotonic() if self.mqtt.up else self._heard_s
+                pause_s = HTTPS_WHILE_DOWN_S
+            except LimosaError as error:
+                log.info("https: %s", error)
+                pause_s = min(2 * pause_s, HTTPS_MAX_S)
+
+    async def _exchange(self) -> None:
+        https = self.supervisor.https
+        while not self.mqtt.up and (batch := self.uplink.batch()):
+            before = self.supervisor.outbox.rows
+            self.uplink.took(await asyncio.to_thread(https.reports, batch))
+            if self.supervisor.outbox.rows >= before:
+                break
+        envelope, self._etag = await asyncio.to_thread(https.desired, self._etag)
+        if envelope is not None:
+            await self.supervisor.receive_desired(envelope)
+
+    # -- people
+    def _say_ready(self) -> None:
+        ready: dict[str, JsonValue] = {
+            "ready": True,
+            "device": self._identity.device,
+            "listen": listen_address(self.sockets),
+            "socket": str(self._config.socket) if self._config.socket else "",
+            "control": str(self._config.control_socket),
+            "pid": os.getpid(),
+        }
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+
+    def _handlers(self) -> dict[str, Handler]:
+        async def status(request: JsonObject) -> dict[str, JsonValue]:
+            return status_view(
+                self.supervisor,
+                device=self._identity.device,
+                listen=listen_address(self.sockets),
+                mqtt_up=self.mqtt.up,
+            )
+
+        async def slots(request: JsonObject) -> dict[str, JsonValue]:
+            return slots_view(self.supervisor)
+
+        return {"status": status, "slots": slots}
+
+
+def open_state(config: AgentConfig) -> tuple[StateDb, JournalCorrupt | None]:
+    """The database; a corrupt one is set aside, and what is on disk serves (agent 2)."""
+    try:
+        db = StateDb.open(config.state_dir)
+    except JournalCorrupt as error:
+        return _made_again(config), error
+    try:
+        Journal(db).load()
+    except JournalCorrupt as error:
+        db.close()
+        return _made_again(config), error
+    return db, None
+
+
+def _made_again(config: AgentConfig) -> StateDb:
+    set_aside(config.state_dir)
+    db = StateDb.open(config.state_dir)
+    journal = Journal(db)
+    with db.transaction("made again") as connection:
+        for state in state_from_disk(StatePaths(config.state_dir).models):
+            journal.save(state, connection=connection)
+    return db
+
+
+@contextmanager
+def only_one(state_dir: Path) -> Iterator[None]:
+    """Raises AgentRunsAlready. The kernel ends the lock with the process."""
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(state_dir / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AgentRunsAlready("an agent runs with this state folder", where=str(state_dir)) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def run_agent(config: AgentConfig) -> None:
+    """Serves until SIGTERM or SIGINT. Raises NotEnrolled, ListenRefused, StateTooNew, InsecureLink."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    recover_identity(config.identity_dir)
+    identity = load_identity(config.identity_dir)
+    db, corrupt = open_state(config)
+    try:
+        agent = Agent(config, identity, db)
+        if corrupt is not None:
+            reason = Reason(code="journal_corrupt", message=str(corrupt))
+            agent.supervisor.alarm(f"journal:{db.outbox_session}", reason)
+        await agent.run(stop)
+    finally:
+        db.close()
+
+
+def main(config_path: Path) -> int:
+    """Errors as one JSON line on stderr; their exit code is ours."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        config = AgentConfig.load(config_path)
+        with only_one(config.state_dir):
+            asyncio.run(run_agent(config))
+    except LimosaError as error:
+        sys.stderr.write(json.dumps({"error": error.as_json()}) + "\n")
+        return error.exit_code
+    return 0
