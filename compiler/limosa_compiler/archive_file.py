@@ -97,10 +97,10 @@ def archive_name(release: ReleaseName) -> str:
 
 def read_archive(path: Path) -> Archive:
     """Raises InvalidArtifact, DigestMismatch, TooLarge; OSError if the file cannot be read."""
+    if path.exists() and not path.is_file():  # before it is opened: a pipe would wait for a writer
+        raise InvalidArtifact("an artifact is a regular file", where=str(path))
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
-        if not path.is_file():
-            raise InvalidArtifact("an artifact is a regular file", where=str(path))
         if size > LIMITS.artifact_max_bytes:
             raise TooLarge("the artifact is too large", where=str(path), why=f"{size} bytes")
         try:

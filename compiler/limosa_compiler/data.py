@@ -55,10 +55,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
                 file.stem: np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files
             }
         else:
-            with np.load(path, allow_pickle=False) as stored:
-                if not isinstance(stored, np.lib.npyio.NpzFile):
-                    raise DataUnreadable("data is a single array without a name", where=str(path))
-                arrays = {name: stored[name] for name in stored.files}
+            arrays = _read_npz(path)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataUnreadable("data cannot be read", where=str(path), why=str(error)[:200]) from error
     if not arrays:
@@ -67,6 +64,15 @@ def read_arrays(path: Path) -> dict[str, Array]:
         if array.nbytes > LIMITS.array_max_bytes:
             raise DataUnreadable(f"array {name!r} is too large", where=str(path), why=f"{array.nbytes} bytes")
     return arrays
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    with path.open("rb") as stream:  # numpy leaves a file of its own open when a zip is damaged
+        stored = np.load(stream, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise DataUnreadable("data is a single array without a name", where=str(path))
+        with stored:
+            return {name: stored[name] for name in stored.files}
 
 
 def fit_rows(arrays: Mapping[str, Array], specs: Sequence[TensorSpec], *, label: str, where: str) -> Rows:

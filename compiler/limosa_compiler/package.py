@@ -155,10 +155,10 @@ def _store_layers(files: Mapping[str, bytes], blobs: dict[str, bytes]) -> tuple[
 
 
 def _describe(variant: VariantFiles, manifest: Descriptor) -> Descriptor:
+    """In the image index. Without artifactType: skopeo before 1.14 drops it, and then cannot keep digests."""
     machines = variant.requirements.architectures
     return replace(
         manifest,
-        artifact_type=ARTIFACT_TYPE,
         platform=dict(PLATFORM_OF_ARCHITECTURE.get(machines[0] if machines else "", {})),
         annotations={
             VARIANT_ANNOTATION: variant.name,

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import onnx
+from onnx import checker
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -22,7 +23,17 @@ from limosa_contracts.oci import digest_of
 PERCENTILE_SHARE: Final = 0.999
 FP32: Final = "fp32"
 INT8: Final = "int8"
-# Outside these ONNX has no operator set for 8 bit; and sorted: a set's order would change the bytes.
+# Its quantizer meets what it does not expect with whatever Python raises then.
+_QUANTIZER_ERRORS: Final = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AssertionError,
+    checker.ValidationError,
+)
+# What the quantizer knows; sorted, since a set's order would change the bytes.
 _OPERATORS: Final = tuple(sorted({*QLinearOpsRegistry, *QDQRegistry}))
 
 
@@ -82,11 +93,13 @@ def static_int8(
                 {},
             )
             quantizer.quantize_model()
-    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
+            quantizer.model.topological_sort()
+            result: onnx.ModelProto = quantizer.model.model
+            checker.check_model(result)
+    except _QUANTIZER_ERRORS as error:
         raise PassFailed(
             "the model cannot be quantized", where=where, why=f"{type(error).__name__}: {error}"[:300]
         ) from error
-    result: onnx.ModelProto = quantizer.model.model
     result.ir_version = prepared.ir_version
     result.producer_name, result.producer_version = "", ""
     return result

@@ -25,7 +25,9 @@ def make_baseline(runner: Runner, serving: Serving, rows: Rows) -> Baseline:
     """From the chosen variant's own answers on evaluation rows."""
     outputs = runner.predict(rows.inputs)
     table = FeatureReader(serving).rows(rows.inputs, outputs)
-    features = [_edges(name, table[:, i]) for i, name in enumerate(f.name for f in serving.features)]
+    features = [
+        baseline_of_column(name, table[:, i]) for i, name in enumerate(f.name for f in serving.features)
+    ]
     bins, missing, sums, squares = Binner(features).count(table)
     finite = np.isfinite(Binner(features).transformed(table)).sum(axis=0)
     counted = tuple(
@@ -54,8 +56,8 @@ def _std(total: float, squares: float, rows: int) -> float:
     return max(0.0, squares / rows - (total / rows) ** 2) ** 0.5 if rows else 0.0
 
 
-def _edges(name: str, column: Array) -> FeatureBaseline:
-    """One feature's grid and edges; counts still zero."""
+def baseline_of_column(name: str, column: Array) -> FeatureBaseline:
+    """Grid and edges of one feature from its values; counts, missing and moments still zero."""
     finite = column[np.isfinite(column)].astype(np.float64)
     values = finite if finite.size else np.zeros(1)
     transform = "asinh" if _is_heavy(values) else "none"
