@@ -67,7 +67,8 @@ class Bus:
         self._queue_max = queue_max
         self._on_ready = on_ready
         self._on_delivered = on_delivered
-        self._tokens: dict[int, int] = {}  # message id -> token
+        self._tokens: dict[int, int | None] = {}  # message id -> token, from publish to acknowledgement
+        self._early: set[int] = set()  # acknowledged before `publish` had returned
         self._lock = threading.Lock()
         self._connection = 0
         self._connected = threading.Event()
@@ -116,10 +117,17 @@ class Bus:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
+        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        # paho calls `_published` under a lock of its own, which its `publish` takes too: ours must never
+        # be held around it. So the acknowledgement may come before the token is filed.
         with self._lock:
-            sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
-            if token is not None:
+            early = sent.mid in self._early
+            if early:
+                self._early.discard(sent.mid)
+            else:
                 self._tokens[sent.mid] = token
+        if early and token is not None:
+            self._on_delivered(token)
 
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(
@@ -200,7 +208,10 @@ class Bus:
         if reason.is_failure:
             log.error("the broker refuses a message of the server: %s", reason)
         with self._lock:
-            token = self._tokens.pop(mid, None)
+            if mid not in self._tokens:
+                self._early.add(mid)
+                return
+            token = self._tokens.pop(mid)
         if token is not None:
             self._on_delivered(token)
 
