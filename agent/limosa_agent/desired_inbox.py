@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from limosa_agent.desired_gate import Accepted, RefusedDesired, Repeated, judge_desired
+from limosa_agent.desired_gate import Accepted, AcceptedDesired, RefusedDesired, Repeated, judge_desired
 from limosa_agent.errors import DesiredNotTrusted
 from limosa_agent.fetch.time_floor import reference_time
-from limosa_agent.journal import AcceptedDesired, Journal
+from limosa_agent.journal import Journal
 from limosa_agent.state_db import StateDb
 from limosa_contracts.desired import DesiredState
 from limosa_contracts.dsse import Envelope

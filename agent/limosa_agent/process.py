@@ -204,10 +204,14 @@ def open_state(config: AgentConfig) -> tuple[StateDb, JournalCorrupt | None]:
     except JournalCorrupt as error:
         return _made_again(config), error
     try:
-        Journal(db).load()
+        known = Journal(db).load()
     except JournalCorrupt as error:
         db.close()
         return _made_again(config), error
+    if not known and any(StatePaths(config.state_dir).models.glob("*/*/current")):
+        db.close()
+        lost = JournalCorrupt("the state database was lost", where=str(config.state_dir))
+        return _made_again(config), lost
     return db, None
 
 
