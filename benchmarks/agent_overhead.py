@@ -50,6 +50,7 @@ from tests.agent.serving.releases import (
     crash_plan,
     install,
     make_current,
+    mean_plan,
     motion_plan,
     tiny_plan,
 )
@@ -157,12 +158,12 @@ def _children(pid: int) -> list[int]:
 
 def in_process_overhead(report: Report, folder: Path, *, rounds: int) -> None:
     """Best of many interleaved rounds: other work on the machine only ever adds."""
-    wide = tiny_plan(width=64)
-    unranged = replace(wide, inputs=tuple(replace(spec, low=None, high=None) for spec in wide.inputs))
+    scalars = mean_plan(width=64)
+    ranged = replace(scalars, inputs=tuple(replace(spec, low=-1e6, high=1e6) for spec in scalars.inputs))
     for label, plan in (
-        ("64 scalars", unranged),
-        ("64 scalars, range checked", wide),
-        ("motion", motion_plan()),
+        ("64 scalars", scalars),
+        ("64 scalars, range checked", ranged),
+        ("motion", motion_plan("2.0.0")),
     ):
         slot = install(plan, folder / label)
         make_current(slot)

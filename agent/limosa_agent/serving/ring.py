@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from limosa_agent.serving.tensor_codec import NUMPY, Array
 from limosa_contracts.baseline import BINS, CONFIDENCE_BINS, Baseline
@@ -19,14 +18,16 @@ from limosa_contracts.binning import Binner
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.features import FeatureReader
 from limosa_contracts.serving import Serving, TensorSpec
+from limosa_contracts.window import LATENCY_EDGES_US
 
-Floats = npt.NDArray[np.float32]
+_EDGES_NS: Final = np.array(LATENCY_EDGES_US, np.int64) * 1000
 
 
 class Counts:
     """What passes add up; cumulative."""
 
     def __init__(self, features: int, classes: int) -> None:
+        self.answered = 0  # requests
         self.rows = 0
         self.nan_rows = 0
         self.unmeasured = 0  # rows whose outputs had another layout than declared
@@ -36,6 +37,7 @@ class Counts:
         self.squares = np.zeros(features)
         self.classes = np.zeros(classes, np.int64)
         self.confidence = np.zeros(CONFIDENCE_BINS, np.int64)
+        self.latency = np.zeros(_EDGES_NS.size + 1, np.int64)
 
 
 class Ring:
@@ -57,9 +59,16 @@ class Ring:
         self._inputs: Final = self._buffers(inputs)
         self._outputs: Final = self._buffers(outputs)
         self._used = 0
+        self._spent: Final[list[int]] = []  # nanoseconds per request
 
-    def add(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
-        """Copies what is monitored; the arrays may be reused by the caller afterwards."""
+    def add(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int, nanoseconds: int
+    ) -> None:
+        """One answered request of `rows` inferences, which took `nanoseconds`.
+
+        Copies what is monitored; the arrays may be reused by the caller afterwards.
+        """
+        self._spent.append(nanoseconds)
         at = self._used
         try:
             if rows > 1 or self._at_once:
@@ -73,6 +82,7 @@ class Ring:
             # The answer is out already: what cannot be measured is counted, not raised.
             self.counts.rows += rows
             self.counts.unmeasured += rows
+            self._count_latencies()
             return
         self._used = at = at + 1
         if at == self.size:
@@ -81,6 +91,7 @@ class Ring:
     def _add_rows(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
         if self._at_once or rows > self.size:
             self._count(inputs, outputs, rows)
+            self._count_latencies()
             return
         if self._used + rows > self.size:
             self.flush()
@@ -90,9 +101,17 @@ class Ring:
         for name, buffer in self._outputs:
             buffer[at : at + rows] = outputs[name]
         self._used = at + rows
+        if self._used == self.size:
+            self.flush()
+
+    @property
+    def seen(self) -> int:
+        """Requests, those not yet counted included."""
+        return self.counts.answered + len(self._spent)
 
     def flush(self) -> None:
         """Counts what the ring holds."""
+        self._count_latencies()
         used = self._used
         if not used:
             return
@@ -115,6 +134,13 @@ class Ring:
         if self._probabilities and counts.classes.size:
             self._count_classes(outputs[self._probabilities])
         counts.rows += rows
+
+    def _count_latencies(self) -> None:
+        if self._spent:
+            buckets = np.searchsorted(_EDGES_NS, np.array(self._spent, np.int64), side="left")
+            self.counts.latency += np.bincount(buckets, minlength=_EDGES_NS.size + 1)
+            self.counts.answered += len(self._spent)
+            self._spent.clear()
 
     def _count_nan(self, outputs: Mapping[str, Array], rows: int) -> None:
         for name in self._float_outputs:

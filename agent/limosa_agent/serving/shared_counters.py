@@ -59,5 +59,6 @@ class SharedCounters:
         self._numbers[_BEAT] = value
 
     def close(self) -> None:
+        """Nothing can be read afterwards. Closing twice is fine."""
         self._numbers.release()
         self._page.close()

@@ -175,11 +175,11 @@ class Worker:
             self._traffic.tick(now)
             if now - observed_at >= self._limits.observe_every_s:
                 observed_at = now
-                if sum(model.observations.requests for model in self._models) != self._observed_requests:
+                if sum(model.observations.seen for model in self._models) != self._observed_requests:
                     await self._send_observations()
 
     async def _send_observations(self) -> None:
-        self._observed_requests = sum(model.observations.requests for model in self._models)
+        self._observed_requests = sum(model.observations.seen for model in self._models)
         for model in self._models:
             await self._control.send(
                 {

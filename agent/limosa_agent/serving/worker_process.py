@@ -69,6 +69,9 @@ class WorkerProcess:
                 pass_fds=passed,
                 env=child_environment(),
             )
+        except OSError as error:
+            ours.close()
+            raise LoadFailed("no worker can be started", where=self._names(), why=str(error)) from error
         finally:
             theirs.close()
             os.close(counters)
@@ -151,6 +154,7 @@ class WorkerProcess:
         if self.ready:
             await asyncio.wait([self._listening])
         self._control.close()
+        self._counters.close()
 
     async def _load(self) -> None:
         models: list[JsonValue] = [slot.as_json() for slot in self.models]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,13 @@ def tiny_plan(version: str = "1.0.0", *, factor: float = 2.0, width: int = 3) ->
     """y = factor * x, FP32 [-1, width]: an answer says which version gave it."""
     node = helper.make_node("Mul", ["x", "factor"], ["y"])
     return _plan(version, [node], {"factor": np.float32(factor)}, width=width)
+
+
+def mean_plan(version: str = "1.0.0", *, width: int = 64) -> Plan:
+    """`width` monitored scalars in, one number out; no range is declared."""
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)
+    plan = _plan(version, [node], {}, width=width, out_width=1)
+    return replace(plan, inputs=tuple(replace(spec, low=None, high=None) for spec in plan.inputs))
 
 
 def crash_plan(version: str = "6.6.6") -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from limosa_agent.serving.pool import ServingPool
 from tests.agent.serving.conftest import RunningPool, StartPool, quick_limits
 from tests.agent.serving.http_client import Answer, Client, request, row
 from tests.agent.serving.releases import MOTION, TINY, echo_plan, install, motion_plan, slow_plan, tiny_plan
@@ -367,6 +369,34 @@ def test_motion_windows_are_counted_as_the_baseline_counts_them(start_pool: Star
     assert np.allclose(sums[:6], windows.mean(axis=2).sum(axis=0), rtol=1e-3, atol=1e-2)
     assert sum(latency) == 101
     assert sum(snapshot["classes"]) == sum(snapshot["confidence"]) == 150
+
+
+def test_unix_socket_answers_and_outlives_a_switch(tmp_path: Path, slots: Path) -> None:
+    path = tmp_path / "infer.sock"
+    body = json.dumps(row(1, 2, 3)).encode()
+
+    def ask() -> bytes:
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.settimeout(10)
+            unix.connect(str(path))
+            unix.sendall(request("POST", INFER, body, {"Connection": "close"}))
+            return b"".join(iter(lambda: unix.recv(65536), b""))
+
+    async def serve() -> list[bytes]:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            listening.listen()
+            pool = ServingPool(sockets=[listening], limits=quick_limits(), on_event=lambda _: None)
+            await pool.start([install(tiny_plan("1.0.0"), slots)])
+            answers = [await asyncio.to_thread(ask)]
+            await pool.switch([install(tiny_plan("2.0.0"), slots)], keep_standby=False)
+            answers.append(await asyncio.to_thread(ask))
+            await pool.stop()
+            return answers
+
+    first, second = asyncio.run(serve())
+    assert b'"model_version":"1.0.0"' in first
+    assert b'"model_version":"2.0.0"' in second
 
 
 def test_worker_dies_with_its_supervisor(tmp_path: Path) -> None:
