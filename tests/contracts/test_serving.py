@@ -1,0 +1,54 @@
+"""serving.json: version 1 is read as long as there are artifacts of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.serving import Serving
+
+GOLDEN = Path(__file__).parent / "golden" / "serving-1.json"
+
+
+def changed(change: dict[str, Any]) -> bytes:
+    return encode_canonical({**json.loads(GOLDEN.read_bytes()), **change})
+
+
+def test_version_1_reads_and_writes_the_same_bytes_unknown_fields_too() -> None:
+    data = GOLDEN.read_bytes()
+    serving = Serving.parse(data)
+    assert serving.encode() == data
+    assert serving.extra == {"from_a_newer_compiler": {"kept": True}}
+    assert serving.inputs[0].extra == {"unit": "g"}
+    assert (serving.inputs[0].low, serving.inputs[0].shape) == (-50.0, (-1, 6, 100))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "limosa.serving/2"},
+        {"inputs": []},
+        {"probabilities": "logits"},
+        {"model": "motion"},
+        {"version": "1"},
+        {"task": "guessing"},
+        {"features": [{"name": "f", "kind": "input", "tensor": "ghost", "channel": 0, "reduce": "mean"}]},
+        {"golden": {"cases": 0, "absolute": 0.1, "relative": 0.1}},
+        {"golden": {"cases": 1, "absolute": 0.1, "relative": 2}},
+        {"classes": ["a", 2]},
+    ],
+)
+def test_document_whose_parts_do_not_agree_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidField):
+        Serving.parse(changed(change))
+
+
+def test_feature_that_occurs_twice_is_refused() -> None:
+    twice = json.loads(GOLDEN.read_bytes())["features"][:1] * 2
+    with pytest.raises(InvalidField, match="twice"):
+        Serving.parse(changed({"features": twice}))

@@ -1,0 +1,89 @@
+"""A telemetry window: exact over the wire, small, and hostile streams are refused (telemetry 3)."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.window import UNPACKED_MAX_BYTES, Sketch, Window, empty_sketch, pack, unpack
+
+GOLDEN = Path(__file__).parent / "golden" / "window-1.json"
+COUNTS = st.integers(0, 2**40)
+FLOATS = st.floats(allow_nan=False, width=64)
+
+
+@st.composite
+def sketches(draw: st.DrawFn) -> Sketch:
+    features = draw(st.integers(0, 4))
+    classes = draw(st.integers(0, 6))
+
+    def many(of: st.SearchStrategy[int], size: int) -> tuple[int, ...]:
+        return tuple(draw(st.lists(of, min_size=size, max_size=size)))
+
+    return Sketch(
+        bins=tuple(many(COUNTS, 32) for _ in range(features)),
+        missing=many(COUNTS, features),
+        sums=tuple(draw(st.lists(FLOATS, min_size=features, max_size=features))),
+        squares=tuple(draw(st.lists(FLOATS, min_size=features, max_size=features))),
+        classes=many(COUNTS, classes),
+        confidence=many(COUNTS, 10),
+        latency=many(COUNTS, 32),
+    )
+
+
+def test_version_1_reads_back_as_it_was_written() -> None:
+    window = Window.parse(GOLDEN.read_bytes())
+    assert window.key == ("dev-1", "b1", 3, window.baseline, "0123456789abcdef")
+    assert window.sketch.bins == ((2,) * 32,)
+    assert window.counters == {"errors": 1, "inferences": 64}
+    assert window.extra == {"from_a_newer_agent": "kept"}
+    assert Window.parse(window.encode()) == window
+
+
+@given(sketches())
+def test_counts_and_moments_survive_packing_exactly(sketch: Sketch) -> None:
+    assert unpack(pack(sketch)) == sketch
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_sketch_or_refused(data: bytes) -> None:
+    try:
+        sketch = unpack(data)
+    except InvalidField:
+        return
+    assert unpack(pack(sketch)) == sketch
+
+
+@given(sketches(), st.data())
+def test_cut_stream_is_refused(sketch: Sketch, data: st.DataObject) -> None:
+    packed = pack(sketch)
+    keep = data.draw(st.integers(0, len(packed) - 1))
+    with pytest.raises(InvalidField):
+        unpack(packed[:keep])
+
+
+def test_stream_that_would_grow_to_megabytes_is_refused() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = packer.compress(bytes(UNPACKED_MAX_BYTES * 20)) + packer.flush()
+    assert len(bomb) < 20_000
+    with pytest.raises(InvalidField, match="too large"):
+        unpack(bomb)
+
+
+def test_sixty_four_features_fit_the_promised_size() -> None:
+    sketch = empty_sketch(bins=[32] * 64, classes=10)
+    busy = Sketch(
+        bins=tuple(tuple(600 + (i * 7 + j * 3) % 25 for j in range(32)) for i in range(64)),
+        missing=sketch.missing,
+        sums=tuple(float(i) for i in range(64)),
+        squares=tuple(float(i) for i in range(64)),
+        classes=sketch.classes,
+        confidence=sketch.confidence,
+        latency=sketch.latency,
+    )
+    assert len(pack(busy)) < 5 * 1024
