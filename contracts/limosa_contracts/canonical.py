@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import cast
 
@@ -25,13 +26,17 @@ def parse_json(
     max_bytes: int = LIMITS.document_max_bytes,
     max_depth: int = LIMITS.json_max_depth,
 ) -> JsonValue:
-    """The value in `data`. Raises InvalidJson (also for duplicate keys, NaN, depth), TooLarge."""
+    """The value in `data`. Raises InvalidJson (also for duplicate keys, NaN, numbers beyond a double,
+    half a surrogate pair, depth), TooLarge. So whatever is parsed can be encoded again."""
     if len(data) > max_bytes:
         raise TooLarge(f"{what} has {len(data)} bytes", where=what, why=f"at most {max_bytes} are accepted")
     _check_depth(data, what=what, max_depth=max_depth)
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (UnicodeDecodeError, json.JSONDecodeError, _Refused, RecursionError, ValueError) as error:
+        value = json.loads(
+            data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
+        _check_characters(data, value)
+    except (UnicodeError, json.JSONDecodeError, _Refused, RecursionError, ValueError) as error:
         raise InvalidJson(f"{what} is not valid JSON", where=what, why=str(error)) from error
     return cast("JsonValue", value)
 
@@ -65,6 +70,19 @@ def _unique(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 def _no_constant(name: str) -> JsonValue:
     raise _Refused(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _Refused(f"{text[:40]} is beyond what a number holds")
+    return value
+
+
+def _check_characters(data: bytes, value: object) -> None:
+    """An escape can write half of a surrogate pair, which UTF-8 cannot carry. Raises UnicodeEncodeError."""
+    if b"\\ud" in data or b"\\uD" in data:
+        json.dumps(value, ensure_ascii=False).encode()
 
 
 def _check_depth(data: bytes, *, what: str, max_depth: int) -> None:

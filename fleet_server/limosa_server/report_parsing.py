@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import InvalidField, LimosaError, TooLarge
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.report_message import ReportMessage
@@ -33,23 +32,12 @@ def parse_report(device: str, message: ReportMessage, max_bytes: int) -> Parsed:
             raise TooLarge(
                 f"the payload has {len(message.payload)} bytes", where="payload", why=f"at most {max_bytes}"
             )
-        _whole_characters(message.payload)
         report = _PARSERS[message.suffix](message.payload)
         if report.device != device:
             raise InvalidField("it speaks for another device", where=f"{message.suffix.value}.device")
     except LimosaError as error:
         return Parsed(message=message, report=None, refused=error)
     return Parsed(message=message, report=report, refused=None)
-
-
-def _whole_characters(payload: bytes) -> None:
-    """Half of a surrogate pair can be written in JSON, but not stored as UTF-8."""
-    if b"\\ud" not in payload.lower():
-        return
-    try:
-        encode_canonical(parse_object(payload, what="payload"))
-    except UnicodeEncodeError as error:
-        raise InvalidField("it holds half a character", where="payload", why="a lone surrogate") from error
 
 
 _PARSERS: Final[Mapping[Suffix, Callable[[bytes], Report]]] = {

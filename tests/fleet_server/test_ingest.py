@@ -144,7 +144,7 @@ def test_half_a_character_in_a_report_is_refused(fleet: Fleet) -> None:
     payload = message.payload.replace(b'"boot":"b1"', b'"boot":"\\ud800"')
     device.seq = 0
     assert post(fleet, device, device.message(Suffix.EVENT, payload)) == [{"session": 7, "seq": 1}]
-    assert refused(fleet, device) == {"LM-410": 1}
+    assert refused(fleet, device) == {"LM-411": 1}
 
 
 def test_what_a_device_reports_of_itself_is_shown(fleet: Fleet) -> None:

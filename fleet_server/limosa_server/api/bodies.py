@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from limosa_contracts.canonical import encode_canonical, parse_object
-from limosa_contracts.errors import InvalidJson, TooLarge
+from limosa_contracts.canonical import parse_object
+from limosa_contracts.errors import TooLarge
 from limosa_contracts.json_value import JsonObject
 from limosa_server.api.state import State
 
@@ -36,13 +36,8 @@ async def raw_body(request: Request, state: State) -> bytes:
 
 
 def parsed(data: bytes, *, max_bytes: int) -> JsonObject:
-    """Raises InvalidJson, TooLarge; also for text that UTF-8 cannot carry."""
-    value = parse_object(data, what="body", max_bytes=max_bytes)
-    try:
-        encode_canonical(value)
-    except UnicodeEncodeError as error:
-        raise InvalidJson("the body holds half a character", where="body", why="a lone surrogate") from error
-    return value
+    """Raises InvalidJson, TooLarge."""
+    return parse_object(data, what="body", max_bytes=max_bytes)
 
 
 async def json_body(state: State, data: Annotated[bytes, Depends(raw_body)]) -> JsonObject:
