@@ -115,7 +115,8 @@ def recover_identity(folder: Path) -> None:
     elif not folder.exists() and old.exists():
         old.rename(folder)
         DISK.sync_folder(folder.parent)
-    for leftover in (fresh, old):
+    unfinished = (folder.with_name(f"{folder.name}.new"), fresh.with_name(f"{fresh.name}.new"))
+    for leftover in (fresh, old, *unfinished):
         if leftover.exists():
             shutil.rmtree(leftover)
 
