@@ -23,6 +23,8 @@ ROLES: Final = {1: "canary", 2: "early", 3: "early"}
 """By number of the device; the others are of the rest."""
 START_TIMEOUT_S: Final = 60.0
 BIN: Final = Path(sys.executable).parent
+BROKER_PATH: Final = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+"""Debian puts mosquitto where an ordinary PATH does not look."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class World:
     server: JsonObject = field(default_factory=dict)
     devices: list[DemoDevice] = field(default_factory=list)
     proxies: list[CutProxy] = field(default_factory=list)
+    _ports: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.folder / "logs")
@@ -103,15 +106,22 @@ class World:
             "keys", "init", "--dev", "--team", TEAM,
             "--offline", str(self.offline_keys), "--server", str(self.data / "trust"),
         )  # fmt: skip
+        self._ports = (_free_port(), _free_port())
+        self.run_server()
+        self.limosa("group", "create", GROUP)
+
+    def run_server(self) -> Process:
+        """Starts the server's process, on the same ports each time."""
+        listen, mqtt = self._ports
         command = [
             str(BIN / "limosa"), "server", "run", "--data", str(self.data),
-            "--listen", "127.0.0.1:0", "--mqtt-port", "0",
+            "--listen", f"127.0.0.1:{listen}", "--mqtt-port", str(mqtt),
         ]  # fmt: skip
-        if shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") is None:
+        if shutil.which("mosquitto", path=BROKER_PATH) is None:
             command.append("--dev")
         process = self.processes.start("server", command)
         self.server = process.ready(timeout_s=START_TIMEOUT_S)
-        self.limosa("group", "create", GROUP)
+        return process
 
     def start_devices(self) -> None:
         """Enrols and starts all devices, several at a time."""
@@ -165,7 +175,7 @@ class World:
     def _through_proxies(self) -> tuple[str, str]:
         scheme, _, address = self.url.partition("://")
         web = CutProxy(int(address.rpartition(":")[2]))
-        mqtt = CutProxy(int(str(self.server["mqtt_port"])))
+        mqtt = CutProxy(int(str(self.server["mqtt"]).rpartition(":")[2]))
         self.proxies = [web, mqtt]
         return f"{scheme}://127.0.0.1:{web.port}", f'broker = "127.0.0.1:{mqtt.port}"'
 
