@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from limosa_compiler.archive_file import Archive, archive_name, archive_of, write_archive, written_at_once
@@ -68,18 +68,11 @@ def build(
     _require_chosen(choices, measured, recipe, metric)
     packaged = _package(choices, profiles, found, loaded, recipe, metric)
     archive = archive_of(packaged.blobs, packaged.index)
-    evidence = Evidence(
-        release=recipe.release,
-        index_digest=packaged.index.digest,
-        content=archive.content_digest,
+    evidence = replace(
+        _evidence(recipe, archive, loaded, found),
         candidates=measured,
         choices=choices,
-        warnings=(*found.warnings, *_row_warnings(loaded)),
-        tools=tools(),
-        inputs=_inputs(loaded, found),
-        build=build_facts(recipe),
         passes=_as_json((*loaded.reports, *found.reports, *reports)),
-        machine=machine(),
     )
     path = folder / archive_name(recipe.release)
     evidence_path = write_both(path, packaged, evidence, mtime=mtime)
@@ -119,6 +112,23 @@ def write_both(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int
         path, packaged.blobs, packaged.index, name=str(release.name), version=release.version, mtime=mtime
     )
     return evidence_path
+
+
+def _evidence(recipe: Recipe, archive: Archive, loaded: Loaded, found: Ladder) -> Evidence:
+    """All but what was measured and decided."""
+    return Evidence(
+        release=recipe.release,
+        index_digest=archive.index_descriptor.digest,
+        content=archive.content_digest,
+        candidates=(),
+        choices=(),
+        warnings=(*found.warnings, *_row_warnings(loaded)),
+        tools=tools(),
+        inputs=_inputs(loaded, found),
+        build=build_facts(recipe),
+        passes=(),
+        machine=machine(),
+    )
 
 
 def _package(

@@ -21,7 +21,7 @@ def run_limited(
     tensors = encode_arrays(inputs)
     head = json.dumps(
         {
-            "memory_bytes": limits.memory_bytes,
+            "memory_bytes": limits.memory_bytes + limits.memory_per_model_byte * len(model),
             "cpu_s": limits.cpu_s,
             "model_bytes": len(model),
             "tensor_bytes": len(tensors),

@@ -12,7 +12,8 @@ from limosa_contracts.limits import LIMITS as CONTRACT
 class ChildLimits:
     """For the first load of a foreign model, and for golden vectors (trust 7.2)."""
 
-    memory_bytes: int = 4 * 1024**3  # address space; the runtime and numpy map 1 GiB before any model
+    memory_bytes: int = 2 * 1024**3  # address space; the runtime and numpy map 1 GiB before any model
+    memory_per_model_byte: int = 6  # file, parsed, initializers, packed weights: large models may use more
     cpu_s: int = 120
     wall_s: float = 180.0
     answer_max_bytes: int = 256 * 1024 * 1024

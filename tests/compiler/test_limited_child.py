@@ -19,8 +19,9 @@ def test_good_model_answers_as_it_does_here() -> None:
     np.testing.assert_array_equal(scores.argmax(axis=1), x[:, :3].argmax(axis=1))
 
 
-def test_hundred_bytes_that_want_gigabytes_are_refused_and_this_process_stays_small() -> None:
-    data = bomb(4 * 1024**3).SerializeToString()
+@pytest.mark.parametrize("gigabytes", [2, 16])
+def test_hundred_bytes_that_want_gigabytes_are_refused_and_this_process_stays_small(gigabytes: int) -> None:
+    data = bomb(gigabytes * 1024**3 // 4).SerializeToString()
     assert len(data) < 300
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ModelRefused) as refused:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from limosa_compiler.archive_file import read_archive
+from limosa_compiler.archive_file import Archive, read_archive
+from limosa_compiler.trust.errors import NotSigned
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.signing_keys import PublicKey
+
+if TYPE_CHECKING:
+    from limosa_compiler.trust.signatures import VariantSignature
 
 
 @command(
@@ -34,20 +40,7 @@ def verify(artifact: Path, key: Path | None, as_json: bool) -> None:
     signature does not hold or there is none, 3 if the model answers otherwise than its golden vectors.
     """
     archive = read_archive(artifact)
-
-    from limosa_compiler.trust.errors import NotSigned
-    from limosa_compiler.trust.signatures import is_signed, verify_archive_signatures
-    from limosa_contracts.signing_keys import PublicKey
-
-    if not is_signed(archive):
-        raise NotSigned("this artifact is not signed", where=str(artifact))
-    if key is None:
-        raise Usage(
-            "there is no key to check the signature with",
-            where="--key",
-            hint="--key keys/teams/TEAM/team.pub",
-        )
-    signatures = verify_archive_signatures(archive, PublicKey.parse(key.read_bytes()))
+    signatures = _signatures(archive, key)
 
     from limosa_compiler.golden_check import check_golden
 
@@ -67,9 +60,24 @@ def verify(artifact: Path, key: Path | None, as_json: bool) -> None:
         [one.variant, f"{len(one.files)} files by {one.keyid[:12]}…", f"{result.cases} cases hold"]
         for one, result in zip(signatures, golden, strict=True)
     ]
+    answer(said, as_json=as_json, text=lambda: _text(archive, rows))
+
+
+def _signatures(archive: Archive, key: Path | None) -> tuple[VariantSignature, ...]:
+    """Raises NotSigned before it asks for a key: no key makes an unsigned artifact a signed one."""
+    from limosa_compiler.trust.signatures import is_signed, verify_archive_signatures
+
+    if not is_signed(archive):
+        raise NotSigned("this artifact is not signed", where=str(archive.release))
+    if key is None:
+        raise Usage(
+            "there is no key to check the signature with",
+            where="--key",
+            hint="--key keys/teams/TEAM/team.pub",
+        )
+    return verify_archive_signatures(archive, PublicKey.parse(key.read_bytes()))
+
+
+def _text(archive: Archive, rows: list[list[str]]) -> str:
     head = f"{archive.release}  {len(archive.blobs)} blobs have their digests"
-    answer(
-        said,
-        as_json=as_json,
-        text=lambda: f"{head}\n{columns(['VARIANT', 'SIGNED', 'GOLDEN VECTORS'], rows)}",
-    )
+    return f"{head}\n{columns(['VARIANT', 'SIGNED', 'GOLDEN VECTORS'], rows)}"
