@@ -76,7 +76,7 @@ def test_pages_follow_one_another_by_cursor(fleet: Fleet) -> None:
     found: list[str] = []
     cursor = ""
     while True:
-        query = {"limit": 2, "cursor": cursor}
+        query: dict[str, str | int] = {"limit": 2, "cursor": cursor}
         answer = fleet.http.get("/api/v1/devices", params=query, headers=fleet.headers()).json()
         found += [one["id"] for one in answer["items"]]
         if answer["next"] is None:
