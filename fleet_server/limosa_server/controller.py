@@ -145,7 +145,7 @@ def _devices(tx: Transaction, rollout: Rollout, model: str) -> dict[str, DeviceF
 def device_facts(device: Device, said: DeviceModel | None) -> DeviceFacts:
     return DeviceFacts(
         online=device.online,
-        last_seen=device.last_seen or 0.0,
+        last_seen=device.last_seen or device.enrolled_at,
         running_version=said.active_version if said else "",
         running_index=said.active_index if said else "",
         at_rest=said is None or (said.phase in _FINE and not said.candidate_index),

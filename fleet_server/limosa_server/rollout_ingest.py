@@ -78,7 +78,7 @@ def _reported(tx: Transaction, device: str, reported: Reported, now: float) -> N
         run = after = execution_of(row)
         if model is not None and (row.rollout == newest[rollout.model] or model.rollout == str(row.rollout)):
             after = on_reported(after, model, rollout=row.rollout, index_sha256=rollout.index_sha256, now=now)
-        after = on_way_back(after, model, seen=reported.desired, index_sha256=rollout.index_sha256, now=now)
+        after = on_way_back(after, model, seen=reported.desired, index_sha256=rollout.index_sha256)
         _save(tx, row, run, after)
 
 

@@ -251,7 +251,7 @@ def _candidate(
         labels=labels,
         capabilities=device.capabilities,
         resources=device.resources,
-        reachable=device.online or now - (device.last_seen or 0.0) <= spec.timeouts.silence_s,
+        reachable=device.online or now - (device.last_seen or device.enrolled_at) <= spec.timeouts.silence_s,
         running_version=said.active_version if said is not None else "",
         running_counter=runs.release_counter if runs is not None else 0,
         may_return=runs is not None and release.version in runs.may_return_to,

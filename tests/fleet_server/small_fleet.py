@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from limosa_server.core.counts import Counts
 from limosa_server.director import Director
 from limosa_server.rollout_ingest import on_reports
 from limosa_server.store import Store, Transaction
+from limosa_server.store.engine import make_engine
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, RolloutRow, WaveRow
@@ -68,14 +70,7 @@ class SmallFleet:
     """Devices `d0` … in the group `all`; bad ones fall back on version 2.0.0."""
 
     def __init__(self, path: Path, *, devices: int = 4, running: str = "1.0.0") -> None:
-        self.path = path
-        self.now = 1_700_000_000.0
-        self.key = SigningKey.generate(Algorithm.ED25519)
-        self.epoch = 1
-        self.bad: set[str] = set()
-        self.offline: set[str] = set()
-        self.store = MortalStore.open(path)
-        self.controller = self._controller()
+        self._open(path, SigningKey.generate(Algorithm.ED25519))
         with self.store.transaction() as tx:
             for i in range(devices):
                 self._add_device(tx, f"d{i}", running)
@@ -84,6 +79,28 @@ class SmallFleet:
             tx.flush()
             groups.create(tx, "all", selector=None, description="", now=self.now, actor="test")
             groups.join(tx, "all", [f"d{i}" for i in range(devices)], now=self.now)
+
+    def _open(self, path: Path, key: SigningKey) -> None:
+        self.path, self.key = path, key
+        self.now = 1_700_000_000.0
+        self.epoch = 1
+        self.bad: set[str] = set()
+        self.offline: set[str] = set()
+        # A copy has its schema already.
+        self.store = (
+            MortalStore(make_engine(path, busy_timeout_s=15.0), busy_timeout_s=15.0)
+            if path.exists()
+            else MortalStore.open(path)
+        )
+        self.controller = self._controller()
+
+    def copy(self, path: Path) -> Self:
+        """Another world that begins where this one is; this one is closed."""
+        self.store.close()
+        shutil.copy(self.path, path)
+        other = type(self).__new__(type(self))
+        other._open(path, self.key)
+        return other
 
     def _add_device(self, tx: Transaction, name: str, running: str) -> None:
         tx.add(
@@ -142,7 +159,7 @@ class SmallFleet:
     def restart(self) -> Self:
         """A new process over the same database."""
         self.store.close()
-        self.store = MortalStore.open(self.path)
+        self.store = MortalStore(make_engine(self.path, busy_timeout_s=15.0), busy_timeout_s=15.0)
         self.controller = self._controller()
         return self
 
@@ -167,10 +184,13 @@ class SmallFleet:
         return state
 
     def answer(self, device: str) -> None:
-        """The device does what its document says, and reports; doing so again changes nothing."""
+        """The device does what its document says, and reports it once."""
         state = self.document(device)
         if state is None or device in self.offline:
             return
+        with self.store.read() as tx:
+            if tx.get_one(Device, device).desired_counter >= state.counter:
+                return
         with self.store.transaction() as tx:
             for wanted in state.models:
                 said = tx.get(DeviceModel, (device, wanted.model))

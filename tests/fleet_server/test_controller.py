@@ -54,11 +54,12 @@ def test_the_server_is_killed_at_every_single_commit_of_a_rollout(
     tmp_path: Path, before: bool, bad: bool
 ) -> None:
     """At each commit a run of its own; the end is the same as if nothing had happened."""
+    first = SmallFleet(tmp_path / "first.db", devices=3)
+    rollout = first.start()
     commit = 0
     while True:
         commit += 1
-        fleet = SmallFleet(tmp_path / f"{commit}.db")
-        rollout = fleet.start()
+        fleet = first.copy(tmp_path / f"{commit}.db")
         if bad:  # all but the canary, so that a device that had committed must go back too
             fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
         fleet.store.arm(commit, before=before)

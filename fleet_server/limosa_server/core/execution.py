@@ -186,9 +186,12 @@ def on_reported(
 
 
 def on_way_back(
-    run: DeviceExecution, said: ReportedModel | None, *, seen: tuple[int, int], index_sha256: str, now: float
+    run: DeviceExecution, said: ReportedModel | None, *, seen: tuple[int, int], index_sha256: str
 ) -> DeviceExecution:
-    """RETURNED once the device has seen the order and runs the old version, at rest."""
+    """RETURNED once the device has seen the order and runs the old version, at rest.
+
+    The reason stays: it says why the release failed here.
+    """
     if run.returning not in (Return.SENT, Return.STUCK) or seen < run.document or run.document == (0, 0):
         return run
     active = said.active.index_sha256 if said is not None and said.active is not None else ""
@@ -196,4 +199,4 @@ def on_way_back(
     back = active == run.return_index if run.return_index else active != index_sha256
     if not (at_rest and back):
         return run
-    return replace(run, returning=Return.RETURNED, reason="runs the version it had before", since=now)
+    return replace(run, returning=Return.RETURNED)

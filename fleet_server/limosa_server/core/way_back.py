@@ -70,7 +70,7 @@ def _send_back(board: Board, run: DeviceExecution) -> None:
         return
     stuck = _why_not(board, run, version)
     if stuck:
-        board.put(replace(run, returning=Return.STUCK, reason=stuck, reason_code="cannot_return"))
+        board.put(_stuck(run, stuck, "cannot_return"))
         return
     board.put(
         replace(
@@ -110,14 +110,12 @@ def _give_up_late(board: Board, run: DeviceExecution) -> None:
     else:
         late = board.now - run.clock_from > timeouts.offer_s + timeouts.in_progress_s
     if late:
-        board.put(
-            replace(
-                run,
-                returning=Return.STUCK,
-                reason="did not say in time that it went back",
-                reason_code="return_timed_out",
-            )
-        )
+        board.put(_stuck(run, "did not say in time that it went back", "return_timed_out"))
+
+
+def _stuck(run: DeviceExecution, why: str, code: str) -> DeviceExecution:
+    reason = f"{run.reason}; {why}" if run.reason else why
+    return replace(run, returning=Return.STUCK, reason=reason, reason_code=run.reason_code or code)
 
 
 def _finish(board: Board) -> None:

@@ -272,7 +272,6 @@ class Fleet:
                 device.said(),
                 seen=(1, device.accepted),
                 index_sha256=index_of("2.0.0"),
-                now=self.now,
             )
         )
 
