@@ -65,7 +65,7 @@ TABLE: Final[tuple[Row, ...]] = (
             ("keys add-team", "Make the keys of one more team", "limosa keys add-team --team audio"),
             ("keys refresh", "Sign a team's role for another 90 days", "limosa keys refresh --team vision"),
             ("target list", "List the device profiles that can be built for", "limosa target list"),
-            ("target show", "Show one device profile", "limosa target show cpu-generic"),
+            ("target show", "Show one device profile", "limosa target show generic-x86-64"),
         ),
     ),
     *_section(

@@ -11,7 +11,7 @@ from limosa_contracts.names import VERSION
 
 SCHEMA: Final = "limosa.release/1"
 DIRECTOR_TARGET: Final = "limosa/director.json"
-"""The TUF target of the top role that holds the director's public key: {"schema": "limosa.director/1", "pem": …}."""
+"""The TUF target of the top role with the director's key: {"schema": "limosa.director/1", "pem": …}."""
 DIRECTOR_SCHEMA: Final = "limosa.director/1"
 
 
