@@ -105,7 +105,8 @@ def _certificate(config: AgentConfig) -> Finding:
             says=f"{says}: over",
             hint="let the agent run and reach the server: it renews by itself",
         )
-    return Finding(name="certificate", ok=left > CERTIFICATE_MIN_S, says=says, hint="let the agent renew it")
+    ok = left > CERTIFICATE_MIN_S
+    return Finding(name="certificate", ok=ok, says=says, hint="" if ok else "let the agent renew it")
 
 
 def _server(config: AgentConfig) -> Finding:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
+from limosa_agent.config import AgentConfig
 from limosa_agent.errors import ServerRefused
 from limosa_agent.identity import Identity
 from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE, make_assertion
@@ -43,6 +44,14 @@ def tls_context(ca_files: Sequence[Path | None]) -> ssl.SSLContext:
     for path in files:
         context.load_verify_locations(path)
     return context
+
+
+def https_context(config: AgentConfig) -> ssl.SSLContext | None:
+    """None for a loopback server without TLS, in development."""
+    if not config.server.startswith("https"):
+        return None
+    enrolled_ca = config.identity_dir / "ca.pem"
+    return tls_context([config.ca_file, enrolled_ca if enrolled_ca.exists() else None])
 
 
 def exchange(
@@ -112,11 +121,16 @@ class HttpsLink:
 
     def __init__(self, *, server: str, identity: Identity, context: ssl.SSLContext | None) -> None:
         self._server = server
-        self._identity = identity
         self._context = context
+        self.adopt(identity)
         self._lock = threading.Lock()
         self._token = ""
         self._token_until = 0.0
+
+    def adopt(self, identity: Identity) -> None:
+        """The identity of requests from here on; its files are read now."""
+        self._certificate = identity.certificate_pem
+        self._identity = identity
 
     def access_token(self) -> str:
         """Raises Unreachable, LinkLost, ServerRefused."""
@@ -126,7 +140,7 @@ class HttpsLink:
             path = "/api/v1/device/token"
             assertion = make_assertion(
                 self._identity.key,
-                self._identity.certificate_pem,
+                self._certificate,
                 device=self._identity.device,
                 audience=self._identity.audience_base(self._server) + path,
                 now=time.time(),

@@ -29,6 +29,7 @@ from limosa_agent.state_db import StateDb, set_aside
 from limosa_agent.status_view import slots_view, status_view
 from limosa_agent.supervisor import Supervisor
 from limosa_agent.uplink import Uplink
+from limosa_contracts.canonical import parse_object
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -39,14 +40,18 @@ log = logging.getLogger(__name__)
 
 HTTPS_WHILE_DOWN_S: Final = 10.0  # MQTT is down: desired and reports go over HTTPS this often (jittered)
 HTTPS_MAX_S: Final = 300.0  # the same, when HTTPS does not answer either
+RENEW_FIRST_S: Final = 60.0  # after the start, jittered
+RENEW_AGAIN_S: Final = 3600.0  # after a try that failed
+RENEW_MAX_S: Final = 120.0
 SESSION_STEP: Final = 1 << 20  # connections of one start of the agent
 
 
 class Agent:
     """One run of the agent: supervisor, links, control socket."""
 
-    def __init__(self, config: AgentConfig, identity: Identity, db: StateDb) -> None:
+    def __init__(self, config: AgentConfig, identity: Identity, db: StateDb, *, config_path: Path) -> None:
         self._config = config
+        self._config_path = config_path
         self._identity = identity
         self._db = db
         self._loop = asyncio.get_running_loop()
@@ -90,6 +95,7 @@ class Agent:
             asyncio.create_task(self.supervisor.run(), name="supervisor"),
             asyncio.create_task(self._receive(), name="receive"),
             asyncio.create_task(self._https(), name="https"),
+            asyncio.create_task(self._renewals(), name="renewals"),
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -169,6 +175,45 @@ class Agent:
         if envelope is not None:
             await self.supervisor.receive_desired(envelope)
 
+    async def _renewals(self) -> None:
+        """A new key and certificate when a third of the old one's life remains (trust 6.2)."""
+        pause_s = RENEW_FIRST_S
+        while True:
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
+            said = await self._renew_child()
+            if said.get("renewed") is True:
+                identity = load_identity(self._config.identity_dir)
+                self.supervisor.https.adopt(identity)
+                self.uplink.adopt(identity.key)
+                log.info("the certificate is renewed")
+            again = said.get("again_s")
+            pause_s = float(again) if isinstance(again, (int, float)) else RENEW_AGAIN_S
+
+    async def _renew_child(self) -> JsonObject:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "limosa_agent.renew",
+            "--config",
+            str(self._config_path),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, _ = await asyncio.wait_for(child.communicate(), RENEW_MAX_S)
+        except TimeoutError:
+            return {}
+        finally:
+            if child.returncode is None:  # out of time, or the agent stops
+                child.kill()
+                await child.wait()
+        try:
+            said = parse_object(out, what="renewal")
+        except LimosaError:
+            return {}  # a child that died says nothing; it is tried again
+        if "error" in said:
+            log.warning("the certificate was not renewed: %s", said["error"])
+        return said
+
     # -- people
     def _say_ready(self) -> None:
         ready: dict[str, JsonValue] = {
@@ -240,7 +285,7 @@ def only_one(state_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def run_agent(config: AgentConfig) -> None:
+async def run_agent(config: AgentConfig, config_path: Path) -> None:
     """Serves until SIGTERM or SIGINT. Raises NotEnrolled, ListenRefused, StateTooNew, InsecureLink."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -250,7 +295,7 @@ async def run_agent(config: AgentConfig) -> None:
     identity = load_identity(config.identity_dir)
     db, corrupt = open_state(config)
     try:
-        agent = Agent(config, identity, db)
+        agent = Agent(config, identity, db, config_path=config_path)
         if corrupt is not None:
             reason = Reason(code="journal_corrupt", message=str(corrupt))
             agent.supervisor.alarm(f"journal:{db.outbox_session}", reason)
@@ -265,7 +310,7 @@ def main(config_path: Path) -> int:
     try:
         config = AgentConfig.load(config_path)
         with only_one(config.state_dir):
-            asyncio.run(run_agent(config))
+            asyncio.run(run_agent(config, config_path))
     except LimosaError as error:
         sys.stderr.write(json.dumps({"error": error.as_json()}) + "\n")
         return error.exit_code

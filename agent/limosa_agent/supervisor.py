@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,7 +22,7 @@ from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch_child import FetchFailed, run_fetch
 from limosa_agent.identity import Identity
 from limosa_agent.installed import installed_version
-from limosa_agent.link_https import HttpsLink, tls_context
+from limosa_agent.link_https import HttpsLink, https_context
 from limosa_agent.outbox import Outbox
 from limosa_agent.probation import Probation
 from limosa_agent.recovery import find_broken, note_start, note_stop, without_broken
@@ -340,11 +339,3 @@ class Supervisor:
         self.learned(outcome)
         pem = outcome.get("director_pem")
         return pem if isinstance(pem, str) else None
-
-
-def https_context(config: AgentConfig) -> ssl.SSLContext | None:
-    """None for a loopback server without TLS, in development."""
-    if not config.server.startswith("https"):
-        return None
-    enrolled_ca = config.identity_dir / "ca.pem"
-    return tls_context([config.ca_file, enrolled_ca if enrolled_ca.exists() else None])

@@ -34,6 +34,10 @@ class Uplink:
         self._clock = clock
         self._window = SendWindow(timeout_s=ack_timeout_s)
 
+    def adopt(self, key: SigningKey) -> None:
+        """Signs with this key from here on, also what is sent again."""
+        self._key = key
+
     def connected(self) -> None:
         """A new connection: what the last one carried may be lost."""
         self._window.go_back(now_s=self._clock())

@@ -142,6 +142,15 @@ class Fleet:
             form = parse_qs(body.decode())
             parse_assertion(form["client_assertion"][0], audience=self.url + path, now=time.time())
             return 200, json.dumps({"access_token": secrets.token_hex(8), "expires_in": 600}).encode(), {}
+        if path == "/api/v1/device/renew":
+            csr = x509.load_pem_x509_csr(json.loads(body)["csr"].encode())
+            assert csr.is_signature_valid
+            self.device_key = PublicKey.of(csr.public_key())
+            value = {
+                "certificate": certify(self.ca_key, csr.public_key(), DEVICE),
+                "ca": certify(self.ca_key, self.ca_key.raw.public_key(), "ca", ca=True),
+            }
+            return 200, json.dumps(value).encode(), {}
         if path == "/api/v1/device/desired":
             if not self.desired:
                 return 404, b"{}", {}

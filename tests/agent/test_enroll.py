@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from limosa_agent.enroll import enroll
 from limosa_agent.errors import AlreadyEnrolled, EnrolmentAnswerLost, EnrolmentRefused, NotEnrolled
 from limosa_agent.fetch.durable import Disk
 from limosa_agent.identity import load_identity, recover_identity, replace_certificate, store_identity
+from limosa_agent.renew import renew_if_due
 from limosa_contracts.enrolment import Enrolled
-from limosa_contracts.errors import InvalidField, NotAuthorised, Unreachable
+from limosa_contracts.errors import InvalidField, NotAuthorised, TransferError, Unreachable
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from tests.agent.device import Device
 from tests.agent.fleet import Fleet, certify
@@ -174,3 +176,28 @@ def test_power_lost_while_the_certificate_is_renewed_leaves_the_old_or_the_new(t
         seen.add(identity.key.public.keyid)
         assert sorted(path.name for path in folder.parent.iterdir()) == ["identity"]
     assert seen == {old.public.keyid, new.public.keyid}
+
+
+def test_certificate_is_renewed_when_a_third_of_its_life_remains(fleet: Fleet, tmp_path: Path) -> None:
+    config = config_of(fleet, tmp_path)
+    enroll(config, token=fleet.token, serial="")
+    before = load_identity(config.identity_dir)
+    now = datetime.now(UTC)
+    assert renew_if_due(config, now=now)["renewed"] is False
+    assert load_identity(config.identity_dir).key.public.keyid == before.key.public.keyid
+    assert renew_if_due(config, now=now + timedelta(days=21))["renewed"] is True
+    after = load_identity(config.identity_dir)
+    assert after.key.public.keyid != before.key.public.keyid
+    assert fleet.device_key is not None
+    assert fleet.device_key.keyid == after.key.public.keyid
+    assert after.device == before.device
+
+
+def test_renewal_that_fails_leaves_the_identity_as_it_was(fleet: Fleet, tmp_path: Path) -> None:
+    config = config_of(fleet, tmp_path)
+    enroll(config, token=fleet.token, serial="")
+    before = load_identity(config.identity_dir).key.public.keyid
+    fleet.down = True
+    with pytest.raises(TransferError):
+        renew_if_due(config, now=datetime.now(UTC) + timedelta(days=21))
+    assert load_identity(config.identity_dir).key.public.keyid == before
