@@ -215,8 +215,9 @@ def _steps(
     return {step: us - empty for step, us in best.items()}
 
 
-def _time_us(call: Callable[[], object], times: int = 1280) -> float:
-    """Mean of `times` calls: a multiple of the ring, so every round holds its whole flushes."""
+def _time_us(call: Callable[[], object], times: int = 128) -> float:
+    """Mean of `times` calls: two rings full, so every round holds its whole flushes, and is over
+    before the scheduler thinks of another process."""
     began = time.perf_counter_ns()
     for _ in range(times):
         call()
@@ -378,7 +379,7 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         idle_supervisor(report, folder / "agent", seconds=2 if arguments.quick else 8)
-        in_process_overhead(report, folder, rounds=10 if arguments.quick else 60)
+        in_process_overhead(report, folder, rounds=100 if arguments.quick else 600)
         asyncio.run(switches(report, folder / "switches"))
         asyncio.run(way_back(report, folder / "back", rounds=3 if arguments.quick else 10))
     for bar in report.bars:

@@ -41,8 +41,7 @@ class Observations:
 
     def snapshot(self) -> dict[str, JsonValue]:
         """Everything so far, the ring included, as plain JSON."""
-        self._ring.flush()
-        counts = self._ring.counts
+        counts = self._ring.settle()
         return {
             "n": counts.rows,
             "requests": counts.answered + self._errors.total() + self._refused.total(),

@@ -69,8 +69,7 @@ def test_counts_do_not_depend_on_how_rows_were_cut(rows: Floats, cuts: list[int]
         part = rows[at : at + cuts[requests % len(cuts)]]
         ring.add({"x": part}, {"y": answers(part)}, len(part), 75_000)
         at, requests = at + len(part), requests + 1
-    ring.flush()
-    counts = ring.counts
+    counts = ring.settle()
     bins, missing, sums, _ = Binner(baseline().features).count(rows)
     assert np.array_equal(counts.bins, bins)
     assert np.array_equal(counts.missing, missing)
