@@ -11,6 +11,7 @@ from limosa_agent.commands.enroll import enroll_command
 from limosa_agent.commands.infer import infer_command
 from limosa_agent.commands.run import run_command
 from limosa_agent.commands.status import slots_command, status_command
+from limosa_agent.commands.tuf import tuf_command
 from limosa_contracts.cli import group, run
 
 
@@ -34,6 +35,7 @@ for _command in (
     slots_command,
     infer_command,
     doctor_command,
+    tuf_command,
 ):
     agent.add_command(_command)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from limosa_contracts.phases import Phase
@@ -33,6 +34,16 @@ def test_first_release_arrives_and_the_next_replaces_it(device: Device, fleet: F
     committed = fleet.events()[-1]
     assert committed.phase is Phase.COMMITTED
     assert json.loads(device.command("slots", "--json").stdout)["models"][0]["previous"]["version"] == "1.0.0"
+    request = device.folder / "request.json"
+    request.write_text(json.dumps({"inputs": {"x": [[3.0, 3.0, 3.0]]}}))
+    inferred = json.loads(device.command("infer", str(request), "--json").stdout)
+    assert inferred["results"][0]["outputs"][0]["data"] == [6.0, 6.0, 6.0]
+    np.save(device.folder / "x.npy", np.ones((2, 3), np.float32))
+    assert "2×3" in device.command("infer", str(device.folder / "x.npy")).stdout
+    refused = device.command("infer", str(device.config))
+    assert (refused.returncode, "LM-517" in refused.stderr) == (2, True)
+    found = json.loads(device.command("doctor", "--json").stdout)
+    assert {f["name"] for f in found["findings"] if not f["ok"]} == {"broker"}
     assert device.stop() == 0
 
 
