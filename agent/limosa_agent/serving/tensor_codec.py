@@ -68,8 +68,15 @@ def from_json(tensor: TensorIn) -> Array:
             array = raw.astype(wanted)
         if not np.isfinite(array).all():
             raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name)
+        return _shaped(array, tensor)
+    return _shaped(raw.astype(wanted), tensor)
+
+
+def _shaped(array: Array, tensor: TensorIn) -> Array:
+    try:
         return array.reshape(tensor.shape)
-    return raw.astype(wanted).reshape(tensor.shape)
+    except ValueError as error:  # no elements, but dimensions beyond what an array can have
+        raise InputShape("the shape is not possible", where=tensor.name, why=str(error)[:200]) from error
 
 
 def _is_taken(raw: Array, kind: str) -> bool:
@@ -89,7 +96,7 @@ def from_binary(tensor: TensorIn, data: memoryview) -> Array:
             where=tensor.name,
             why=f"shape {list(tensor.shape)} of {tensor.dtype} has {tensor.elements * wanted.itemsize}",
         )
-    array = np.frombuffer(data, wanted.newbyteorder("<")).reshape(tensor.shape)
+    array = _shaped(np.frombuffer(data, wanted.newbyteorder("<")), tensor)
     if wanted.kind == "b" and array.size and array.view(np.uint8).max() > 1:
         raise InputDtype("a BOOL byte is neither 0 nor 1", where=tensor.name)
     return array
@@ -131,7 +138,7 @@ def _texts(tensor: TensorIn, data: memoryview) -> Array:
         raise InputShape(
             f"{len(texts)} elements came", where=tensor.name, why=f"its shape: {tensor.elements}"
         )
-    return np.array(texts, dtype=object).reshape(tensor.shape)
+    return _shaped(np.array(texts, dtype=object), tensor)
 
 
 def _bytes_of(value: object) -> bytes:

@@ -155,6 +155,7 @@ REFUSED = {
     "negative dimension": (tensor(shape=[-1, 3]), "LM-550"),
     "dimension is true": (tensor(shape=[True, 3]), "LM-550"),
     "dimensions overflow": (tensor(shape=[2**40] * 16), "LM-554"),
+    "nothing of immense size": (tensor(shape=[0, 2**40, 2**40], data=[]), "LM-554"),
     "seventeen dimensions": (tensor(shape=[1] * 17), "LM-550"),
     "unknown datatype": (tensor(datatype="FP128"), "LM-550"),
     "no data": (tensor(data=None), "LM-550"),
