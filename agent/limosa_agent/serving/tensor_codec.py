@@ -51,6 +51,8 @@ def from_json(tensor: TensorIn) -> Array:
         raw = np.array(tensor.data, dtype=object if tensor.dtype == "BYTES" else None)
     except (ValueError, OverflowError) as error:
         raise InputShape("the lists of data are ragged", where=tensor.name) from error
+    if (raw.dtype.kind == "O" and wanted.kind != "O") or tensor.dtype == "UINT64":
+        raw = _of_large_integers(tensor, wanted)
     if raw.size != tensor.elements or (raw.ndim != 1 and raw.shape != tensor.shape):
         raise InputShape(
             f"data has {raw.size} elements",
@@ -77,6 +79,18 @@ def _shaped(array: Array, tensor: TensorIn) -> Array:
         return array.reshape(tensor.shape)
     except ValueError as error:  # no elements, but dimensions beyond what an array can have
         raise InputShape("the shape is not possible", where=tensor.name, why=str(error)[:200]) from error
+
+
+def _of_large_integers(tensor: TensorIn, wanted: np.dtype[np.generic]) -> Array:
+    """Integers from 2**63 on: numpy would round them to float64, or keep them as objects."""
+    raw: Array = np.array(tensor.data, dtype=object)
+    kinds = {type(item) for item in raw.ravel().tolist()}
+    if not kinds <= {int, float} or (float in kinds and wanted.kind != "f"):
+        raise InputDtype(f"data does not hold {tensor.dtype} values", where=tensor.name)
+    try:
+        return raw.astype(np.float64 if wanted.kind == "f" else wanted)
+    except OverflowError as error:
+        raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name) from error
 
 
 def _is_taken(raw: Array, kind: str) -> bool:

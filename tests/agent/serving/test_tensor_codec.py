@@ -134,5 +134,13 @@ def test_values_that_a_type_cannot_hold_are_refused(name: str, data: list[int]) 
         from_json(TensorIn("x", name, (1,), data, None))
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("UINT64", [0, 2**63]), ("UINT64", [2**64 - 1]), ("FP64", [2**70, 0.5]), ("INT64", [-(2**63)])],
+)
+def test_large_integers_come_back_exactly(name: str, data: list[int]) -> None:
+    assert from_json(TensorIn("x", name, (len(data),), data, None)).tolist() == data
+
+
 def test_not_a_number_goes_out_as_null() -> None:
     assert to_json(np.array([1.5, np.nan, -np.inf], np.float32)) == [1.5, None, None]
