@@ -71,7 +71,7 @@ class Descriptor:
             raise DigestMismatch(
                 "bytes are not those that were listed",
                 where=self.filename or self.digest,
-                why=f"{len(data)} bytes with {digest_of(data)[:19]}…, listed are {self.size} with {self.digest[:19]}…",
+                why=f"{len(data)} bytes, {digest_of(data)[:19]}…; listed: {self.size}, {self.digest[:19]}…",
             )
         return data
 
