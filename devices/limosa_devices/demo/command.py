@@ -19,7 +19,7 @@ from limosa_contracts.errors import Interrupted
 from limosa_devices.demo.errors import DemoIncomplete
 from limosa_devices.demo.story import Play
 from limosa_devices.demo.verdict import Verdict, judge
-from limosa_devices.demo.world import World
+from limosa_devices.demo.world import World, broker_here
 
 DEVICES_MIN = 5  # a canary, a wave of two, one whose link is cut, one whose supervisor is killed
 DEVICES_MAX = 24
@@ -35,9 +35,16 @@ PROXIED = 4  # in the last wave, so that no gate waits for the device whose link
     ],
 )
 @click.option("--devices", type=click.IntRange(DEVICES_MIN, DEVICES_MAX), default=6, show_default=True)
+@click.option(
+    "--broker",
+    type=click.Choice(["auto", "mosquitto", "iotcore"]),
+    default="auto",
+    show_default=True,
+    help="mosquitto is used with mutual TLS; iotcore comes with limosa and speaks plainly on loopback.",
+)
 @click.option("--keep", is_flag=True, help="Go on after the end, until interrupted, and keep the folder.")
 @json_option
-def demo(devices: int, keep: bool, as_json: bool) -> None:
+def demo(devices: int, broker: str, keep: bool, as_json: bool) -> None:
     """See the whole loop on this machine: one server, real devices, good and bad releases.
 
     Everything is real: quantized models, signatures, a broker, one process per device, and an
@@ -45,7 +52,8 @@ def demo(devices: int, keep: bool, as_json: bool) -> None:
     """
     begin = time.monotonic()
     with _folder(keep=keep) as folder, _terminated_as_interrupted():
-        world = World(folder=folder, devices_wanted=devices, proxied=PROXIED)
+        chosen = broker_here() if broker == "auto" else broker
+        world = World(folder=folder, devices_wanted=devices, proxied=PROXIED, broker=chosen)
         play = Play(world=world, say=lambda line: _say(line, since=begin))
         try:
             play.run()

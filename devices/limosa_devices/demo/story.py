@@ -233,6 +233,8 @@ class Play:
 
 
 def _sentence(event: Event) -> str:
+    if event.code == "already_installed":
+        return f"device   {event.device} goes on with {event.version}"
     verb = {"COMMITTED": "commits", "REJECTED": "rejects", "FELL_BACK": "falls back from"}[event.phase]
     why = f": {event.reason}" if event.reason and event.phase != "COMMITTED" else ""
     return f"device   {event.device} {verb} {event.version}{why}"

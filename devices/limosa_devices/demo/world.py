@@ -23,8 +23,6 @@ ROLES: Final = {1: "canary", 2: "early", 3: "early"}
 """By number of the device; the others are of the rest."""
 START_TIMEOUT_S: Final = 60.0
 BIN: Final = Path(sys.executable).parent
-BROKER_PATH: Final = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
-"""Debian puts mosquitto where an ordinary PATH does not look."""
 
 
 @dataclass(slots=True)
@@ -44,11 +42,13 @@ class DemoDevice:
 
 @dataclass(slots=True)
 class World:
-    """`proxied` is the number of the device whose link can be cut."""
+    """`proxied` is the number of the device whose link can be cut (0: none). `broker` is mosquitto,
+    with mutual TLS, or iotcore, which knows no TLS and therefore stays on loopback in development mode."""
 
     folder: Path
     devices_wanted: int
     proxied: int
+    broker: str = "mosquitto"
     processes: Processes = field(init=False)
     server: JsonObject = field(default_factory=dict)
     devices: list[DemoDevice] = field(default_factory=list)
@@ -117,8 +117,8 @@ class World:
             str(BIN / "limosa"), "server", "run", "--data", str(self.data),
             "--listen", f"127.0.0.1:{listen}", "--mqtt-port", str(mqtt),
         ]  # fmt: skip
-        if shutil.which("mosquitto", path=BROKER_PATH) is None:
-            command.append("--dev")
+        if self.broker == "iotcore":
+            command += ["--dev", "--broker", "iotcore"]
         process = self.processes.start("server", command)
         self.server = process.ready(timeout_s=START_TIMEOUT_S)
         return process
@@ -211,3 +211,9 @@ class World:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def broker_here() -> str:
+    """mosquitto where it is installed (Debian puts it where an ordinary PATH does not look), else iotcore."""
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    return "mosquitto" if found else "iotcore"
