@@ -125,6 +125,7 @@ class InferenceApi:
             full = Overloaded(f"{self._in_threads} requests wait already", where=route.model)
             model.observations.fail(full.code)
             raise full
+        self._in_threads += 1  # here, not in the task: the next request is judged before that runs
         return asyncio.ensure_future(self._run_in_thread(call))
 
     def _check(self, number: int, model: LoadedModel, request: Request) -> Call:
@@ -156,7 +157,6 @@ class InferenceApi:
         return _reply(call, outputs)
 
     async def _run_in_thread(self, call: Call) -> Reply:
-        self._in_threads += 1
         self._counters.running = call.number
         try:
             outputs, spent = await asyncio.get_running_loop().run_in_executor(

@@ -51,7 +51,7 @@ def from_json(tensor: TensorIn) -> Array:
         raw = np.array(tensor.data, dtype=object if tensor.dtype == "BYTES" else None)
     except (ValueError, OverflowError) as error:
         raise InputShape("the lists of data are ragged", where=tensor.name) from error
-    if (raw.dtype.kind == "O" and wanted.kind != "O") or tensor.dtype == "UINT64":
+    if (raw.dtype.kind == "O" and wanted.kind in "uif") or tensor.dtype == "UINT64":
         raw = _of_large_integers(tensor, wanted)
     if raw.size != tensor.elements or (raw.ndim != 1 and raw.shape != tensor.shape):
         raise InputShape(

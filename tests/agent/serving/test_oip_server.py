@@ -300,7 +300,7 @@ def is_served(port: int) -> bool:
 
 def test_full_queue_of_a_slow_model_gets_429(start_pool: StartPool, slots: Path) -> None:
     limits = quick_limits(queue_max=1, threads=1)
-    pool = start_pool(install(slow_plan(size=1024, layers=250), slots), limits=limits)
+    pool = start_pool(install(slow_plan(size=1024, layers=60), slots), limits=limits)
     clients = [Client(pool.port, timeout_s=30) for _ in range(12)]
     message = request("POST", INFER, json.dumps(row(*([1] * 3))).encode())
     for client in clients:
