@@ -78,6 +78,7 @@ class Supervisor:
         self._link_up = link_up
         self._queue: asyncio.Queue[tuple[ModelState | None, str, Event]] = asyncio.Queue()
         self._alarms = 0
+        self._crashes = 0
         self._last_reported: tuple[bytes, float] = (b"", 0.0)
         self.on_outbox: Callable[[], None] = lambda: None
         boot = f"{db.count_boot()}"
@@ -98,6 +99,7 @@ class Supervisor:
             post=lambda model, event: self.post(self.updater.state(model), event),
             link_up=link_up,
             time_floor=self.time_floor,
+            on_crash=self._tell_crash,
         )
         self.pool = ServingPool(
             sockets=sockets,
@@ -292,6 +294,10 @@ class Supervisor:
         if self._alarms <= ALARMS_MAX:
             state = self.updater.states.get(model)
             self.outbox.put_event(key, self._speaker.alarm(key, state, reason, at=max(0.0, time.time())))
+
+    def _tell_crash(self, model: str, reason: Reason) -> None:
+        self._crashes += 1
+        self.alarm(f"crash:{self._speaker.boot}:{self._crashes}", reason, model=model)
 
     def _alarm_refused(self, key: str, error: TrustError) -> None:
         reason = Reason(code=error.code, message=str(error), evidence=dict(error.evidence))

@@ -26,8 +26,8 @@ PostEvent = Callable[[str, Event], None]
 
 
 class TrialWatch:
-    """`probations` is shared with the effects, which begin and end them. `late` is called with the
-    model whose committed version keeps crashing."""
+    """`probations` is shared with the effects, which begin and end them. `on_crash` hears of each crash
+    that no verdict will tell of: one outside a probation (model, reason)."""
 
     def __init__(
         self,
@@ -37,7 +37,9 @@ class TrialWatch:
         post: PostEvent,
         link_up: Callable[[], bool],
         time_floor: Callable[[], float],
+        on_crash: Callable[[str, Reason], None],
     ) -> None:
+        self._on_crash = on_crash
         self._probations = probations
         self._telemetry = telemetry
         self._post = post
@@ -126,6 +128,8 @@ class TrialWatch:
                 )
                 return
         blamed = event.running or (event.models[0].model if event.models else "")
+        if blamed:
+            self._on_crash(blamed, Reason(code="worker_crashed", message=message, evidence=evidence))
         if blamed and self._too_many(blamed):
             reason = Reason(code="crash_loop", message=message, evidence=evidence)
             self._post(blamed, LateFailure(reason=reason))

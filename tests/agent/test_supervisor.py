@@ -75,6 +75,24 @@ def test_release_that_crashes_on_live_input_is_put_back_by_the_device_alone(
     assert device.stop() == 0
 
 
+def test_every_crash_of_a_committed_version_is_told_and_the_third_falls_back(
+    device: Device, fleet: Fleet
+) -> None:
+    committed(device, fleet)
+    fleet.want(device.publish("3.0.0", crash_plan("3.0.0")), rollout="r3", seconds=0.3)
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r3"), "3.0.0 committed without traffic")
+    for _ in range(3):
+        device.wait_for(lambda: _answers(device, 1.0) or _answers(device, -(2.0**31)), "it answers")
+        with suppress(OSError, HTTPException):
+            device.ask(-1.0)
+    device.wait_for(lambda: "FELL_BACK" in fleet.phases("r3"), "3.0.0 given up")
+    crashes = [e for e in fleet.events() if e.kind == "alarm" and e.reason.code == "worker_crashed"]
+    assert len(crashes) == 3
+    assert {e.version for e in crashes} == {"3.0.0"}
+    device.wait_for(lambda: _answers(device, 1.0), "1.0.0 answers again")
+    assert device.stop() == 0
+
+
 def test_release_with_wrong_golden_vectors_is_rejected_without_a_switch(device: Device, fleet: Fleet) -> None:
     committed(device, fleet)
 
