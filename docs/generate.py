@@ -1,17 +1,23 @@
-"""Writes the pages of docs/reference that are made from the code; `make docs` runs it.
+"""Writes what in docs/ is made from the code; `make docs` runs it.
 
-With --check it writes nothing and fails if a committed page is not what would be written.
+Some pages of docs/reference are made whole. In others a part is made, between two comments: drawings of
+state machines, tables of endpoints and numbers. With --check it writes nothing and fails if what is
+committed is not what would be written.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 import click
+from fastapi.routing import APIRoute
 
+from limosa_agent.update_machine import as_mermaid
 from limosa_contracts.cli_commands import split_help
 from limosa_contracts.cli_host import load, make_host
 from limosa_contracts.cli_learn import about, all_errors, next_step
@@ -24,8 +30,13 @@ from limosa_contracts.command_table import (
     rows_under,
 )
 from limosa_contracts.errors import LimosaError
+from limosa_server.api import auth
+from limosa_server.api.routers import ROUTERS
+from limosa_server.core.diagram import diagrams
+from limosa_server.core.gate import wilson_lower
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
+REFERENCE = DOCS / "reference"
 NOT_THERE: list[str] = []
 """Commands of the table that no party has; the pages leave them out, and the script fails."""
 MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
@@ -154,6 +165,118 @@ def describe(command: click.Command, name: str, parent: click.Context) -> list[s
     return lines
 
 
+def update_machine() -> str:
+    """The device's update machine, from its table."""
+    return f"```mermaid\n{as_mermaid()}```"
+
+
+def rollout_machines() -> str:
+    """Rollout, wave and execution, from their tables."""
+    drawings = diagrams()
+    return "\n\n".join(f"### {name}\n\n```mermaid\n{drawing}```" for name, drawing in drawings.items())
+
+
+def bounds() -> str:
+    """Lower Wilson bounds as the gate computes them."""
+    lines = [
+        "| executed | failed | share | surely at least | against 10 % |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for executed, failed in ((1, 1), (2, 1), (10, 2), (10, 3), (20, 4), (20, 5), (50, 8), (50, 9), (500, 62)):
+        bound = wilson_lower(failed, executed)
+        verdict = "fires" if bound > 0.10 else "waits"
+        lines.append(f"| {executed} | {failed} | {failed / executed:.1%} | {bound:.1%} | {verdict} |")
+    return "\n".join(lines)
+
+
+DEVICES = 1000
+
+
+def stopping() -> str:
+    """How often each rule ever stops a rollout over DEVICES devices, exactly."""
+    lines = ["| true failure rate | share > 10 % | surely > 10 % |", "| --- | --- | --- |"]
+    for rate in (0.03, 0.05, 0.10, 0.20, 0.30):
+        shares = [_stops(rate, rule) for rule in (lambda k, n: k > n / 10, _surely)]
+        lines.append(f"| {rate:.0%} | {shares[0]:.1%} | {shares[1]:.1%} |")
+    return "\n".join(lines)
+
+
+def _surely(failed: int, executed: int) -> bool:
+    return wilson_lower(failed, executed) > 0.10
+
+
+def _stops(rate: float, rule: Callable[[int, int], bool]) -> float:
+    """The chance that `rule` fires at one of the devices from the tenth to the last."""
+    going = {0: 1.0}  # failures so far -> chance, of rollouts that have not stopped
+    for executed in range(1, DEVICES + 1):
+        after: dict[int, float] = {}
+        for failed, chance in going.items():
+            after[failed] = after.get(failed, 0.0) + chance * (1 - rate)
+            after[failed + 1] = after.get(failed + 1, 0.0) + chance * rate
+        going = {k: p for k, p in after.items() if p > 1e-15 and (executed < 10 or not rule(k, executed))}
+    return 1 - sum(going.values())
+
+
+def endpoints() -> str:
+    """Every endpoint with who may call it."""
+    lines = ["| endpoint | who | what |", "| --- | --- | --- |"]
+    found: dict[tuple[str, str], str] = {}
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                sentence = CLAUSE.sub(
+                    "", " ".join((route.description or route.name.capitalize()).split())
+                ).split(". ")[0]
+                for method in sorted(route.methods or ()):
+                    found[(route.path, method)] = f"{_who(route)} | {_cell(sentence.rstrip('.'))}"
+    lines += [f"| `{method} {path}` | {rest} |" for (path, method), rest in found.items()]
+    return "\n".join(lines)
+
+
+CLAUSE = re.compile(r" \([a-z]+ \d[\d., ]*\)")
+"""A clause of the design, which a reader of the reference does not need."""
+WHO: dict[object, str] = {
+    auth.Viewer: "viewer",
+    auth.Publisher: "publisher",
+    auth.Operator: "operator",
+    auth.Approver: "approver",
+    auth.Admin: "admin",
+    auth.FromDevice: "device",
+    auth.Reader: "device or viewer",
+}
+
+
+def _who(route: APIRoute) -> str:
+    named = {get_args(kind)[1].dependency: who for kind, who in WHO.items()}
+    waiting = list(route.dependant.dependencies)
+    while waiting:
+        dependency = waiting.pop()
+        if dependency.call in named:
+            return named[dependency.call]
+        waiting += dependency.dependencies
+    return "anybody"
+
+
+PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("explanation/how-an-update-happens.md", "update machine"): update_machine,
+    ("explanation/how-an-update-happens.md", "rollout machines"): rollout_machines,
+    ("explanation/the-judge.md", "bounds"): bounds,
+    ("explanation/the-judge.md", "stopping"): stopping,
+    ("reference/http-api.md", "endpoints"): endpoints,
+}
+"""Page and name of the part -> what stands between its two comments."""
+
+
+def with_part(page: str, name: str, made: str) -> str:
+    """The page with the part as it is made now. Raises ValueError where the comments are missing."""
+    begin, end = f"<!-- made: {name} -->\n", f"<!-- end: {name} -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"there is no part {name!r}")
+    return f"{before}{begin}{made}\n{end}{after}"
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
@@ -167,23 +290,33 @@ PAGES: dict[str, Callable[[], str]] = {"errors.md": errors_page, "cli.md": cli_p
 
 def stale_pages() -> list[str]:
     """Names of pages that are not as the code would make them."""
-    return [
-        name
+    whole = [
+        f"reference/{name}"
         for name, make in PAGES.items()
         if not (REFERENCE / name).exists() or (REFERENCE / name).read_text() != make()
     ]
+    parts = [
+        page
+        for (page, name), make in PARTS.items()
+        if with_part(text := (DOCS / page).read_text(), name, make()) != text
+    ]
+    return [*whole, *parts]
 
 
 def main() -> int:
     if "--check" in sys.argv[1:]:
         stale = stale_pages()
         for name in stale:
-            sys.stderr.write(f"docs/reference/{name} is stale: run `make docs`\n")
+            sys.stderr.write(f"docs/{name} is stale: run `make docs`\n")
         return 1 if stale else 0
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, make in PAGES.items():
         (REFERENCE / name).write_text(make())
         sys.stdout.write(f"docs/reference/{name}\n")
+    for (page, name), make in PARTS.items():
+        path = DOCS / page
+        path.write_text(with_part(path.read_text(), name, make()))
+        sys.stdout.write(f"docs/{page}: {name}\n")
     for missing in NOT_THERE:
         sys.stderr.write(f"left out: {missing}\n")
     return 1 if NOT_THERE else 0

@@ -1,0 +1,223 @@
+"""Every command, setting, error code, topic and metric stands in the reference (style 14)."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from limosa_agent.cli import agent as agent_group
+from limosa_agent.config import AgentConfig
+from limosa_agent.config import Limits as AgentLimits
+from limosa_compiler.recipe import Gate, InputNotes, Recipe
+from limosa_contracts.cli_host import load, make_host
+from limosa_contracts.cli_learn import all_errors
+from limosa_contracts.command_table import TABLE
+from limosa_contracts.desired import DesiredModel, DesiredState
+from limosa_contracts.event import Reason, UpdateEvent
+from limosa_contracts.names import ReleaseName
+from limosa_contracts.report_message import Ack
+from limosa_contracts.reported import Installed, Reported, ReportedModel
+from limosa_contracts.rollout_blocks import (
+    LATER,
+    AbortRule,
+    Action,
+    Failure,
+    OnFailure,
+    Rate,
+    Scope,
+    WaveSpec,
+)
+from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.status import Status
+from limosa_contracts.topics import PREFIX, Suffix
+from limosa_contracts.window import Window
+from limosa_server.metrics import make_metrics
+from limosa_server.roles import ROLE_NAMES
+from tests.docs.pages import DOCS, ROOT, fences, generator, page
+
+
+def test_every_command_and_option_stands_in_the_reference() -> None:
+    text = page("reference/cli.md")
+    for row in TABLE:
+        assert f"### limosa {row.name}\n" in text
+        for parameter in load(row).params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                assert parameter.opts[-1] in text, f"limosa {row.name} {parameter.opts}"
+    for name, command in agent_group.commands.items():
+        assert command.hidden or f"### limosa-agent {name}\n" in text
+
+
+def test_every_error_code_stands_in_the_reference() -> None:
+    text = page("reference/errors.md")
+    assert [code for code in all_errors() if f"## {code}\n" not in text] == []
+
+
+def test_every_key_of_the_agents_configuration_stands_in_the_reference() -> None:
+    text = page("reference/agent-toml.md")
+    names = [field.name for kind in (AgentConfig, AgentLimits) for field in dataclasses.fields(kind)]
+    assert [name for name in names if f"| `{name}` |" not in text] == []
+
+
+def test_defaults_of_the_agents_configuration_are_those_of_the_code() -> None:
+    text = page("reference/agent-toml.md")
+    for kind in (AgentConfig, AgentLimits):
+        for field in dataclasses.fields(kind):
+            if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
+                assert re.search(rf"\| `{field.name}` \| [a-z]+ \| {field.default:.0f} \|", text), field.name
+
+
+def test_every_key_of_a_recipe_stands_in_the_reference() -> None:
+    text = page("reference/limosa-toml.md")
+    tables = {"calibration": "data", "evaluation": "data", "label": "data", "output": "metric"}
+    renamed = {"release": "name", "metric": "metric.name", "tune_share": "metric.tune_share"}
+    apart = {"gate", "inputs"}
+    for field in dataclasses.fields(Recipe):
+        if field.name not in apart:
+            key = renamed.get(field.name) or ".".join(filter(None, (tables.get(field.name), field.name)))
+            assert f"| `{key}` |" in text, key
+    assert all(f"`gate.{field.name}`" in text for field in dataclasses.fields(Gate))
+    assert all(f"`inputs.NAME.{field.name}`" in text for field in dataclasses.fields(InputNotes))
+
+
+def test_every_field_of_a_rollout_stands_in_the_reference() -> None:
+    text = page("reference/rollout-file.md")
+    spec = RolloutSpec(
+        release=ReleaseName.parse("a/b@1.0.0"),
+        group="g",
+        waves=(WaveSpec(name="w", percent=1, count=1, min_devices=1),),
+        rate=Rate(max_in_progress=1),
+        abort=(AbortRule(min_executed=1, hard_stop_count=1),),
+        on_failure=OnFailure(to="1.0.0"),
+    )
+    for key in {*_keys(spec.as_json()), "selector", "target_selection"}:
+        assert f"| `{key}` |" in text or f"[{key}]" in text, key
+    for kind in (Failure, Action, Scope):
+        assert [value.value for value in kind if f"`{value.value}`" not in text] == []
+    for block, names in LATER.items():
+        for name in names:
+            assert f"`{block + '.' if block else ''}{name}`" in text
+
+
+def _keys(value: object) -> Iterator[str]:
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        yield str(key)
+        yield from _keys(inner[0] if isinstance(inner, list) else inner)
+
+
+def test_every_topic_and_schema_stands_in_the_reference() -> None:
+    text = page("reference/mqtt.md")
+    assert [suffix for suffix in Suffix if f"`{PREFIX}/{{device}}/{suffix.value}`" not in text] == []
+    kinds: Mapping[str, tuple[type, ...]] = {
+        "desired": (DesiredState, DesiredModel),
+        "reported": (Reported, ReportedModel, Installed),
+        "event": (UpdateEvent, Reason),
+        "window": (Window,),
+        "status": (Status,),
+        "ack": (Ack,),
+    }
+    for schema, parts in kinds.items():
+        told = text.partition(f"**`limosa.{schema}/1`**")[2].partition("**`limosa.")[0]
+        names = {field.name for part in parts for field in dataclasses.fields(part)} - {"extra", "sketch"}
+        assert sorted(name for name in names if f"`{name}`" not in told) == [], schema
+
+
+def test_every_metric_and_no_other_stands_in_the_reference() -> None:
+    families = list(make_metrics().registry.collect())
+    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    assert set(re.findall(r"^\| `(limosa_\w+)` \|", page("reference/metrics.md"), re.MULTILINE)) == names
+
+
+def test_every_role_and_variable_is_told() -> None:
+    api = page("reference/http-api.md")
+    assert [role for role in ROLE_NAMES if f"| `{role}` |" not in api] == []
+    everything = "".join(path.read_text() for path in DOCS.rglob("*.md"))
+    packages = ("contracts", "compiler", "fleet_server", "agent", "devices")
+    sources = "".join(path.read_text() for name in packages for path in (ROOT / name).rglob("*.py"))
+    assert [name for name in set(re.findall(r'"(LIMOSA_[A-Z_]+)"', sources)) if name not in everything] == []
+
+
+def test_every_reason_that_a_device_gives_is_explained_to_the_operator() -> None:
+    text = page("how-to/when-a-rollout-stops.md")
+    sources = "".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
+    named = re.compile(
+        r'Reason\(\s*code="(\w+)"|_reason\(facts, "(\w+)"|reason_code = "(\w+)"|"LM-5\d\d": "(\w+)"'
+    )
+    codes = {name for found in named.findall(sources) for name in found if name}
+    assert len(codes) > 15
+    assert sorted(code for code in codes if f"`{code}`" not in text) == []
+
+
+@pytest.mark.parametrize("name", ["errors.md", "cli.md"])
+def test_generated_pages_say_that_they_are(name: str) -> None:
+    assert page(f"reference/{name}").startswith("<!-- Made by `make docs`")
+
+
+def test_drawings_and_tables_are_as_the_code_makes_them() -> None:
+    generate: ModuleType = generator()
+    for (name, part), make in generate.PARTS.items():
+        text = page(name)
+        assert generate.with_part(text, part, make()) == text, f"{name}: {part}: run `make docs`"
+
+
+def test_examples_of_configuration_are_accepted(tmp_path: Path) -> None:
+    for block in fences("reference/agent-toml.md", "toml"):
+        AgentConfig.parse(block)
+    for block in (*fences("reference/limosa-toml.md", "toml"), *fences("how-to/publish-a-model.md", "toml")):
+        Recipe.parse(tomllib.loads(block), folder=tmp_path)
+    for block in fences("how-to/enrol-a-device.md", "toml"):
+        AgentConfig.parse(block)
+    for name in ("reference/rollout-file.md", "how-to/write-a-rollout-file.md"):
+        for block in fences(name, "toml"):
+            RolloutSpec.parse(tomllib.loads(block))
+
+
+def test_worked_numbers_hold() -> None:
+    finder = doctest.DocTestParser()
+    runner = doctest.DocTestRunner()
+    for path in DOCS.rglob("*.md"):
+        if ">>> " in path.read_text():
+            runner.run(finder.get_doctest(path.read_text(), {}, path.name, str(path), 0))
+    assert runner.tries > 0
+    assert runner.failures == 0
+
+
+def test_commands_on_pages_exist_with_their_options() -> None:
+    wrong: list[str] = []
+    for path in (*DOCS.rglob("*.md"), *ROOT.glob("*.md")):
+        for block in re.findall(
+            r"^```(?:console|sh)\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            wrong += [f"{path.name}: {line}" for line in _commands(block) if not _exists(line)]
+    assert wrong == []
+
+
+def _commands(block: str) -> Iterator[str]:
+    joined = block.replace("\\\n", " ")
+    for line in joined.splitlines():
+        for found in re.findall(
+            r"(?:^|[\s($])((?:limosa|limosa-agent) [^|;&<>()#…]*)", line.removeprefix("$ ")
+        ):
+            yield found.strip()
+
+
+def _exists(line: str) -> bool:
+    words = shlex.split(line.replace("'", "").replace('"', ""))
+    command: click.Command = agent_group if words[0] == "limosa-agent" else make_host()
+    rest = words[1:]
+    context = click.Context(command)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        following = command.get_command(context, rest.pop(0))
+        if following is None:
+            return False
+        command = following
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
+    return all(word.partition("=")[0] in known for word in rest if word.startswith("--"))
