@@ -14,6 +14,9 @@ from limosa_contracts.phases import Phase
 
 SCHEMA: Final = "limosa.reported/1"
 _PHASES: Final = tuple(phase.value for phase in Phase)
+SEEN_MAX: Final = 2**62
+"""A server goes on above what a device has seen (trust 4.3): a device that lies must not lead it to
+where there is no next number. In milliseconds this is far beyond the sun's life."""
 CLOCKS: Final = ("none", "rtc", "ntp")
 
 
@@ -126,7 +129,10 @@ class Reported:
             boot=fields.text("boot", max_chars=64),
             clock=fields.choice("clock", CLOCKS),
             at=fields.number("at", low=0, high=1e11),
-            desired=(desired.integer("epoch", low=0), desired.integer("counter", low=0)),
+            desired=(
+                desired.integer("epoch", low=0, high=SEEN_MAX),
+                desired.integer("counter", low=0, high=SEEN_MAX),
+            ),
             models=tuple(
                 ReportedModel.parse(item, where=place)
                 for place, item in fields.items("models", max_items=LIMITS.models_per_device_max)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import secrets
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from limosa_contracts.errors import DigestMismatch, TooLarge
 from limosa_contracts.names import SHA256_HEX
-from limosa_server.errors import UploadUnknown
+from limosa_server.errors import StorageFull, UploadUnknown
 from limosa_server.files import sync_folder
 
 CHUNK_BYTES: Final = 256 * 1024
 UPLOAD_ID_BYTES: Final = 16
+UPLOAD_ID: Final = re.compile(r"[0-9a-f]{32}")
+STRIPES: Final = 64  # locks that all uploads share
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class Blobs:
         self._blobs = folder / "sha256"
         self._uploads = folder / "uploads"
         self._max_bytes = max_bytes
+        self._locks = tuple(threading.Lock() for _ in range(STRIPES))
         self._blobs.mkdir(parents=True, exist_ok=True)
         self._uploads.mkdir(parents=True, exist_ok=True)
 
@@ -73,7 +80,8 @@ class Blobs:
 
     def begin(self) -> Upload:
         upload_id = secrets.token_hex(UPLOAD_ID_BYTES)
-        (self._uploads / upload_id).touch(mode=0o600)
+        with _room():
+            (self._uploads / upload_id).touch(mode=0o600)
         return Upload(id=upload_id, size=0)
 
     def upload(self, upload_id: str) -> Upload:
@@ -81,9 +89,8 @@ class Blobs:
         return Upload(id=upload_id, size=self._upload_path(upload_id).stat().st_size)
 
     def append(self, upload_id: str, data: bytes) -> int:
-        """Bytes it has now. Raises UploadUnknown, TooLarge (the upload is then gone)."""
-        path = self._upload_path(upload_id)
-        with path.open("ab") as file:
+        """Bytes it has now. Raises UploadUnknown, TooLarge (the upload is then gone), StorageFull."""
+        with self._one_at_a_time(upload_id) as path, _room(), path.open("ab") as file:
             if file.tell() + len(data) > self._max_bytes:
                 path.unlink()
                 raise TooLarge(
@@ -95,31 +102,35 @@ class Blobs:
             return file.tell()
 
     def finish(self, upload_id: str, *, sha256: str) -> int:
-        """Checks the digest and makes it a blob, durably; its size. Raises UploadUnknown, DigestMismatch."""
-        path = self._upload_path(upload_id)
-        got = _sha256_of(path)
-        if got != sha256:
-            path.unlink()
-            raise DigestMismatch(
-                "what was uploaded has another digest",
-                where="upload",
-                why=f"sha256:{got}, announced sha256:{sha256}",
-            )
-        target = self.path(sha256)
-        target.parent.mkdir(exist_ok=True)
-        size = path.stat().st_size
-        path.replace(target)
-        sync_folder(target.parent)
+        """Checks the digest and makes it a blob, durably; its size. Raises UploadUnknown, DigestMismatch,
+        StorageFull."""
+        with self._one_at_a_time(upload_id) as path, _room():
+            got = _sha256_of(path)
+            if got != sha256:
+                path.unlink()
+                raise DigestMismatch(
+                    "what was uploaded has another digest",
+                    where="upload",
+                    why=f"sha256:{got}, announced sha256:{sha256}",
+                )
+            target = self.path(sha256)
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True)
+                sync_folder(self._blobs)
+            size = path.stat().st_size
+            path.replace(target)
+            sync_folder(target.parent)
         return size
 
     def cancel(self, upload_id: str) -> None:
-        self._upload_path(upload_id).unlink()
+        with self._one_at_a_time(upload_id) as path:
+            path.unlink()
 
     def drop_idle_uploads(self, *, now: float, idle_s: float) -> int:
         """Removes uploads that nobody continued; how many."""
         dropped = 0
-        for path in self._uploads.iterdir():
-            with suppress(FileNotFoundError):  # it was finished while we looked
+        for found in self._uploads.iterdir():
+            with suppress(UploadUnknown), self._one_at_a_time(found.name) as path:
                 if now - path.stat().st_mtime > idle_s:
                     path.unlink()
                     dropped += 1
@@ -127,9 +138,26 @@ class Blobs:
 
     def _upload_path(self, upload_id: str) -> Path:
         path = self._uploads / upload_id
-        if not upload_id.isalnum() or not upload_id.isascii() or not path.is_file():
+        if not UPLOAD_ID.fullmatch(upload_id) or not path.is_file():
             raise UploadUnknown("there is no such upload", where="upload")
         return path
+
+    @contextmanager
+    def _one_at_a_time(self, upload_id: str) -> Iterator[Path]:
+        """Two requests may name the same upload. Without this a chunk could still be written to a file
+        between the check of its digest and its becoming a blob, or after. Raises UploadUnknown."""
+        with self._locks[hash(upload_id) % STRIPES]:
+            yield self._upload_path(upload_id)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull("there is no room for the blob", why=error.strerror or "") from error
+        raise
 
 
 def _sha256_of(path: Path) -> str:

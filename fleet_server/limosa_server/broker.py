@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import os
@@ -22,6 +23,7 @@ from limosa_server.settings import ServerLimits, is_loopback
 log = logging.getLogger(__name__)
 SEARCHED: Final = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 READY_S: Final = 15.0
+PORT_FREE_S: Final = 5.0  # a broker that was told to end saves its state first
 STOP_S: Final = 3.0
 BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_S: Final = 30.0  # after that long alive, the next death starts the back-off anew
@@ -82,6 +84,7 @@ class BrokerChild:
     def start(self) -> None:
         """Returns when it accepts connections. Raises BrokerFailed."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._wait_for_port()
         self._write_config()
         self._thread.start()
         deadline = time.monotonic() + READY_S
@@ -101,11 +104,28 @@ class BrokerChild:
         if self._thread.is_alive():
             self._thread.join(STOP_S + 1)
 
+    def _wait_for_port(self) -> None:
+        """Of a server that was killed, the broker needs a moment to end. Any other listener there would
+        be taken for ours: devices and server would talk over a stranger. Raises BrokerFailed."""
+        deadline = time.monotonic() + PORT_FREE_S
+        while not _is_free(self.host, self.port):
+            if time.monotonic() > deadline:
+                raise BrokerFailed(
+                    f"cannot listen on {self.host}:{self.port}",
+                    where="--mqtt-port",
+                    why="another program listens there",
+                    hint="name another port, or 0 for a free one",
+                )
+            time.sleep(0.05)
+
     def _watch(self) -> None:
         deaths = 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            self._run_once()
+            try:
+                self._run_once()
+            except Exception:  # recorded; started again after the pause, as after any other end
+                log.exception("the broker could not be started")
             if self._stopping.is_set():
                 return
             deaths = 0 if time.monotonic() - started > STABLE_S else deaths
@@ -183,6 +203,17 @@ class BrokerChild:
                 return True
         except OSError:
             return False
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE  # anything else the broker itself says better
+    return True
 
 
 def free_port(host: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -48,6 +50,33 @@ class Received:
 class Counts:
     connections: int
     connected: bool
+
+
+class _Client(mqtt.Client):
+    """Survives messages that a broker lets through and paho does not read.
+
+    mosquitto forwards U+FEFF in a property; paho takes it for a broken packet and ends the connection.
+    The message is then delivered again on the next one: a single device would keep the server deaf.
+    """
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except MalformedPacket as error:
+            packet = bytes(self._in_packet["packet"])
+            log.warning("a message that cannot be read was dropped: %s", error)
+            return self._drop(packet, qos=(self._in_packet["command"] >> 1) & 3)
+
+    def _drop(self, packet: bytes, *, qos: int) -> MQTTErrorCode:
+        """Acknowledges it, so that it does not come again. Raises MalformedPacket if it has no number."""
+        if qos == 0:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        try:
+            (length,) = struct.unpack_from("!H", packet)
+            (mid,) = struct.unpack_from("!H", packet, 2 + length)
+        except struct.error as error:
+            raise MalformedPacket(str(error)) from error
+        return self.ack(mid, qos)
 
 
 class Bus:
@@ -107,7 +136,8 @@ class Bus:
     def acknowledge(self, batch: Sequence[Received]) -> None:
         """PUBACK: flow control only (server 3.3)."""
         for one in batch:
-            if one.connection == self._connection:
+            # Of QoS 0 there is nothing to acknowledge: a PUBACK for it ends the connection.
+            if one.mid and one.connection == self._connection:
                 self._client.ack(one.mid, 1)
 
     def publish(
@@ -130,7 +160,7 @@ class Bus:
             self._on_delivered(token)
 
     def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=SERVER_NAME,
             protocol=mqtt.MQTTv5,

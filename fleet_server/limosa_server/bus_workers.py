@@ -83,7 +83,10 @@ class BusWorkers:
             except Exception:  # recorded; nothing of it is acknowledged, so it comes again
                 log.exception("a batch of %d messages could not be stored", len(batch))
                 self._stopping.wait(IDLE_S)
-            self.bus.acknowledge(batch)
+            try:
+                self.bus.acknowledge(batch)
+            except Exception:  # recorded; the broker delivers it again on the next connection
+                log.exception("the broker could not be told of %d messages", len(batch))
 
     def _take(self, batch: list[Received]) -> None:
         reports: list[Incoming] = []

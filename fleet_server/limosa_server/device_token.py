@@ -13,6 +13,7 @@ from limosa_server.pki import fingerprint_of
 from limosa_server.state import ServerState
 from limosa_server.tables.access import AssertionJti
 from limosa_server.tables.devices import Device, DeviceCertificate
+from limosa_server.tokens import AccessClaims
 
 TOKEN_PATH = "/api/v1/device/token"  # noqa: S105  # a path
 
@@ -28,9 +29,10 @@ def exchange(state: ServerState, text: str) -> str:
     state.authority.check(
         assertion.certificate, device=assertion.device, now=now, grace_s=state.settings.limits.renew_grace_s
     )
+    fingerprint = fingerprint_of(assertion.certificate)
     with state.store.transaction() as tx:
         device = tx.get(Device, assertion.device)
-        certificate = tx.get(DeviceCertificate, fingerprint_of(assertion.certificate))
+        certificate = tx.get(DeviceCertificate, fingerprint)
         if device is None or device.state != "active" or certificate is None or certificate.revoked_at:
             raise DeviceRevoked(
                 "this device is not one of the fleet any more", where=f"device {assertion.device}"
@@ -43,7 +45,8 @@ def exchange(state: ServerState, text: str) -> str:
         )
         if first.rowcount != 1:
             raise Replayed("this assertion was used before", where=f"device {assertion.device}")
-    return state.access_tokens.issue(assertion.device, now=now)
+    claims = AccessClaims(device=assertion.device, certificate=fingerprint)
+    return state.access_tokens.issue(claims, now=now)
 
 
 def _parse(state: ServerState, text: str, *, now: float) -> Assertion:

@@ -4,7 +4,9 @@ RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
   BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused
 FaultError
-  BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreBusy
+  BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged
+TransferError
+  StorageFull, StoreBusy
 """
 
 from __future__ import annotations
@@ -107,10 +109,22 @@ class StoreNewer(FaultError):
     default_hint = 'pip install --upgrade "limosa[server]"'
 
 
+class StoreDamaged(FaultError):
+    code = "LM-626"
+    summary = "the database file cannot be read as one"
+    default_hint = "put a backup in its place; devices keep what they run, and report again"
+
+
 class AlreadyRunning(FaultError):
     code = "LM-623"
     summary = "another server already works in this data folder"
     default_hint = "stop it first, or name another folder with --data"
+
+
+class StorageFull(TransferError):
+    code = "LM-625"
+    summary = "the server has no room to store what came"
+    default_hint = "make room in the server's data folder; what was stored before is unharmed"
 
 
 class StoreBusy(TransferError):

@@ -21,6 +21,10 @@ from limosa_contracts.release import ReleaseCustom
 from limosa_server.errors import MetadataRefused
 
 TARGET_FILE: Final = "index.json"
+BINS_SUFFIX: Final = "-bins"
+VERSION_MAX: Final = 10**12 - 1
+"""Versions are Unix seconds (trust 2.3). The snapshot lists them for all teams, so one that nobody can
+be served would stop every device's refresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ def check_team(
         raise MetadataRefused("the team's own role is missing", where=team)
     team_role = parse_targets(own, role=team)
     _verify(top, team, team_role)
+    _own_bins(team_role.signed, team)
     for role in sorted(offered, key=lambda name: name != team):
         if role == team:
             metadata = team_role
@@ -111,6 +116,18 @@ def _release_name(path: str, *, team: str) -> ReleaseName:
     return ReleaseName.parse(f"{ModelName.parse(f'{parts[0]}/{parts[1]}')}@{parts[2]}")
 
 
+def _own_bins(team_role: Targets, team: str) -> None:
+    """A team signs the names of its own bins: those of another team would take that team's place in
+    the snapshot, and stop its devices (trust 2.2)."""
+    bins = team_role.delegations.succinct_roles if team_role.delegations else None
+    if bins is not None and bins.name_prefix != f"{team}{BINS_SUFFIX}":
+        raise MetadataRefused(
+            "a team's bins have the team's name",
+            where=team,
+            why=f"{bins.name_prefix[:120]!r}, not {team}{BINS_SUFFIX}",
+        )
+
+
 def _is_bin_of(team_role: Targets, team: str, role: str) -> None:
     bins = team_role.delegations.succinct_roles if team_role.delegations else None
     if bins is None or not bins.is_delegated_role(role):
@@ -123,6 +140,8 @@ def _bin_of(team_role: Targets, path: str) -> str:
 
 
 def _newer(role: str, offered: Targets, current: bytes | None) -> None:
+    if offered.version > VERSION_MAX:
+        raise MetadataRefused("the version is out of range", where=role, why=f"at most {VERSION_MAX}")
     if current is None:
         return
     version = parse_targets(current, role=role).signed.version

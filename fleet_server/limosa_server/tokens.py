@@ -16,6 +16,7 @@ from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.enrolment import API_TOKEN
 from limosa_contracts.errors import InvalidField, InvalidJson, NotAuthenticated, TooLarge
 from limosa_contracts.fields import Fields
+from limosa_contracts.names import SHA256_HEX
 from limosa_server.roles import Role
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.access import ApiToken
@@ -85,6 +86,14 @@ def touch(tx: Transaction, token_id: str, *, now: float) -> None:
     tx.execute(update(ApiToken).where(col(ApiToken.id) == token_id).values(last_used_at=now))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessClaims:
+    """`certificate` is the fingerprint of the one that was shown: the token is worth as much as it is."""
+
+    device: str
+    certificate: str
+
+
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
     """10-minute access tokens of devices: claims with an HMAC by a key of this server, no state."""
@@ -92,23 +101,36 @@ class AccessTokens:
     key: bytes
     lifetime_s: float
 
-    def issue(self, device: str, *, now: float) -> str:
-        claims = _b64(encode_canonical({"device": device, "expires": now + self.lifetime_s}))
-        return f"lmd_{claims}.{_b64(self._mac(claims))}"
+    def issue(self, claims: AccessClaims, *, now: float) -> str:
+        text = _b64(
+            encode_canonical(
+                {
+                    "device": claims.device,
+                    "certificate": claims.certificate,
+                    "expires": now + self.lifetime_s,
+                }
+            )
+        )
+        return f"lmd_{text}.{_b64(self._mac(text))}"
 
-    def device_of(self, token: str, *, now: float) -> str:
-        """The device it was issued to. Raises NotAuthenticated."""
-        claims, _, mac = token.removeprefix("lmd_").partition(".")
-        if not hmac.compare_digest(_b64(self._mac(claims)), mac):
+    def claims_of(self, token: str, *, now: float) -> AccessClaims:
+        """Whom it was issued to. Raises NotAuthenticated."""
+        text, _, mac = token.removeprefix("lmd_").partition(".")
+        # As bytes: a header may hold characters on which a comparison of texts raises.
+        if not hmac.compare_digest(_b64(self._mac(text)).encode(), mac.encode()):
             raise NotAuthenticated("the access token is not valid", hint="ask for a new one")
         try:
-            fields = Fields(parse_object(_unb64(claims), what="access token"), where="access token")
-            device, expires = fields.text("device", max_chars=64), fields.number("expires")
+            fields = Fields(parse_object(_unb64(text), what="access token"), where="access token")
+            claims = AccessClaims(
+                device=fields.text("device", max_chars=64),
+                certificate=fields.text("certificate", pattern=SHA256_HEX),
+            )
+            expires = fields.number("expires")
         except (ValueError, InvalidJson, InvalidField, TooLarge) as error:
             raise NotAuthenticated("the access token is not valid", hint="ask for a new one") from error
         if now >= expires:
             raise NotAuthenticated("the access token has expired", hint="ask for a new one")
-        return device
+        return claims
 
     def _mac(self, claims: str) -> bytes:
         return hmac.digest(self.key, claims.encode(), "sha256")

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from sqlmodel import select
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
+from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
 from limosa_contracts.signing_keys import SigningKey
@@ -119,12 +120,16 @@ class TufRepository:
         data = self.file("timestamp.json")
         if data is None:
             return None
-        timestamp = Metadata[Timestamp].from_bytes(data).signed
-        snapshot = self.file(f"{timestamp.snapshot_meta.version}.snapshot.json")
-        if snapshot is None:
-            log.warning("the served snapshot is missing; a new one is signed at %s", now)
-            return None
-        return timestamp, Metadata[Snapshot].from_bytes(snapshot).signed
+        try:
+            timestamp = Metadata[Timestamp].from_bytes(data).signed
+            snapshot = self.file(f"{timestamp.snapshot_meta.version}.snapshot.json")
+            if snapshot is not None:
+                return timestamp, Metadata[Snapshot].from_bytes(snapshot).signed
+        except DeserializationError:
+            snapshot = None
+        # Versions are Unix seconds at least, so devices take what is signed now (trust 2.3).
+        log.warning("what is served as timestamp and snapshot is damaged; both are signed anew at %s", now)
+        return None
 
     def _sign_snapshot(
         self, roles: Mapping[str, int], served: tuple[Timestamp, Snapshot] | None, now: float

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.phases import Phase
-from limosa_contracts.reported import CLOCKS, Installed, Reported, ReportedModel
+from limosa_contracts.reported import CLOCKS, SEEN_MAX, Installed, Reported, ReportedModel
 from tests.support import documents as some
 from tests.support.golden import GONE, LATER, changed_bytes, golden_bytes
 
@@ -37,7 +37,7 @@ reports = st.builds(
     boot=some.texts,
     clock=st.sampled_from(CLOCKS),
     at=some.seconds,
-    desired=st.tuples(some.counters, some.counters),
+    desired=st.tuples(st.integers(0, SEEN_MAX), st.integers(0, SEEN_MAX)),
     models=st.lists(reported_models, max_size=2).map(tuple),
     capabilities=some.json_objects,
     resources=some.json_objects,

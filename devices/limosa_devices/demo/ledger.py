@@ -17,6 +17,7 @@ class Event:
     """An update event that the server committed. `at` is Unix seconds by the device's clock."""
 
     id: int
+    kind: str  # update | health | alarm
     device: str
     version: str
     rollout: str
@@ -67,21 +68,22 @@ class Ledger:
     def events(self, *, after: int = 0) -> list[Event]:
         with self._open() as db:
             rows = db.execute(
-                "SELECT id, device, version, rollout, phase, reason_code, reason, at, body FROM events"
+                "SELECT id, kind, device, version, rollout, phase, reason_code, reason, at, body FROM events"
                 " WHERE id > ? ORDER BY id",
                 (after,),
             ).fetchall()
         return [
             Event(
                 id=row[0],
-                device=row[1],
-                version=row[2],
-                rollout=row[3],
-                phase=row[4],
-                code=row[5],
-                reason=row[6],
-                at=row[7],
-                evidence=json.loads(row[8]).get("reason", {}).get("evidence", {}),
+                kind=row[1],
+                device=row[2],
+                version=row[3],
+                rollout=row[4],
+                phase=row[5],
+                code=row[6],
+                reason=row[7],
+                at=row[8],
+                evidence=json.loads(row[9]).get("reason", {}).get("evidence", {}),
             )
             for row in rows
         ]

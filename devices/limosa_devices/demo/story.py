@@ -192,7 +192,7 @@ class Play:
     def _tell_news(self) -> None:
         for event in self.world.ledger.events(after=self._heard):
             self._heard = event.id
-            if event.phase in ("COMMITTED", "REJECTED", "FELL_BACK"):
+            if event.kind == "alarm" or event.phase in ("COMMITTED", "REJECTED", "FELL_BACK"):
                 self.say(_sentence(event))
 
     def _tell_waves(self, number: int) -> None:
@@ -219,8 +219,8 @@ class Play:
             devices=len(self.world.devices),
             rollouts=tuple(self.ended),
             running=self._running(),
-            fallbacks=sum(event.phase == "FELL_BACK" for event in events),
-            rejected=sum(event.phase == "REJECTED" for event in events),
+            fallbacks=sum(event.kind == "update" and event.phase == "FELL_BACK" for event in events),
+            rejected=sum(event.kind == "update" and event.phase == "REJECTED" for event in events),
             requests=sum(stream.requests for stream in self.streams.values()),
             failures=[failure for stream in self.streams.values() for failure in stream.failures],
             crashes=crashes,
@@ -233,6 +233,8 @@ class Play:
 
 
 def _sentence(event: Event) -> str:
+    if event.kind == "alarm":
+        return f"device   {event.device} reports: {event.reason} ({event.version})"
     if event.code == "already_installed":
         return f"device   {event.device} goes on with {event.version}"
     verb = {"COMMITTED": "commits", "REJECTED": "rejects", "FELL_BACK": "falls back from"}[event.phase]

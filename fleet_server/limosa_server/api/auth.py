@@ -9,7 +9,6 @@ an API token as the password (what registry clients send).
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -22,7 +21,7 @@ from limosa_server.api.state import State
 from limosa_server.errors import DeviceRevoked
 from limosa_server.roles import GRANTS, Role
 from limosa_server.state import ServerState
-from limosa_server.tables.devices import Device
+from limosa_server.tables.devices import Device, DeviceCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def credential(request: Request) -> str:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # not base64, not ASCII, not UTF-8
             raise NotAuthenticated("the credentials are not readable") from error
     raise NotAuthenticated("this needs a token", why="the request has no Authorization header")
 
@@ -87,12 +86,15 @@ def caller_of(state: ServerState, text: str) -> Caller:
 
 def device_of(state: ServerState, text: str) -> DeviceCaller:
     """Raises NotAuthenticated, DeviceRevoked."""
-    device = state.access_tokens.device_of(text, now=state.clock())
+    claims = state.access_tokens.claims_of(text, now=state.clock())
     with state.store.read() as tx:
-        row = tx.get(Device, device)
-    if row is None or row.state != "active":
-        raise DeviceRevoked("this device is not one of the fleet any more", where=f"device {device}")
-    return DeviceCaller(device=device)
+        row = tx.get(Device, claims.device)
+        shown = tx.get(DeviceCertificate, claims.certificate)
+    # A device that enrolled anew keeps its name: what its former key was given must end with that key,
+    # or whoever holds it could have itself a certificate made for the same name.
+    if row is None or row.state != "active" or shown is None or shown.revoked_at is not None:
+        raise DeviceRevoked("this device is not one of the fleet any more", where=f"device {claims.device}")
+    return DeviceCaller(device=claims.device)
 
 
 def require(role: Role) -> Callable[..., Caller]:

@@ -50,6 +50,7 @@ def create(body: JsonBody, state: State, caller: Admin) -> dict[str, JsonValue]:
         state.settings.limits.api_token_s,
     )
     fields.refuse_rest()
+    caller.needs_team(team)  # who is bound to a team hands out nothing beyond it
     with state.store.transaction() as tx:
         drawn = tokens.create_api_token(
             tx, name=name, role=role, team=team, created_by=caller.actor, at=now, expires_at=now + lifetime
@@ -90,6 +91,7 @@ def revoke(token_id: str, state: State, caller: Admin) -> dict[str, JsonValue]:
         row = tx.get(ApiToken, token_id)
         if row is None:
             raise NotFound("there is no such token", where=token_id[:64], hint="limosa token list")
+        caller.needs_team(row.team)
         if row.revoked_at is None:
             row.revoked_at = now
             audit.record(tx, at=now, actor=caller.actor, action="token.revoke", object=f"token {token_id}")

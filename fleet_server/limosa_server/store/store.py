@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from limosa_server.errors import StoreBusy
+from limosa_server.errors import StorageFull, StoreBusy, StoreDamaged
 from limosa_server.store.engine import BEGIN, make_engine
 from limosa_server.store.migrate import migrate
 from limosa_server.store.transaction import Transaction
@@ -31,9 +31,19 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, busy_timeout_s: float = 15.0) -> Self:
-        """Creates or upgrades the schema. Raises StoreNewer for a database of a later version."""
+        """Creates or upgrades the schema. Raises StoreNewer for a database of a later version,
+        StoreDamaged for what is none, StoreBusy while another program writes to it."""
         engine = make_engine(path, busy_timeout_s=busy_timeout_s)
-        migrate(engine)
+        try:
+            with _busy():
+                migrate(engine)
+        except OperationalError:
+            raise
+        except DatabaseError as error:
+            engine.dispose()
+            raise StoreDamaged(
+                "the database cannot be read", where=str(path), why=str(error.orig)
+            ) from error
         return cls(engine, busy_timeout_s=busy_timeout_s)
 
     @contextmanager
@@ -82,4 +92,6 @@ def _busy() -> Iterator[None]:
     except OperationalError as error:
         if "locked" in str(error.orig) or "busy" in str(error.orig):
             raise StoreBusy("the database is busy", why=str(error.orig)) from error
+        if "full" in str(error.orig):
+            raise StorageFull("there is no room in the database", why=str(error.orig)) from error
         raise
