@@ -1,0 +1,1 @@
+"""The dashboard: every page is a resource in HTML, works without script, and follows live by SSE."""

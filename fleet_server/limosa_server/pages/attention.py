@@ -1,0 +1,204 @@
+"""What is wrong now, worst first: the part of the overview that a person who was woken up needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import func
+from sqlmodel import col, select
+
+from limosa_server.core.rollout import RolloutStatus
+from limosa_server.pages.device_rows import TROUBLE, unreachable
+from limosa_server.pages.limits import LIMITS
+from limosa_server.pages.render import path_part
+from limosa_server.pages.words import Tone, sign
+from limosa_server.store import Transaction
+from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
+from limosa_server.tables.reports import OutboxRow, RefusedReport
+from limosa_server.tables.rollouts import RolloutRow
+
+_ENDED_BADLY: Final = (
+    RolloutStatus.ROLLED_BACK.value,
+    RolloutStatus.ROLLBACK_INCOMPLETE.value,
+    RolloutStatus.FAILED.value,
+    RolloutStatus.INVALID.value,
+)
+_STANDS: Final = (RolloutStatus.PAUSED.value, RolloutStatus.ROLLING_BACK.value)
+_ORDER: Final[tuple[Tone, ...]] = ("bad", "warn", "busy", "calm", "good")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """One line: what, why, since when, and where to look."""
+
+    tone: Tone
+    mark: str
+    what: str
+    why: str
+    link: str
+    at: float | None = None
+
+
+def concerns(tx: Transaction, *, now: float) -> list[Concern]:
+    found = [
+        *_rollouts(tx, now),
+        *_outbox(tx, now),
+        *_fallen(tx),
+        *_refused(tx, now),
+        *_unreachable(tx, now),
+        *_certificates(tx, now),
+    ]
+    return sorted(found, key=lambda one: _ORDER.index(one.tone))
+
+
+def _rollouts(tx: Transaction, now: float) -> list[Concern]:
+    rows = tx.exec(
+        select(RolloutRow)
+        .where(
+            col(RolloutRow.status).in_(_STANDS)
+            | (col(RolloutRow.status).in_(_ENDED_BADLY) & (col(RolloutRow.since) > now - LIMITS.recent_s))
+            | col(RolloutRow.failing_since).is_not(None)
+        )
+        .order_by(col(RolloutRow.id).desc())
+        .limit(LIMITS.rows_max)
+    ).all()
+    newest: dict[str, int | None] = dict(
+        tx.exec(select(RolloutRow.model, func.max(RolloutRow.id)).group_by(col(RolloutRow.model))).all()
+    )
+    found = []
+    for row in rows:
+        if row.status in _ENDED_BADLY and newest.get(row.model) != row.id:
+            continue  # somebody has started the next one: this is history
+        shown = sign("rollout", row.status)
+        stuck = bool(row.failing_reason)
+        found.append(
+            Concern(
+                tone="bad" if stuck or row.pause == "gate_failed" else shown.tone,
+                mark=shown.mark,
+                what=f"Rollout {row.id} of {row.model}@{row.version} "
+                + ("cannot be advanced" if stuck else f"is {shown.word}"),
+                why=row.failing_reason or row.reason,
+                link=f"/rollouts/{row.id}",
+                at=row.failing_since if stuck else row.since,
+            )
+        )
+    return found
+
+
+def _outbox(tx: Transaction, now: float) -> list[Concern]:
+    count, oldest = tx.exec(
+        select(func.count(), func.min(OutboxRow.created_at)).where(
+            col(OutboxRow.created_at) < now - LIMITS.outbox_late_s
+        )
+    ).one()
+    if not count:
+        return []
+    return [
+        Concern(
+            tone="bad",
+            mark="✘",
+            what=f"{_so_many(count, 'message')} wait for the broker",
+            why="It does not take them: devices are not told what to run, and ask over HTTPS instead.",
+            link="/metrics",
+            at=oldest,
+        )
+    ]
+
+
+def _fallen(tx: Transaction) -> list[Concern]:
+    rows = tx.exec(
+        select(DeviceModel.device, DeviceModel.reason)
+        .join(Device, col(Device.id) == col(DeviceModel.device))
+        .where(col(DeviceModel.phase).in_(TROUBLE), Device.state == "active")
+        .order_by(col(DeviceModel.device))
+    ).all()
+    if not rows:
+        return []
+    reasons = list(dict.fromkeys(reason for _, reason in rows if reason))
+    return [
+        Concern(
+            tone="warn",
+            mark="↩",
+            what=f"{_so_many(len(rows))} refused a release or went back from it",
+            why="; ".join(reasons[:2]) or _named([device for device, _ in rows]),
+            link="/devices?state=trouble",
+        )
+    ]
+
+
+def _refused(tx: Transaction, now: float) -> list[Concern]:
+    rows = tx.exec(
+        select(RefusedReport)
+        .where(col(RefusedReport.last_at) > now - LIMITS.recent_s)
+        .order_by(col(RefusedReport.last_at).desc())
+        .limit(LIMITS.rows_max)
+    ).all()
+    return [
+        Concern(
+            tone="warn",
+            mark="⊘",
+            what=f"{_so_many(row.count, 'report')} of {row.device} refused ({row.code})",
+            why=row.sample,
+            link=f"/devices/{path_part(row.device)}",
+            at=row.last_at,
+        )
+        for row in rows[: LIMITS.named_max]
+    ]
+
+
+def _unreachable(tx: Transaction, now: float) -> list[Concern]:
+    where = (unreachable(now), Device.state == "active")
+    count = tx.exec(select(func.count()).select_from(Device).where(*where)).one()
+    if not count:
+        return []
+    last = func.coalesce(col(Device.last_seen), col(Device.enrolled_at))
+    named = tx.exec(select(Device.id).where(*where).order_by(last).limit(LIMITS.named_max + 1)).all()
+    oldest = tx.exec(select(func.min(last)).select_from(Device).where(*where)).one()
+    return [
+        Concern(
+            tone="warn",
+            mark="○",
+            what=f"{_so_many(count)} cannot be reached",
+            why=_named(named),
+            link="/devices?state=unreachable",
+            at=oldest,
+        )
+    ]
+
+
+def _certificates(tx: Transaction, now: float) -> list[Concern]:
+    newest = func.max(DeviceCertificate.not_after)
+    rows = tx.exec(
+        select(DeviceCertificate.device, newest)
+        .join(Device, col(Device.id) == col(DeviceCertificate.device))
+        .where(Device.state == "active", col(DeviceCertificate.revoked_at).is_(None))
+        .group_by(col(DeviceCertificate.device))
+        .having(newest < now + LIMITS.certificate_warn_s)
+        .order_by(newest)
+        .limit(LIMITS.named_max)
+    ).all()
+    return [
+        Concern(
+            tone="bad" if not_after <= now else "warn",
+            mark="⧖",
+            what=f"The certificate of {device} " + ("has expired" if not_after <= now else "expires soon"),
+            why="It cannot connect until it has renewed it."
+            if not_after <= now
+            else "It should have renewed.",
+            link=f"/devices/{path_part(device)}",
+            at=not_after,
+        )
+        for device, not_after in rows
+    ]
+
+
+def _so_many(count: int, what: str = "device") -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _named(devices: Sequence[str]) -> str:
+    """The first names, and that there are more."""
+    shown = ", ".join(devices[: LIMITS.named_max])
+    return f"{shown}, …" if len(devices) > LIMITS.named_max else shown

@@ -1,0 +1,115 @@
+"""What the pages read about rollouts; the counters are kept, so nothing here counts a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import case, func
+from sqlmodel import col, select
+
+from limosa_contracts.phases import Execution
+from limosa_server.core.explain import what_next
+from limosa_server.core.rollout import Allows, Rollout
+from limosa_server.pages.bars import Part
+from limosa_server.pages.ladder import Rung, rungs, together
+from limosa_server.pages.limits import LIMITS
+from limosa_server.pages.words import EXECUTION
+from limosa_server.rollout_rows import rollout_of, wave_of
+from limosa_server.rollout_view import etag_of
+from limosa_server.store import Transaction
+from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
+
+_OPEN = tuple(state.value for state in Execution if not state.terminal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutView:
+    row: RolloutRow
+    rollout: Rollout
+    ladder: tuple[Rung, ...]
+    parts: tuple[Part, ...]
+    next: str
+    etag: str
+
+    @property
+    def allows(self) -> Allows:
+        return self.rollout.status.allows
+
+    @property
+    def total(self) -> int:
+        return sum(part.count for part in self.parts)
+
+    @property
+    def current(self) -> Rung | None:
+        """The wave that is under way, or the one that it stopped at."""
+        return next((rung for rung in self.ladder if rung.wave.status.value != "SUCCEEDED"), None)
+
+
+def views(tx: Transaction, rows: Sequence[RolloutRow], *, now: float) -> list[RolloutView]:
+    """In the order of `rows`, with one query each for all of their waves and absent devices."""
+    numbers = [row.id for row in rows if row.id is not None]
+    waves: dict[int, list[WaveRow]] = {}
+    for wave in tx.exec(
+        select(WaveRow)
+        .where(col(WaveRow.rollout).in_(numbers))
+        .order_by(col(WaveRow.rollout), col(WaveRow.index))
+    ):
+        waves.setdefault(wave.rollout, []).append(wave)
+    away = _away(tx, numbers)
+    return [_view(row, waves.get(row.id or 0, []), away.get(row.id or 0, {}), now=now) for row in rows]
+
+
+def _view(
+    row: RolloutRow, wave_rows: Sequence[WaveRow], away: Mapping[tuple[int, Execution], int], *, now: float
+) -> RolloutView:
+    waves = [wave_of(one) for one in wave_rows]
+    ladder = rungs(waves, away)
+    rollout = rollout_of(row)
+    return RolloutView(
+        row=row,
+        rollout=rollout,
+        ladder=ladder,
+        parts=together(ladder),
+        next=what_next(rollout, waves, now=now),
+        etag=etag_of(row),
+    )
+
+
+def _away(tx: Transaction, numbers: Sequence[int]) -> dict[int, dict[tuple[int, Execution], int]]:
+    found: dict[int, dict[tuple[int, Execution], int]] = {}
+    for rollout, wave, state, count in tx.exec(
+        select(ExecutionRow.rollout, ExecutionRow.wave, ExecutionRow.state, func.count())
+        .where(
+            col(ExecutionRow.rollout).in_(numbers),
+            col(ExecutionRow.state).in_(_OPEN),
+            col(ExecutionRow.away).is_(True),
+        )
+        .group_by(col(ExecutionRow.rollout), col(ExecutionRow.wave), col(ExecutionRow.state))
+    ):
+        found.setdefault(rollout, {})[wave, Execution(state)] = count
+    return found
+
+
+def executions(
+    tx: Transaction, rollout: int, *, state: str, wave: int | None, after: str
+) -> tuple[list[ExecutionRow], bool]:
+    """(rows, whether there are more): trouble first, or one state's devices by name."""
+    query = select(ExecutionRow).where(ExecutionRow.rollout == rollout, ExecutionRow.device > after)
+    if wave is not None:
+        query = query.where(ExecutionRow.wave == wave)
+    if state == "unreachable":
+        query = query.where(col(ExecutionRow.away).is_(True), col(ExecutionRow.state).in_(_OPEN))
+    elif state:
+        query = query.where(ExecutionRow.state == state)
+    else:
+        order = {name: place for place, name in enumerate(EXECUTION)}
+        query = query.order_by(case(order, value=col(ExecutionRow.state), else_=len(order)))
+    rows = tx.exec(query.order_by(col(ExecutionRow.device)).limit(LIMITS.rows_max + 1)).all()
+    return list(rows[: LIMITS.rows_max]), len(rows) > LIMITS.rows_max
+
+
+def decisions(tx: Transaction, rollout: int) -> list[DecisionRow]:
+    """The newest first."""
+    query = select(DecisionRow).where(DecisionRow.rollout == rollout).order_by(col(DecisionRow.id).desc())
+    return list(tx.exec(query.limit(LIMITS.rows_max)).all())

@@ -1,0 +1,21 @@
+"""Every page's router, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import APIRouter
+
+from limosa_server.pages import actions, assets, devices, live, overview, releases, rollouts, sign_in
+
+PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
+    assets.router,
+    sign_in.router,
+    live.router,
+    overview.router,
+    rollouts.router,
+    actions.router,
+    devices.router,
+    releases.router,
+)
