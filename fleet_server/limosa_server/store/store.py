@@ -41,9 +41,7 @@ class Store:
             raise
         except DatabaseError as error:
             engine.dispose()
-            raise StoreDamaged(
-                "the database cannot be read", where=str(path), why=str(error.orig)
-            ) from error
+            raise StoreDamaged("the database cannot be read", where=str(path), why=str(error.orig)) from error
         return cls(engine, busy_timeout_s=busy_timeout_s)
 
     @contextmanager
