@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -134,6 +135,40 @@ def test_a_server_that_cannot_start_says_why(
     assert code in process.log()
     assert "hint:" in process.log()
     assert "Traceback" not in process.log()
+
+
+def test_a_server_does_not_take_another_program_for_its_broker(processes: Processes, folder: Path) -> None:
+    """Two fleets on one machine with the same port: the second talked over the first one's broker."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = str(stranger.getsockname()[1])
+        data = str(folder / "data")
+        command = [script("limosa"), "server", "run", "--data", data, "--listen", "127.0.0.1:0", "--dev"]
+        process = processes.start([*command, "--mqtt-port", port], name="server")
+        assert process.wait() == 1
+    assert "LM-620" in process.log()
+    assert "--mqtt-port" in process.log()
+    assert '"ready"' not in process.log()
+
+
+def test_a_damaged_database_is_named(processes: Processes, folder: Path) -> None:
+    (folder / "data" / "limosa.db").write_bytes(b"this was a database once" * 100)
+    command = [script("limosa"), "server", "run", "--data", str(folder / "data"), "--dev"]
+    process = processes.start([*command, "--listen", "127.0.0.1:0", "--mqtt-port", "0"], name="server")
+    assert process.wait() == 1
+    assert "LM-626" in process.log()
+    assert "limosa.db" in process.log()
+
+
+@pytest.mark.parametrize("name, damage", [("timestamp.json", b""), ("timestamp.json", b'{"signed":{}}')])
+def test_what_the_server_signed_itself_may_be_lost(
+    processes: Processes, folder: Path, name: str, damage: bytes
+) -> None:
+    server = start(processes, folder, "--dev")
+    server.process.stop()
+    (folder / "data" / "tuf" / name).write_bytes(damage)
+    again = start(processes, folder, "--dev")
+    with again.http() as http:
+        assert "timestamp" in http.get("/tuf/metadata/timestamp.json").json()["signed"]["_type"]
 
 
 def test_with_tls_everywhere_a_device_reports_over_mutual_tls(processes: Processes, folder: Path) -> None:
