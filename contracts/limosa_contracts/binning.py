@@ -30,6 +30,7 @@ class Binner:
         low = np.array([feature.low for feature in features], np.float64)
         high = np.array([feature.high for feature in features], np.float64)
         self._low = low.astype(np.float32)
+        self._high = high.astype(np.float32)
         self._scale = (CELLS / (high - low)).astype(np.float32)
         self._asinh = np.flatnonzero([feature.transform == "asinh" for feature in features])
         self._table = np.concatenate(
@@ -56,17 +57,26 @@ class Binner:
             raise InvalidField(f"rows of {self.width} features are needed", where="rows", why=str(rows.shape))
         values = self.transformed(rows)
         exact = values.astype(np.float64)
-        if np.isfinite(values).all():
-            with np.errstate(over="ignore"):
-                scaled = (values - self._low) * self._scale
-            cells = np.minimum(np.maximum(scaled, np.float32(0)), np.float32(CELLS - 1)).astype(np.intp)
+        squares = np.einsum("nf,nf->f", exact, exact)
+        if np.isfinite(squares).all():  # float64 squares of float32 values: finite exactly if all are
+            cells = self._cells(values)
         else:
             cells = self._cells_of_any(values)
             exact[~np.isfinite(exact)] = 0.0
+            squares = np.einsum("nf,nf->f", exact, exact)
         cells += self._first_cell
         counts = np.bincount(self._table.take(cells.ravel()), minlength=_SLOTS * self.width)
         table = counts.astype(np.int64, copy=False).reshape(self.width, _SLOTS)
-        return table[:, :BINS], table[:, BINS], exact.sum(axis=0), np.einsum("nf,nf->f", exact, exact)
+        return table[:, :BINS], table[:, BINS], exact.sum(axis=0), squares
+
+    def _cells(self, values: Rows) -> npt.NDArray[np.intp]:
+        """Cells of finite values. Clipped before they are scaled, so that nothing overflows."""
+        scaled = np.maximum(values, self._low)
+        np.minimum(scaled, self._high, out=scaled)
+        scaled -= self._low
+        scaled *= self._scale
+        np.minimum(scaled, np.float32(CELLS - 1), out=scaled)
+        return scaled.astype(np.intp)
 
     def _cells_of_any(self, values: Rows) -> npt.NDArray[np.intp]:
         """The same for rows that hold NaN or infinities."""

@@ -17,6 +17,7 @@ from limosa_contracts.serving import FeatureSpec, Serving
 
 Rows: TypeAlias = npt.NDArray[np.float32]
 Array: TypeAlias = npt.NDArray[Any]
+Picked: TypeAlias = slice | npt.NDArray[np.intp]
 WHOLE_ROW: Final = -1
 
 
@@ -28,8 +29,10 @@ class _Group:
     tensor: str
     reduce: str
     whole: bool
-    channels: npt.NDArray[np.intp]
-    columns: npt.NDArray[np.intp]
+    channels: Picked
+    columns: Picked
+    last_channel: int
+    width: int
 
 
 class FeatureReader:
@@ -67,23 +70,33 @@ def _groups(features: Sequence[FeatureSpec]) -> tuple[_Group, ...]:
             tensor=tensor,
             reduce=reduce,
             whole=whole,
-            channels=np.array([features[column].channel for column in mine], np.intp),
-            columns=np.array(mine, np.intp),
+            channels=_picked([features[column].channel for column in mine]),
+            columns=_picked(mine),
+            last_channel=max(features[column].channel for column in mine),
+            width=len(mine),
         )
         for (kind, tensor, reduce, whole), mine in columns.items()
     )
+
+
+def _picked(numbers: Sequence[int]) -> Picked:
+    """A slice where the numbers follow each other (several times faster), else the numbers."""
+    first = numbers[0]
+    if first >= 0 and list(numbers) == list(range(first, first + len(numbers))):
+        return slice(first, first + len(numbers))
+    return np.array(numbers, np.intp)
 
 
 def _reduce(tensor: Array, group: _Group) -> Array:
     """[N, features of the group]."""
     rows = tensor.shape[0] if tensor.ndim else 0
     if group.reduce in ("top", "entropy", "margin"):
-        return np.repeat(_of_probabilities(tensor, group.reduce)[:, None], len(group.columns), axis=1)
+        return np.repeat(_of_probabilities(tensor, group.reduce)[:, None], group.width, axis=1)
     if group.whole:
         folded = _fold(tensor.reshape(rows, 1, -1), group)
-        return np.repeat(folded, len(group.columns), axis=1)
-    if tensor.ndim < 2 or int(group.channels.max()) >= tensor.shape[1]:
-        raise InvalidField(f"{group.tensor!r} has no channel {int(group.channels.max())}", where="features")
+        return np.repeat(folded, group.width, axis=1)
+    if tensor.ndim < 2 or group.last_channel >= tensor.shape[1]:
+        raise InvalidField(f"{group.tensor!r} has no channel {group.last_channel}", where="features")
     return _fold(tensor.reshape(rows, tensor.shape[1], -1), group)[:, group.channels]
 
 
