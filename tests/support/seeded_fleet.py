@@ -110,9 +110,13 @@ ROLLOUTS: Final = (
         waves=(WaveSeed(name="canary", status="IN_PROGRESS", devices={S.CANCELED: 3, S.SUCCEEDED: 1}),),
     ),
     RolloutSeed(
-        version="3.2.0", status="FAILED", reason="12 of 20 executed devices succeeded", 
+        version="3.2.0", status="FAILED", reason="12 of 20 executed devices succeeded",
         age_s=1.5 * HOUR, why="probation_failed",
-        waves=(WaveSeed(name="rest", status="FAILED", devices={S.FAILED: 5, S.TIMED_OUT: 3, S.SUCCEEDED: 12}),),
+        waves=(
+            WaveSeed(
+                name="rest", status="FAILED", devices={S.FAILED: 5, S.TIMED_OUT: 3, S.SUCCEEDED: 12}
+            ),
+        ),
     ),
     RolloutSeed(
         version="3.3.0", status="SUPERSEDED", reason="a newer rollout has taken all of its devices",

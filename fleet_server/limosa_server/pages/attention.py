@@ -13,6 +13,7 @@ from limosa_server.core.rollout import RolloutStatus
 from limosa_server.pages.device_rows import TROUBLE, unreachable
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import path_part
+from limosa_server.pages.times import span
 from limosa_server.pages.words import Tone, sign
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
@@ -156,14 +157,15 @@ def _unreachable(tx: Transaction, now: float) -> list[Concern]:
     last = func.coalesce(col(Device.last_seen), col(Device.enrolled_at))
     named = tx.exec(select(Device.id).where(*where).order_by(last).limit(LIMITS.named_max + 1)).all()
     oldest = tx.exec(select(func.min(last)).select_from(Device).where(*where)).one()
+    longest = f"; the longest silent one for {span(now - oldest)}" if count > 1 else ""
     return [
         Concern(
             tone="warn",
             mark="○",
             what=f"{_so_many(count)} cannot be reached",
-            why=_named(named),
+            why=_named(named) + longest,
             link="/devices?state=unreachable",
-            at=oldest,
+            at=oldest if count == 1 else None,
         )
     ]
 
@@ -182,7 +184,7 @@ def _certificates(tx: Transaction, now: float) -> list[Concern]:
     return [
         Concern(
             tone="bad" if not_after <= now else "warn",
-            mark="⧖",
+            mark="◷",
             what=f"The certificate of {device} " + ("has expired" if not_after <= now else "expires soon"),
             why="It cannot connect until it has renewed it."
             if not_after <= now

@@ -87,8 +87,18 @@ def digest(text: str) -> str:
 
 
 def pretty(value: Any) -> str:
-    """A JSON value in one line."""
-    return value if isinstance(value, str) else encode_canonical(value).decode()
+    """A JSON value in one line, lists and objects of plain values without their brackets.
+
+    >>> [pretty(value) for value in (0.5, ["avx2", "fma"], {"onnxruntime": "1.31.1"}, {"a": [1]})]
+    ['0.5', 'avx2, fma', 'onnxruntime 1.31.1', '{"a":[1]}']
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(one, (str, int, float)) for one in value):
+        return ", ".join(str(one) for one in value)
+    if isinstance(value, dict) and all(isinstance(one, (str, int, float)) for one in value.values()):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    return encode_canonical(value).decode()
 
 
 def asset(name: str) -> str:

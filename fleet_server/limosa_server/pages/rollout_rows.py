@@ -21,6 +21,9 @@ from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
 _OPEN = tuple(state.value for state in Execution if not state.terminal)
+_NOTABLE = tuple(
+    state.value for state in Execution if state.failed or state in (Execution.NOTIFIED, Execution.IN_PROGRESS)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +97,24 @@ def _away(tx: Transaction, numbers: Sequence[int]) -> dict[int, dict[tuple[int, 
 def executions(
     tx: Transaction, rollout: int, *, state: str, wave: int | None, after: str
 ) -> tuple[list[ExecutionRow], bool]:
-    """(rows, whether there are more): trouble first, or one state's devices by name."""
-    query = select(ExecutionRow).where(ExecutionRow.rollout == rollout, ExecutionRow.device > after)
+    """(rows, whether there are more).
+
+    `state` "" gives the devices that failed or are under way, trouble first; "all" every device in that
+    order; any other those of one state by name, after the device `after`.
+    """
+    query = select(ExecutionRow).where(ExecutionRow.rollout == rollout)
     if wave is not None:
         query = query.where(ExecutionRow.wave == wave)
-    if state == "unreachable":
-        query = query.where(col(ExecutionRow.away).is_(True), col(ExecutionRow.state).in_(_OPEN))
-    elif state:
-        query = query.where(ExecutionRow.state == state)
-    else:
+    if state in ("", "all"):
         order = {name: place for place, name in enumerate(EXECUTION)}
         query = query.order_by(case(order, value=col(ExecutionRow.state), else_=len(order)))
+        if not state:
+            query = query.where(col(ExecutionRow.state).in_(_NOTABLE))
+    elif state == "unreachable":
+        query = query.where(col(ExecutionRow.away).is_(True), col(ExecutionRow.state).in_(_OPEN))
+        query = query.where(ExecutionRow.device > after)
+    else:
+        query = query.where(ExecutionRow.state == state, ExecutionRow.device > after)
     rows = tx.exec(query.order_by(col(ExecutionRow.device)).limit(LIMITS.rows_max + 1)).all()
     return list(rows[: LIMITS.rows_max]), len(rows) > LIMITS.rows_max
 

@@ -77,13 +77,11 @@ def show_rollout(
     wave: Annotated[int | None, Query(ge=0, le=1000)] = None,
     after: Annotated[str, Query(max_length=128)] = "",
 ) -> Response:
-    only = only if only in EXECUTION or only == "unreachable" else ""
+    only = only if only in EXECUTION or only in ("all", "unreachable") else ""
     with state.store.read() as tx:
         row = find(tx, rollout_id)
         view = rollout_rows.views(tx, [row], now=state.clock())[0]
-        runs, more = rollout_rows.executions(
-            tx, rollout_id, state=only, wave=wave, after=after if only else ""
-        )
+        runs, more = rollout_rows.executions(tx, rollout_id, state=only, wave=wave, after=after)
         decisions = rollout_rows.decisions(tx, rollout_id)
         newer = _newer(tx, row)
     return page(

@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from limosa_server.pages import actions, assets, devices, live, overview, releases, rollouts, sign_in
+from limosa_server.pages import actions, as_json, assets, devices, live, overview, releases, rollouts, sign_in
 
 PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
     assets.router,
@@ -18,4 +18,5 @@ PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
     actions.router,
     devices.router,
     releases.router,
+    as_json.router,
 )

@@ -50,7 +50,7 @@ EXECUTION: Final[Mapping[str, Sign]] = {
     "FAILED": Sign("✘", "failed", "bad"),
     "ROLLED_BACK": Sign("↩", "rolled back", "bad", "The device went back to what it ran before."),
     "REJECTED": Sign("⊘", "rejected", "bad", "The device refused it before it served anything."),
-    "TIMED_OUT": Sign("⧖", "timed out", "bad"),
+    "TIMED_OUT": Sign("◷", "timed out", "bad"),
     "IN_PROGRESS": Sign("▶", "in progress", "busy"),
     "NOTIFIED": Sign("▸", "offered", "busy", "The device has not answered yet."),
     "QUEUED": Sign("·", "waiting", "calm", "Its wave has not reached it."),
