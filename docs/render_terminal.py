@@ -1,7 +1,7 @@
 """Text from a terminal as an SVG picture that follows the reader's light or dark theme.
 
-    limosa demo 2> events.txt > table.txt
-    python docs/render_terminal.py --title "limosa demo" events.txt table.txt > docs/images/demo.svg
+    limosa demo 2> events.txt > table.txt       # and what is to be shown of them into docs/images/demo.txt
+    python docs/render_terminal.py --title "limosa demo" docs/images/demo.txt > docs/images/demo.svg
 
 Reads files, or standard input. A line is coloured by the words in it, never changed.
 """
@@ -23,7 +23,7 @@ BAR_PX: Final = 34
 COLUMNS_MAX: Final = 132
 STYLES: Final[Sequence[tuple[str, re.Pattern[str]]]] = (
     ("bad", re.compile(r"FAILED|ROLLED_BACK|falls back|rejects|kill  |cut at|✘|↩")),
-    ("good", re.compile(r"COMPLETED|SUCCEEDED|commits|answers again|back at|✔|✓")),
+    ("good", re.compile(r"COMPLETED|SUCCEEDED|commits|goes on with|answers again|back at|✔|✓")),
     ("head", re.compile(r"^[A-Z]{3,}\b|^\$ ")),
     ("now", re.compile(r"publish|IN_PROGRESS|▶")),
 )
