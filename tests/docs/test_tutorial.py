@@ -17,6 +17,7 @@ from tests.support.programs import require_program
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs/tutorials/first-fleet.md"
 FENCE = re.compile(r"^```(?P<kind>sh|text)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "== block {} =="
 TIMEOUT_S = 240
 
@@ -83,6 +84,23 @@ def test_the_tutorial_does_what_it_says(processes: Processes, tmp_path: Path) ->
     assert len(outputs) == len(found)
     for block, printed in zip(found, outputs, strict=True):
         assert missing(block, printed) == [], f"{block.script}\nprinted\n{printed}"
+
+
+def test_the_readme_shows_what_its_lines_print(processes: Processes, tmp_path: Path) -> None:
+    block = next(
+        found for found in CONSOLE.findall((ROOT / "README.md").read_text()) if "$ limosa build" in found
+    )
+    lines = block.splitlines()
+    script = [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and "export" not in line]
+    shell = processes.start(
+        ["bash", "-ec", "\n".join(script)],
+        name="readme",
+        cwd=tmp_path,
+        env={"PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1"},
+    )
+    assert shell.wait(timeout_s=60) == 0, shell.log()
+    shown = [line for line in lines if line and not line.startswith("$ ")]
+    assert missing(Block(block, shown), shell.log()) == []
 
 
 def test_a_reader_is_not_told_what_no_command_prints() -> None:
