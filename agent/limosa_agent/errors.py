@@ -23,7 +23,7 @@ __all__ = ["fetch_errors", "serving_errors"]
 class ConfigInvalid(RequestError):
     code = "LM-500"
     summary = "the agent's configuration file has a key or value that is not accepted"
-    default_hint = "every key is listed in docs/reference/agent-config.md"
+    default_hint = "every key is listed in docs/reference/agent-toml.md"
 
 
 class NotEnrolled(RequestError):

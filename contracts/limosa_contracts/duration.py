@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import pairwise
 from typing import Final
 
 from limosa_contracts.errors import InvalidField
@@ -41,3 +43,19 @@ def format_duration(seconds: float) -> str:
         if seconds >= size * (2 if unit == "d" else 1) and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def about_duration(seconds: float) -> str:
+    """A length for reading only: two units at most, the small one rounded up.
+
+    >>> [about_duration(s) for s in (0.4, 59, 61, 5400, 100801)]
+    ['1s', '59s', '1m 1s', '1h 30m', '1d 5h']
+    """
+    rest = math.ceil(seconds)
+    for (unit, size), (small, small_size) in pairwise((("d", 86400), ("h", 3600), ("m", 60), ("s", 1))):
+        if rest >= size:
+            count = math.ceil(rest % size / small_size)
+            if count * small_size == size:
+                return about_duration(rest - rest % size + size)
+            return f"{rest // size}{unit}" + (f" {count}{small}" if count else "")
+    return f"{rest}s"

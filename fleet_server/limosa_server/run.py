@@ -45,9 +45,8 @@ def run_server(settings: ServerSettings) -> None:
         endpoints = endpoints_of(settings, listener.getsockname()[1], broker.port)
         state = make_state(settings, endpoints, time.time)
         stack.callback(state.store.close)
-        token = first_admin(state)
-        if token is not None:
-            sys.stderr.write(f"admin token (also in {settings.data / 'admin.token'}): {token}\n")
+        if first_admin(state) is not None:
+            sys.stderr.write(f"the first admin token is in {settings.data / 'admin.token'}\n")
         workers = BusWorkers(state, broker_address(settings, authority, broker))
         workers.start()
         stack.callback(workers.stop)

@@ -10,7 +10,7 @@ import click
 
 from limosa_contracts.canonical import parse_object
 from limosa_contracts.cli import answer, columns, command, json_option, printable
-from limosa_contracts.duration import format_duration
+from limosa_contracts.duration import about_duration
 from limosa_contracts.errors import InvalidField, SystemRefused, TransferError, Usage
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.rollout_spec import RolloutSpec
@@ -140,7 +140,7 @@ def plan_text(planned: JsonObject) -> str:
         *(f"  {device}: {printable(str(why))}" for device, why in list(excluded.items())[:20]),
         f"offline     {len(offline)}"
         + (f": {', '.join(str(one) for one in offline[:8])}" if offline else ""),
-        f"at most     {format_duration(round(longest))}, and the wait for devices that are away",
+        f"at most     {about_duration(longest)}, and the wait for devices that are away",
         f"to move     {size / 1e6:.1f} MB",
         f"sees        {planned['judge']}",
     ]

@@ -18,6 +18,7 @@ from limosa_server.core.judge import Verdict, judge, meets
 from limosa_server.core.offers import budget, make_offers, move_clocks, offer, time_out
 from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
+from limosa_server.core.wording import devices
 
 _LOST = (Execution.SUPERSEDED, Execution.REMOVED)
 
@@ -49,7 +50,7 @@ def _start(board: Board) -> None:
         board.decide("refused", "INVALID", board.rollout.reason)
         return
     board.move(RolloutEvent.START, "started")
-    board.decide("started", "RUNNING", f"{len(board.runs)} devices in {len(board.waves) - 1} waves")
+    board.decide("started", "RUNNING", f"{devices(len(board.runs))} in {len(board.waves) - 1} waves")
     _run(board)
 
 
@@ -156,7 +157,7 @@ def _start_wave(board: Board, wave: Wave) -> bool:
     board.decide(
         "wave_started",
         "IN_PROGRESS",
-        f"wave {moved.name} starts: {moved.counts.total} devices",
+        f"wave {moved.name} starts: {devices(moved.counts.total)}",
         wave=wave.index,
     )
     return True
@@ -169,12 +170,12 @@ def _through(board: Board, wave: Wave) -> bool:
     if wave.tail:
         waited = board.now - wave.since >= board.rollout.spec.success.reachable_within_s
         if waiting and not (waited and _enough_executed(board, len(present))):
-            board.say(f"{len(waiting)} devices were away; the rollout waits for them")
+            board.say(f"{devices(len(waiting))} away; the rollout waits")
             return False
         board.move_wave(wave, WaveEvent.BELOW, "those that came back are through")
         return True
     if present:
-        board.say(f"wave {wave.name}: {len(waiting)} of {wave.counts.total} devices are not through")
+        board.say(f"wave {wave.name}: {len(waiting)} of {devices(wave.counts.total)} not through")
         return False
     if waiting and wave.counts.executed == 0:
         board.say(f"wave {wave.name}: none of its {len(waiting)} devices can be reached")

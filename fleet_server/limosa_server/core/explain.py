@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limosa_contracts.duration import format_duration
+from limosa_contracts.duration import about_duration, format_duration
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 
@@ -39,14 +39,12 @@ def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
     match wave.status:
         case WaveStatus.IN_PROGRESS if wave.tail:
             left = max(0.0, rollout.spec.success.reachable_within_s - (now - wave.since))
-            return (
-                f"it waits {format_duration(round(left))} at most for devices that are away, then completes"
-            )
+            return f"it waits {about_duration(left)} at most for devices that are away, then completes"
         case WaveStatus.IN_PROGRESS:
             bake = format_duration(wave.bake_s)
             return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {bake}"
         case WaveStatus.BAKING:
             left = max(0.0, wave.bake_s - (now - wave.since))
-            return f"wave {wave.name} bakes {format_duration(round(left))} more; {then} if the gate passes"
+            return f"wave {wave.name} bakes {about_duration(left)} more; {then} if the gate passes"
         case _:
             return then

@@ -10,6 +10,7 @@ from limosa_server.core.board import Board
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.facts import GoBack
 from limosa_server.core.rollout import RolloutEvent
+from limosa_server.core.wording import devices
 
 _TAKEN = (Execution.SUPERSEDED, Execution.REMOVED)
 
@@ -123,10 +124,10 @@ def _finish(board: Board) -> None:
     waiting = sum(run.returning is Return.SENT for run in board.runs.values())
     stuck = sum(run.returning is Return.STUCK for run in board.runs.values())
     if waiting:
-        board.say(f"{waiting} devices are on their way back")
+        board.say(f"{devices(waiting)} on the way back")
         return
     if stuck:
-        reason = f"{stuck} devices could not go back"
+        reason = f"{devices(stuck)} could not go back"
         board.move(RolloutEvent.STUCK, reason)
     else:
         reason = "every device runs the version it had before"
