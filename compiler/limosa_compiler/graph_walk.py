@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 
@@ -15,6 +15,15 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
             for inner in (attribute.g, *attribute.graphs):
                 if inner.node or inner.initializer or inner.output:
                     yield from graphs(inner)
+
+
+def with_nested(given: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes and those in graphs that are their attributes."""
+    for node in given:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from with_nested(inner.node)
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

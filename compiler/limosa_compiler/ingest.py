@@ -13,7 +13,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import TensorProto, checker, inliner, numpy_helper, version_converter
 
 from limosa_compiler.errors import CustomOperator, ExternalData, NotAModel, UnsupportedVersion
-from limosa_compiler.graph_walk import fed_inputs, graphs, initializer_names, nodes, tensors
+from limosa_compiler.graph_walk import (
+    fed_inputs,
+    graphs,
+    initializer_names,
+    nodes,
+    tensors,
+    with_nested,
+)
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import Context, Pass, PassReport, copy_of, reported
 from limosa_contracts.errors import TooLarge
@@ -103,6 +110,8 @@ def refuse_custom_operators(
     model: onnx.ModelProto, context: Context, /
 ) -> tuple[onnx.ModelProto, PassReport]:
     """Functions that the model brings along are inlined; other domains need a library on the device."""
+    if model.functions:
+        _refuse_bomb(model, context)
     result = inliner.inline_local_functions(model) if model.functions else model
     custom = sorted(
         {f"{node.domain}::{node.op_type}" for node in nodes(result) if node.domain not in STANDARD_DOMAINS}
@@ -114,6 +123,30 @@ def refuse_custom_operators(
             why=", ".join(custom[:8]),
         )
     return reported("refuse_custom_operators", model, result, changed=len(model.functions))
+
+
+def _refuse_bomb(model: onnx.ModelProto, context: Context) -> None:
+    """Thirty functions that each call the one before twice are a file of 2 KB and a graph of 2^30 nodes."""
+    functions = {(one.domain, one.name, one.overload): one for one in model.functions}
+    sizes: dict[tuple[str, str, str], int] = {}
+
+    def size_of(node: onnx.NodeProto, depth: int) -> int:
+        key = (node.domain, node.op_type, node.overload)
+        if key not in functions:
+            return 1
+        if depth > LIMITS.function_depth_max:
+            raise NotAModel("functions call one another too deeply", where=context.where, why=key[1][:120])
+        if key not in sizes:
+            sizes[key] = sum(size_of(inner, depth + 1) for inner in with_nested(functions[key].node))
+        return sizes[key]
+
+    size = sum(size_of(node, 0) for node in with_nested(model.graph.node))
+    if size > LIMITS.nodes_max:
+        raise TooLarge(
+            "the model's functions make too large a graph",
+            where=context.where,
+            why=f"{size} nodes; at most {LIMITS.nodes_max} are taken",
+        )
 
 
 def drop_constant_inputs(model: onnx.ModelProto, _: Context, /) -> tuple[onnx.ModelProto, PassReport]:

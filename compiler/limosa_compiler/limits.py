@@ -22,6 +22,8 @@ class ChildLimits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompilerLimits:
     model_max_bytes: int = CONTRACT.blob_max_bytes  # it becomes one layer
+    nodes_max: int = 1_000_000  # with functions written out; large language models have some 10,000
+    function_depth_max: int = 64  # functions that call functions
     recipe_max_bytes: int = 1024 * 1024
     array_max_bytes: int = 8 * 1024**3  # one array of calibration or evaluation data
     batch_rows: int = 64  # rows per run: bounds memory while calibrating and measuring

@@ -11,7 +11,7 @@ from limosa_contracts.errors import InvalidField
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 """Teams, models, groups, device ids: also valid in a topic, a path, a URL and a TUF role name."""
 VERSION: Final = re.compile(
-    r"(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})(?:-[0-9A-Za-z.-]{1,32})?"
+    r"(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})(?:-[0-9A-Za-z.-]{1,32})?"
 )
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")

@@ -191,3 +191,37 @@ def test_paths_of_the_exporters_machine_do_not_travel() -> None:
     result, _ = ingest(model)
     assert b"secret" not in result.SerializeToString()
     assert b"build-host" not in result.SerializeToString()
+
+
+def calling(*, functions: int, calls: int, last: str = "Relu") -> onnx.ModelProto:
+    """Functions F0, F1, …: each calls the one before it `calls` times; the graph calls the last."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
+    made = []
+    for number in range(functions):
+        callee, domain = (last, "" if last == "Relu" else "f") if number == 0 else (f"F{number - 1}", "f")
+        names = ["a", *(f"t{i}" for i in range(calls - 1)), "b"]
+        body = [helper.make_node(callee, [names[i]], [names[i + 1]], domain=domain) for i in range(calls)]
+        made.append(helper.make_function("f", f"F{number}", ["a"], ["b"], body, opsets))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in "xy")
+    graph = helper.make_graph(
+        [helper.make_node(f"F{functions - 1}", ["x"], ["y"], domain="f")], "g", [x], [y]
+    )
+    return helper.make_model(graph, functions=made, opset_imports=opsets, ir_version=9)
+
+
+def test_functions_that_double_thirty_times_are_refused_before_they_are_written_out() -> None:
+    """2 KB of file, 2^30 nodes: it took all of the machine's memory."""
+    with pytest.raises(TooLarge, match=str(2**30)):
+        ingest(calling(functions=30, calls=2))
+
+
+def test_functions_in_reason_are_written_out() -> None:
+    model, _ = ingest(calling(functions=4, calls=2))
+    assert [node.op_type for node in model.graph.node] == ["Relu"] * 16
+
+
+@pytest.mark.parametrize("functions", [1, 200])
+def test_functions_without_an_end_are_refused(functions: int) -> None:
+    """One that calls itself; and a chain that is deeper than any model."""
+    with pytest.raises(NotAModel):
+        ingest(calling(functions=functions, calls=1, last="F0" if functions == 1 else "Relu"))
