@@ -16,6 +16,7 @@ from limosa_contracts.errors import (
     InvalidJson,
     LimosaError,
     NotAuthenticated,
+    TooLarge,
     Unreachable,
     Usage,
     known_errors,
@@ -23,6 +24,7 @@ from limosa_contracts.errors import (
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_server import errors as _errors  # noqa: F401  # so that codes of the server are known here
 from limosa_server import rollout_errors as _rollout_errors  # noqa: F401  # as above
+from limosa_server.settings import is_loopback
 
 F = TypeVar("F", bound=Callable[..., object])
 SERVER: Final = "LIMOSA_SERVER"
@@ -53,8 +55,7 @@ class Client:
     def of(cls, server: str | None, token: str | None, ca: str | None) -> Self:
         """Raises Usage, NotAuthenticated where an option and its variable are both missing."""
         base = (server or os.environ.get(SERVER, "")).rstrip("/")
-        if not base.startswith(("http://", "https://")):
-            raise Usage("which server?", where="--server", hint=f"export {SERVER}=https://fleet.example:8443")
+        _check_url(base)
         secret = token or os.environ.get(TOKEN, "")
         if not secret:
             raise NotAuthenticated("no API token is given", where="--token", hint=f"export {TOKEN}=lmp_…")
@@ -110,20 +111,45 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> JsonObject:
         try:
-            response = self.http.request(
+            with self.http.stream(
                 method,
                 path,
                 params={key: value for key, value in (query or {}).items() if value not in (None, "", [])},
                 content=None if body is None else encode_canonical(body),
                 headers={"Content-Type": "application/json", **(headers or {})},
-            )
+            ) as response:
+                content = _read(response)
         except httpx.HTTPError as error:
             raise Unreachable(
                 "the server does not answer", where=str(self.http.base_url), why=str(error) or repr(error)
             ) from error
         if response.is_success:
-            return parse_object(response.content, what="answer", max_bytes=ANSWER_MAX_BYTES)
-        raise _refused(response)
+            return parse_object(content, what="answer", max_bytes=ANSWER_MAX_BYTES)
+        raise _refused(response, content)
+
+
+def _check_url(base: str) -> None:
+    """Raises Usage: https, or plain http to this machine, where nobody else hears the token."""
+    try:
+        url = httpx.URL(base)
+    except httpx.InvalidURL as error:
+        raise Usage("this is not a URL", where="--server", why=str(error)) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Usage("which server?", where="--server", hint=f"export {SERVER}=https://fleet.example:8443")
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise Usage("plain http would show the token to the network", where="--server", hint="use https://")
+
+
+def _read(response: httpx.Response) -> bytes:
+    """The bytes as they came, not unpacked. Raises TooLarge."""
+    content = bytearray()
+    for piece in response.iter_raw():
+        content += piece
+        if len(content) > ANSWER_MAX_BYTES:
+            raise TooLarge(
+                "the server's answer does not end", why=f"at most {ANSWER_MAX_BYTES} bytes are read"
+            )
+    return bytes(content)
 
 
 def _trusted(ca: str) -> ssl.SSLContext:
@@ -133,18 +159,18 @@ def _trusted(ca: str) -> ssl.SSLContext:
         raise Usage("the CA file cannot be read", where="--ca", why=str(error)) from error
 
 
-def _refused(response: httpx.Response) -> LimosaError:
+def _refused(response: httpx.Response, content: bytes) -> LimosaError:
     """The server's problem+json as the error it was there."""
     try:
-        problem = parse_object(response.content, what="problem", max_bytes=1024 * 1024)
-    except InvalidJson:
+        problem = parse_object(content, what="problem", max_bytes=1024 * 1024)
+    except (InvalidJson, TooLarge):
         problem = {}
     kind = known_errors().get(_text(problem, "code"))
     if kind is None:
         return Unreachable(
             f"the server answered {response.status_code}",
             where=str(response.request.url),
-            why=_text(problem, "detail") or response.text[:200],
+            why=_text(problem, "detail") or content[:200].decode(errors="replace"),
             hint="is this the address of a limosa server?",
         )
     return kind(

@@ -42,6 +42,8 @@ class ClientLimits:
     first_pause_s: float = 0.2  # doubles with each try
     releases_max: int = 64  # as many versions fit into may_return_to
     chunk_bytes: int = 4 * 1024 * 1024  # of a blob in one request
+    answer_max_bytes: int = 16 * 1024 * 1024  # the longest is a page of releases
+    answer_s: float = 300.0  # of one answer, however it drips
 
 
 class Overtaken(Exception):
@@ -91,7 +93,7 @@ class FleetServer:
         if answer.status_code == 404:
             return 0, b""
         tag = answer.headers.get("ETag", "").strip('"')
-        if not tag.isdigit() or len(tag) > 15:
+        if not tag.isascii() or not tag.isdigit() or len(tag) > 15:
             raise ServerRefused("a role came without its version", where=role, why=f"ETag {tag[:40]!r}")
         return int(tag), answer.content
 
@@ -153,16 +155,40 @@ class FleetServer:
     ) -> httpx.Response:
         """Like request, without a second try."""
         try:
-            answer = self._client.request(method, path, content=content, headers=headers, params=params)
+            with self._client.stream(
+                method, path, content=content, headers=headers, params=params
+            ) as streamed:
+                answer = self._read(streamed)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unreachable("the server does not answer", where=self.url, why=str(error)) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise LinkLost(
                 "the link to the server broke", where=self.url, why=str(error) or type(error).__name__
             ) from error
         if answer.status_code in expected:
             return answer
         raise refusal(answer, where=f"{method} {path}")
+
+    def _read(self, streamed: httpx.Response) -> httpx.Response:
+        """The whole answer, as its bytes came: neither endless, nor unpacked. Raises ServerRefused, LinkLost."""
+        deadline = time.monotonic() + self.limits.answer_s
+        body = bytearray()
+        for piece in streamed.iter_raw():
+            body += piece
+            if len(body) > self.limits.answer_max_bytes:
+                raise ServerRefused(
+                    "the server's answer does not end",
+                    where=self.url,
+                    why=f"at most {self.limits.answer_max_bytes} bytes are read",
+                )
+            if time.monotonic() > deadline:
+                raise LinkLost("the server's answer is too slow", where=self.url)
+        headers = httpx.Headers(streamed.headers)
+        for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"):
+            headers.pop(name, None)
+        return httpx.Response(
+            streamed.status_code, headers=headers, content=bytes(body), request=streamed.request
+        )
 
     def retrying(self, attempt: Callable[[], T]) -> T:
         """`attempt()`, again after a TransferError, with doubling pauses."""
@@ -177,8 +203,13 @@ class FleetServer:
 
     def own_url(self, location: str) -> str:
         """A Location header as a whole URL. Raises RedirectRefused if it leads to another host."""
-        target = httpx.URL(self.url).join(location)
         ours = httpx.URL(self.url)
+        try:
+            target = ours.join(location)
+        except httpx.InvalidURL as error:
+            raise RedirectRefused(
+                "the server names no place for the upload", where=self.url, why=str(error)
+            ) from error
         if (target.scheme, target.host, target.port) != (ours.scheme, ours.host, ours.port):
             raise RedirectRefused("the server sends uploads elsewhere", where=self.url, why=str(target)[:200])
         return str(target)

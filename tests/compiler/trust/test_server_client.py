@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ from limosa_contracts.errors import (
     Unreachable,
 )
 from tests.compiler.trust.conftest import QUICK, Fleet
+from tests.support.hostile_server import (
+    Answering,
+    Trick,
+    cut_off_at,
+    dripping,
+    endless,
+    gzipped,
+    hostile_server,
+    redirect_to,
+    silent,
+)
 from tests.support.ports import free_port
 from tests.support.publish_server import TOKEN
 
@@ -130,3 +142,53 @@ def test_ca_file_that_holds_no_certificate(tmp_path: Path) -> None:
     for path in (rubbish, tmp_path / "none.pem"):
         with pytest.raises(InvalidField):
             FleetServer(url="https://localhost", token=TOKEN, ca=path)
+
+
+def etag(value: str) -> Trick:
+    def trick(answering: Answering) -> None:
+        answering.head(200, ("ETag", value), ("Content-Length", "2"))
+        answering.body(b"{}")
+
+    return trick
+
+
+@pytest.mark.parametrize(
+    "trick, error",
+    [
+        (etag('"\xb2"'), ServerRefused),
+        (etag('"-1"'), ServerRefused),
+        (etag(""), ServerRefused),
+        (endless, ServerRefused),
+        (gzipped, ServerRefused),
+        (redirect_to("http://[::1"), LimosaError),
+        (cut_off_at(1), LimosaError),
+        (silent, LinkLost),
+    ],
+    ids=["etag of no digit", "negative etag", "no etag", "endless", "packed", "no address", "cut", "silent"],
+)
+def test_whatever_a_lying_server_answers_is_a_coded_error(trick: Trick, error: type[LimosaError]) -> None:
+    """An endless answer took all memory; others ended in what nobody had foreseen."""
+    limits = replace(QUICK, idle_s=0.3, tries=1, answer_max_bytes=1 << 20)
+    with hostile_server() as liar:
+        liar.tricks["/api/"] = trick
+        with FleetServer(url=liar.url, token=TOKEN, limits=limits) as server, pytest.raises(error):
+            server.role("demo", "demo-bins-0")
+        assert liar.sent < 64 << 20
+
+
+def test_an_answer_that_drips_for_ever_is_given_up() -> None:
+    limits = replace(QUICK, tries=1, answer_s=0.5)
+    with hostile_server() as liar:
+        liar.files["/api/v1/teams/demo/metadata/demo-bins-0"] = b"x" * 10_000
+        liar.tricks["/api/"] = dripping
+        with FleetServer(url=liar.url, token=TOKEN, limits=limits) as server, pytest.raises(LinkLost):
+            server.role("demo", "demo-bins-0")
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "\x00", "//elsewhere/", "http://127.0.0.1:1@elsewhere/"])
+def test_an_upload_location_that_is_no_place_of_this_server_is_refused(location: str) -> None:
+    with (
+        FleetServer(url="http://127.0.0.1:1", token=TOKEN, limits=QUICK) as server,
+        pytest.raises(RedirectRefused),
+    ):
+        server.own_url(location)
