@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,14 @@ FLAGS = (
     "--force-color-profile=srgb", "--remote-debugging-pipe", "--password-store=basic", "--disable-breakpad",
 )  # fmt: skip
 ANSWER_S = 60.0
+_AT_3_AND_4 = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+for wanted, pipe in zip((3, 4), pipes):
+    os.dup2(pipe, wanted)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The protocol is spoken over these two descriptors."""
 
 
 class Browser:
@@ -138,9 +147,8 @@ def browser(folder: Path) -> Iterator[Browser]:
     program = require_program("chromium")
     to_child, to_us = os.pipe(), os.pipe()
     command = [program, *FLAGS, f"--user-data-dir={folder / 'browser'}", "about:blank"]
-    # The protocol wants descriptors 3 and 4; a shell puts them there.
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{to_child[0]} 4>&{to_us[1]}', "sh", *command],
+        [sys.executable, "-c", _AT_3_AND_4, str(to_child[0]), str(to_us[1]), *command],
         pass_fds=(to_child[0], to_us[1]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

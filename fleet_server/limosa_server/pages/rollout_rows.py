@@ -119,6 +119,18 @@ def executions(
     return list(rows[: LIMITS.rows_max]), len(rows) > LIMITS.rows_max
 
 
+def way_back(tx: Transaction, rollout: int) -> list[tuple[str, int]]:
+    """(where on the way back, devices); none where nobody was told to go back."""
+    return list(
+        tx.exec(
+            select(ExecutionRow.returning, func.count())
+            .where(ExecutionRow.rollout == rollout, ExecutionRow.returning != "")
+            .group_by(col(ExecutionRow.returning))
+            .order_by(col(ExecutionRow.returning))
+        )
+    )
+
+
 def decisions(tx: Transaction, rollout: int) -> list[DecisionRow]:
     """The newest first."""
     query = select(DecisionRow).where(DecisionRow.rollout == rollout).order_by(col(DecisionRow.id).desc())

@@ -84,6 +84,7 @@ def show_rollout(
         runs, more = rollout_rows.executions(tx, rollout_id, state=only, wave=wave, after=after)
         decisions = rollout_rows.decisions(tx, rollout_id)
         newer = _newer(tx, row)
+        way_back = rollout_rows.way_back(tx, rollout_id)
     return page(
         request,
         "rollout.html",
@@ -96,6 +97,7 @@ def show_rollout(
         states=_states(view, wave),
         decisions=decisions,
         newer=newer,
+        way_back=way_back,
     )
 
 

@@ -37,7 +37,9 @@ def span(seconds: float) -> str:
 
 
 def utc(at: float | None) -> str:
-    """>>> utc(0.0), utc(None)
+    """To the second.
+
+    >>> utc(0.0), utc(None)
     ('1970-01-01 00:00:00 UTC', '')
     """
     return f"{_at(at):%Y-%m-%d %H:%M:%S} UTC" if at is not None else ""
@@ -53,7 +55,9 @@ def _at(at: float) -> datetime:
 
 
 def size(count: float) -> str:
-    """>>> [size(n) for n in (0, 999, 1_500, 2_500_000)]
+    """In powers of ten.
+
+    >>> [size(n) for n in (0, 999, 1_500, 2_500_000)]
     ['0 B', '999 B', '1.5 kB', '2.5 MB']
     """
     for unit in ("B", "kB", "MB", "GB"):

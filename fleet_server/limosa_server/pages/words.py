@@ -45,6 +45,7 @@ WAVE: Final[Mapping[str, Sign]] = {
     "SUCCEEDED": Sign("✔", "passed", "good", "Its gate has passed."),
     "FAILED": Sign("✘", "failed", "bad", "Its gate did not pass, or a rule stopped it."),
     "INCONCLUSIVE": Sign("?", "inconclusive", "warn", "Too little data, which is never a pass."),
+    "NEVER": Sign("−", "never started", "calm", "The rollout ended before it."),
 }
 EXECUTION: Final[Mapping[str, Sign]] = {
     "FAILED": Sign("✘", "failed", "bad"),
