@@ -70,8 +70,7 @@ def parse_assertion(text: str, *, audience: str, now: float) -> Assertion:
     head, claims, raw = (_unb64url(part) for part in parts)
     header = Fields(parse_object(head, what="assertion header"), where="assertion.header")
     header.choice("alg", ("ES256",))
-    certificate = _leaf(header)
-    key = PublicKey.of(certificate.public_key())
+    certificate, key = _leaf(header)
     if len(raw) != 64 or not key.verifies(
         encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")),
         f"{parts[0]}.{parts[1]}".encode(),
@@ -92,18 +91,22 @@ def parse_assertion(text: str, *, audience: str, now: float) -> Assertion:
         raise fields.wrong("iss", "it must be the subject")
     if assertion.audience != audience:
         raise fields.wrong("aud", f"it must be {audience!r}")
+    if assertion.expires - assertion.issued > LEEWAY_S:
+        raise fields.wrong("exp", f"an assertion lives {LEEWAY_S:g} seconds at most")
     if not assertion.issued - LEEWAY_S <= now <= assertion.expires + LEEWAY_S:
         raise fields.wrong("exp", "the assertion is not of now: check the device's clock")
     return assertion
 
 
-def _leaf(header: Fields) -> x509.Certificate:
+def _leaf(header: Fields) -> tuple[x509.Certificate, PublicKey]:
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     chain = header.texts("x5c", max_items=4)
     try:
-        return x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
-    except (IndexError, ValueError, binascii.Error) as error:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
+        return certificate, PublicKey.of(certificate.public_key())
+    except (IndexError, ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise InvalidField("x5c holds no certificate", where="assertion.header.x5c") from error
 
 

@@ -87,7 +87,7 @@ class DeviceAuthority:
         """
         try:
             leaf.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
             raise DeviceRevoked(
                 "the certificate was not issued by this fleet", where=f"device {device}"
             ) from error
@@ -110,7 +110,7 @@ def key_of_request(csr_pem: str) -> PublicKey:
         request = x509.load_pem_x509_csr(csr_pem.encode())
         public = request.public_key()
         proven = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm, InvalidSignature) as error:
         raise WeakKey(
             "not a certificate request that can be read", where="csr", why=str(error)[:200]
         ) from error

@@ -76,7 +76,9 @@ def labels_changed(tx: Transaction, device: str, reports: Sequence[Report]) -> b
 
 def presence(tx: Transaction, device: str, *, online: bool, session: int, now: float) -> bool:
     """Takes a status unless a newer session has spoken; whether it was taken."""
-    statement = update(Device).where(col(Device.id) == device, col(Device.presence_session) <= session)
+    statement = update(Device).where(
+        col(Device.id) == device, col(Device.state) == "active", col(Device.presence_session) <= session
+    )
     values: dict[str, object] = {"online": online, "presence_session": session}
     if online:
         values["last_seen"] = now

@@ -15,11 +15,11 @@ from limosa_contracts.phases import Execution
 from limosa_contracts.rollout_spec import RolloutSpec
 from limosa_server import groups
 from limosa_server.controller import ACTIVE
+from limosa_server.core.errors import KnownBad, PlanRefused
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.plan import Candidate, Plan, ReleaseFacts, make_plan
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.core.wave import WaveStatus
-from limosa_server.rollout_errors import KnownBad, PlanRefused
 from limosa_server.rollout_ingest import CONTROLLER, move_count
 from limosa_server.rollout_rows import execution_of, write_execution
 from limosa_server.store import Transaction
@@ -43,6 +43,7 @@ BAD_STATES = (Execution.FAILED.value, Execution.ROLLED_BACK.value, Execution.REJ
 def plan(tx: Transaction, spec: RolloutSpec, *, salt: str, now: float) -> Plan:
     """Writes nothing. Raises NotFound for an unknown release or group."""
     release = find_release(tx, spec)
+    _check_way_back(tx, spec)
     candidates = _candidates(tx, spec, release, now)
     return make_plan(spec, _release_facts(tx, release), candidates, salt=salt)
 
@@ -59,6 +60,20 @@ def find_release(tx: Transaction, spec: RolloutSpec) -> Release:
             hint="limosa release list",
         )
     return release
+
+
+def _check_way_back(tx: Transaction, spec: RolloutSpec) -> None:
+    """A version to go back to that does not exist would be missed when it is needed. Raises NotFound."""
+    version = spec.on_failure.to
+    if not version:
+        return
+    wanted = select(Release.id).where(Release.model == str(spec.release.name), Release.version == version)
+    if tx.exec(wanted).first() is None:
+        raise NotFound(
+            f"the server has no release {spec.release.name}@{version}",
+            where="rollout.on_failure.to",
+            hint="limosa release list",
+        )
 
 
 def refuse_bad(tx: Transaction, planned: Plan) -> None:

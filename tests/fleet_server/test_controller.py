@@ -13,7 +13,7 @@ from limosa_contracts.phases import Phase
 from limosa_contracts.selector import Selector
 from limosa_server import groups, rollout_start
 from limosa_server.core.desired import LIFE_S
-from limosa_server.rollout_errors import KnownBad, PlanRefused
+from limosa_server.core.errors import KnownBad, PlanRefused
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release
@@ -205,6 +205,13 @@ def test_an_unknown_release_or_group_is_named_with_what_there_is(fleet: SmallFle
     with pytest.raises(NotFound) as caught:
         fleet.start(group="al")
     assert "'all'" in caught.value.hint
+
+
+def test_a_version_to_go_back_to_that_does_not_exist_is_missed_at_once(fleet: SmallFleet) -> None:
+    """Not when the rollout has failed and needs it."""
+    with pytest.raises(NotFound) as caught:
+        fleet.start(on_failure={"rollback": "all", "to": "9.9.9"})
+    assert caught.value.where == "rollout.on_failure.to"
 
 
 def test_membership_follows_labels_when_they_change(fleet: SmallFleet) -> None:

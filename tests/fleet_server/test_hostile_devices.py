@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import socket
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE
+from limosa_contracts.enrolment import REQUEST_SCHEMA
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.assembly import make_controller
 from limosa_server.broker import BrokerChild
@@ -22,7 +30,7 @@ from limosa_server.settings import ServerLimits
 from limosa_server.tables.devices import Device as DeviceRow
 from tests.fleet_server.mqtt_device import connected
 from tests.fleet_server.test_bus import desire, events
-from tests.fleet_server.world import Device, Fleet, as_batch
+from tests.fleet_server.world import BASE_URL, Device, Fleet, as_batch
 from tests.support.programs import require_program
 from tests.support.waiting import wait_until
 
@@ -150,3 +158,58 @@ def test_documents_still_go_out_after_a_device_was_refused(
     with connected(device.id, port=broker.port) as good:
         desire(fleet, device, b"one")
         assert bytes(good.received.get(timeout=20).payload) == b"one"
+
+
+def token_status(fleet: Fleet, device: Device, certificate: bytes, **claims: float) -> int:
+    """What the server says to an assertion with this certificate inside, signed by the device's key."""
+    head = {"alg": "ES256", "x5c": [base64.b64encode(certificate).decode()]}
+    body = {
+        "iss": device.id,
+        "sub": device.id,
+        "aud": f"{BASE_URL}/api/v1/device/token",
+        "iat": fleet.clock.now,
+        "exp": fleet.clock.now + 60,
+        "jti": uuid.uuid4().hex,
+        **claims,
+    }
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (head, body)]
+    r, s = decode_dss_signature(device.key.sign(b".".join(parts)))
+    raw = base64.urlsafe_b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).rstrip(b"=")
+    form = {
+        "grant_type": GRANT_TYPE,
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": b".".join([*parts, raw]).decode(),
+    }
+    return fleet.http.post("/api/v1/device/token", data=form).status_code
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_certificate_or_request_with_a_changed_byte_is_never_the_servers_fault(fleet: Fleet) -> None:
+    """Every seventh was a 500, for anybody: what does not parse is only found when it is looked at."""
+    device = fleet.enroll()
+    assert device.enrolled is not None
+    good = x509.load_pem_x509_certificate(device.enrolled.certificate_pem.encode())
+    der = good.public_bytes(serialization.Encoding.DER)
+    assert token_status(fleet, device, der) == 200
+    request = x509.load_pem_x509_csr(device.csr().encode()).public_bytes(serialization.Encoding.DER)
+    token = fleet.enroll_token()
+    chance = random.Random(7)
+    for _ in range(60):
+        changed = bytearray(der)
+        changed[chance.randrange(len(der))] ^= 1 << chance.randrange(8)
+        assert token_status(fleet, device, bytes(changed)) in (403, 422)
+        changed = bytearray(request)
+        changed[chance.randrange(len(request))] ^= 1 << chance.randrange(8)
+        lines = base64.encodebytes(bytes(changed)).decode()
+        csr = f"-----BEGIN CERTIFICATE REQUEST-----\n{lines}-----END CERTIFICATE REQUEST-----\n"
+        body = {"schema": REQUEST_SCHEMA, "token": token, "csr": csr}
+        assert fleet.http.post("/api/v1/enroll", json=body).status_code == 422
+
+
+@pytest.mark.parametrize("claims", [{"exp": 1e308}, {"iat": 0.0}, {"exp": 9e9}])
+def test_an_assertion_for_all_time_is_refused(fleet: Fleet, claims: dict[str, float]) -> None:
+    """Its number would have been kept for ever, and whoever finds it could use it for ever."""
+    device = fleet.enroll()
+    assert device.enrolled is not None
+    good = x509.load_pem_x509_certificate(device.enrolled.certificate_pem.encode())
+    assert token_status(fleet, device, good.public_bytes(serialization.Encoding.DER), **claims) == 422
