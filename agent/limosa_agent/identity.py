@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,7 +70,7 @@ def store_identity(folder: Path, *, key: SigningKey, enrolled: Enrolled, disk: D
     fresh = folder.with_name(folder.name + ".new")
     disk.make_folder(folder.parent)
     if fresh.exists():
-        shutil.rmtree(fresh)
+        disk.remove(fresh)
     disk.make_folder(fresh)
     files = {
         KEY: key.pem(),
@@ -98,12 +97,12 @@ def replace_certificate(
     folder = identity.folder
     fresh, old = folder.with_name(folder.name + ".renewed"), folder.with_name(folder.name + ".old")
     if fresh.exists():
-        shutil.rmtree(fresh)
+        disk.remove(fresh)
     store_identity(fresh, key=key, enrolled=enrolled, disk=disk)
     disk.rename(folder, old)
     disk.rename(fresh, folder)
     disk.sync_folder(folder.parent)
-    shutil.rmtree(old)
+    disk.remove(old)
 
 
 def recover_identity(folder: Path) -> None:
@@ -118,7 +117,7 @@ def recover_identity(folder: Path) -> None:
     unfinished = (folder.with_name(f"{folder.name}.new"), fresh.with_name(f"{fresh.name}.new"))
     for leftover in (fresh, old, *unfinished):
         if leftover.exists():
-            shutil.rmtree(leftover)
+            DISK.remove(leftover)
 
 
 def is_private(path: Path) -> bool:

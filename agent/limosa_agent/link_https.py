@@ -5,12 +5,11 @@ Blocking: the supervisor calls it in a thread. Identity encoding, no redirects, 
 
 from __future__ import annotations
 
-import http.client
 import secrets
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +64,8 @@ def exchange(
     timeout_s: float = TIMEOUT_S,
 ) -> Answer:
     """One request. Raises Unreachable if it was surely not sent, LinkLost if it may have been."""
+    import http.client  # 1 MB that a supervisor whose MQTT works does not need
+
     parts = urlsplit(server)
     where = f"{method} {server}{path}"
     assert parts.hostname
@@ -117,11 +118,18 @@ def refused(answer: Answer, *, where: str) -> ServerRefused:
 
 
 class HttpsLink:
-    """Token, desired state and reports. Thread-safe: the token is shared under a lock."""
+    """Token, desired state and reports. Thread-safe: the token is shared under a lock.
 
-    def __init__(self, *, server: str, identity: Identity, context: ssl.SSLContext | None) -> None:
+    The TLS context (1 MB where the system has many roots) is made when a request needs it, and kept
+    until `rest`.
+    """
+
+    def __init__(
+        self, *, server: str, identity: Identity, context: Callable[[], ssl.SSLContext | None]
+    ) -> None:
         self._server = server
-        self._context = context
+        self._make_context = context
+        self._context: ssl.SSLContext | None = None
         self.adopt(identity)
         self._lock = threading.Lock()
         self._token = ""
@@ -131,6 +139,10 @@ class HttpsLink:
         """The identity of requests from here on; its files are read now."""
         self._certificate = identity.certificate_pem
         self._identity = identity
+
+    def rest(self) -> None:
+        """Nothing is asked for a while."""
+        self._context = None
 
     def access_token(self) -> str:
         """Raises Unreachable, LinkLost, ServerRefused."""
@@ -151,11 +163,9 @@ class HttpsLink:
                 "client_assertion_type": ASSERTION_TYPE,
                 "client_assertion": assertion,
             }
-            answer = exchange(
-                self._server,
+            answer = self._exchange(
                 "POST",
                 path,
-                context=self._context,
                 body=urlencode(form).encode(),
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
             )
@@ -203,11 +213,9 @@ class HttpsLink:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         for attempt in (1, 2):
-            answer = exchange(
-                self._server,
+            answer = self._exchange(
                 method,
                 path,
-                context=self._context,
                 body=body,
                 headers={**headers, "Authorization": f"Bearer {self.access_token()}"},
             )
@@ -216,3 +224,8 @@ class HttpsLink:
             with self._lock:  # the server forgot the token: once more with a new one
                 self._token_until = 0.0
         return answer
+
+    def _exchange(self, method: str, path: str, *, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        context = self._context or self._make_context()
+        self._context = context
+        return exchange(self._server, method, path, context=context, body=body, headers=headers)

@@ -154,6 +154,7 @@ class Agent:
             await asyncio.sleep(min(pause_s, self._config.poll_interval_s) * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
             silent = time.monotonic() - self._heard_s >= self._config.poll_interval_s
             if self.mqtt.up and not silent:
+                self.supervisor.https.rest()
                 pause_s = HTTPS_WHILE_DOWN_S
                 continue
             try:

@@ -89,7 +89,7 @@ class Supervisor:
             labels=config.labels,
             capabilities=read_capabilities(profile=config.profile),
         )
-        self.https = HttpsLink(server=config.server, identity=identity, context=https_context(config))
+        self.https = HttpsLink(server=config.server, identity=identity, context=lambda: https_context(config))
         self.outbox = Outbox(db, max_bytes=config.limits.outbox_max_bytes)
         self.telemetry = Telemetry(db, self.outbox, device=identity.device, boot=self._speaker.boot)
         probations: dict[str, Probation] = {}

@@ -146,9 +146,9 @@ class Fields:
 
     def refuse_rest(self) -> None:
         """For what people write by hand: an unknown key is a mistake, named with its nearest."""
-        from difflib import get_close_matches
-
         for key in self.rest():
+            from difflib import get_close_matches
+
             near = get_close_matches(key, sorted(self._seen), n=1)
             raise InvalidField(
                 f"unknown field {key!r}",
