@@ -24,8 +24,9 @@ PACKAGES = {
     "limosa_devices": ROOT / "devices/limosa_devices",
 }
 MAX_LINES = 400
-LONGER: dict[str, str] = {}
-"""Path -> why this one file is longer; empty is best."""
+FIRST_SCHEMA = "fleet_server/limosa_server/store/migrations/versions/r0001_first.py"
+LONGER = {FIRST_SCHEMA: "a list of tables, written once by Alembic and never edited again"}
+"""Path -> why this one file, and its functions, are longer; empty is best."""
 MAX_FUNCTION_LINES = 60  # under 40 is the aim; a test says so only where it is clearly left
 BAD_NAMES = re.compile(r"class \w*(Manager|Helper|Utils)\b|def process\(")
 NOT_PURE = re.compile(r"cli(_\w+)?|__init__")
@@ -68,6 +69,7 @@ def test_no_function_is_longer_than_a_page() -> None:
     longer = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name} {node.end_lineno - node.lineno + 1}"
         for path in house()
+        if str(path.relative_to(ROOT)) not in LONGER
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None
         if node.end_lineno - node.lineno + 1 > MAX_FUNCTION_LINES

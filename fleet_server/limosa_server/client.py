@@ -23,7 +23,7 @@ from limosa_contracts.errors import (
 )
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_server import errors as _errors  # noqa: F401  # so that codes of the server are known here
-from limosa_server import rollout_errors as _rollout_errors  # noqa: F401  # as above
+from limosa_server.core import errors as _rollout_errors  # noqa: F401  # as above
 from limosa_server.settings import is_loopback
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -12,7 +12,7 @@ TransferError
 from __future__ import annotations
 
 from limosa_contracts.errors import FaultError, NotAuthenticated, RequestError, TransferError, TrustError
-from limosa_server import rollout_errors as rollout_errors  # its codes are known wherever these are
+from limosa_server.core import errors as rollout_errors  # noqa: F401  # its codes are known wherever these are
 
 
 class MethodNotAllowed(RequestError):

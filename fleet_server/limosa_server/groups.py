@@ -10,7 +10,7 @@ from sqlmodel import col, delete, select
 from limosa_contracts.errors import NotFound
 from limosa_contracts.names import check_name
 from limosa_contracts.selector import Selector
-from limosa_server.rollout_errors import GroupExists, GroupIsSelected
+from limosa_server.core.errors import GroupExists, GroupIsSelected
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Group, Membership

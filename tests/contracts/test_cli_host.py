@@ -119,7 +119,8 @@ def test_missing_third_party_module_is_a_coded_error_with_the_extra() -> None:
         "from limosa_contracts.cli import main\n"
         "main()\n"
     )
-    for words, extra in ((["server", "run"], "server"), (["inspect", __file__], "compiler")):
+    server, compiler = ["server", "run", "--data", "fleet"], ["publish", "motion-1.0.0.limosa"]
+    for words, extra in ((server, "server"), (compiler, "compiler")):
         done = subprocess.run(
             [sys.executable, "-c", program, *words, "--json"],
             capture_output=True, text=True, timeout=60, check=False,

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet_server.world import Fleet, running_fleet
+from limosa_server.assembly import make_controller
+from limosa_server.controller import Controller
+from limosa_server.roles import Role
+from tests.fleet_server.obedient import publish
+from tests.fleet_server.world import Device, Fleet, running_fleet
 
 
 @pytest.fixture
@@ -15,3 +19,25 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A server in this process."""
     with running_fleet(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def devices(fleet: Fleet) -> list[Device]:
+    """Three devices in the group `all`, two of them at hq; two releases are published."""
+    publish(fleet, "1.0.0", 1)
+    publish(fleet, "2.0.0", 2)
+    made = fleet.http.post("/api/v1/groups", json={"name": "all"}, headers=fleet.headers())
+    assert made.status_code == 201, made.text
+    return [
+        fleet.enroll(fleet.enroll_token(group="all", labels={"site": site})) for site in ("hq", "hq", "lab")
+    ]
+
+
+@pytest.fixture
+def controller(fleet: Fleet) -> Controller:
+    return make_controller(fleet.state)
+
+
+@pytest.fixture
+def operator(fleet: Fleet, devices: list[Device]) -> dict[str, str]:
+    return fleet.headers(Role.OPERATOR)

@@ -24,8 +24,8 @@ from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.releases import number_of
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.core.errors import KeyReused, PlanStale
 from limosa_server.core.rollout import RolloutStatus
-from limosa_server.rollout_errors import KeyReused, PlanStale
 from limosa_server.rollout_view import decision_json, etag_of, execution_json, rollout_json
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from limosa_contracts.cli import command
+from limosa_contracts.cli import command, json_option
 from limosa_contracts.errors import Usage
 from limosa_server.settings import ServerSettings
 
@@ -38,12 +38,21 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 )  # fmt: skip
 @click.option("--dev", is_flag=True, help="Loopback without TLS. Signatures and tokens stay.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
+@json_option
 def run(
-    data: Path, listen: str, mqtt_port: int, public_url: str, broker: str, dev: bool, log_level: str
+    data: Path,
+    listen: str,
+    mqtt_port: int,
+    public_url: str,
+    broker: str,
+    dev: bool,
+    log_level: str,
+    as_json: bool,
 ) -> None:
     """Run the fleet server: API, broker, ingest and controller in one process.
 
-    Prints one line of JSON when it answers. Its keys are made before by `limosa keys init`.
+    When it answers it prints one line of JSON, with and without --json, which is about errors only.
+    Its keys are made before by `limosa keys init`.
     """
     host, port = parse_listen(listen)
     settings = ServerSettings(

@@ -8,14 +8,18 @@ from limosa_contracts.json_value import JsonValue
 
 
 def day(value: JsonValue) -> str:
-    """>>> day(0.0), day(None)
+    """The day, or "-" where there is none.
+
+    >>> day(0.0), day(None)
     ('1970-01-01', '-')
     """
     return _format(value, "%Y-%m-%d")
 
 
 def minute(value: JsonValue) -> str:
-    """>>> minute(0.0)
+    """Day, hour and minute, or "-" where there is none.
+
+    >>> minute(0.0)
     '1970-01-01 00:00'
     """
     return _format(value, "%Y-%m-%d %H:%M")
