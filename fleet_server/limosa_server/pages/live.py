@@ -22,6 +22,8 @@ from limosa_server.store import Store
 
 router = page_router()
 RETRY_MS: Final = 3000
+STOPPING: Final = "server stopping"
+"""Announced when the process is about to end: no page may keep it waiting."""
 BEGIN: Final = f"retry: {RETRY_MS}\nevent: hello\ndata: []\n\n"
 HEARTBEAT: Final = ": still here\n\n"
 
@@ -83,7 +85,8 @@ class Announcements:
             await asyncio.wait_for(self._some.wait(), timeout_s)
         except TimeoutError:
             return []
-        await asyncio.sleep(LIMITS.gather_s)
+        if STOPPING not in self._topics:
+            await asyncio.sleep(LIMITS.gather_s)
         topics, self._topics = sorted(self._topics), set()
         self._some.clear()
         return topics
@@ -102,6 +105,8 @@ async def _news(state: ServerState, session: Session, followers: Followers) -> A
                 checked = loop.time()
                 if not await run_in_threadpool(_still_valid, state, session):
                     return
+            if STOPPING in topics:
+                return
             if topics:
                 yield f"event: changed\ndata: {json.dumps(topics)}\n\n"
                 await asyncio.sleep(LIMITS.news_every_s - LIMITS.gather_s)

@@ -50,3 +50,13 @@ def dashboard(empty: Dashboard) -> Dashboard:
     with empty.fleet.state.store.transaction() as tx:
         seed_fleet(tx, now=empty.fleet.clock.now)
     return empty
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """The same for tests that only look: made once for all of a file."""
+    with ExitStack() as opened:
+        fleet = opened.enter_context(running_fleet(tmp_path_factory.mktemp("shown")))
+        with fleet.state.store.transaction() as tx:
+            seed_fleet(tx, now=fleet.clock.now)
+        yield Dashboard(fleet, opened)

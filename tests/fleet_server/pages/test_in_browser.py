@@ -43,22 +43,22 @@ def sign_in(chromium: Browser, dashboard: Dashboard, role: Role = Role.OPERATOR)
 
 
 def test_no_page_makes_the_browser_complain_in_any_theme_or_width(
-    dashboard: Dashboard, chromium: Browser
+    shown: Dashboard, chromium: Browser
 ) -> None:
-    sign_in(chromium, dashboard)
+    sign_in(chromium, shown)
     for theme, width in (("light", 1280), ("dark", 360)):
         chromium.window(width=width, theme=theme)
         for path in ALL:
-            chromium.open(dashboard.url + path)
+            chromium.open(shown.url + path)
             chromium.wait(LIVE)
             wider = chromium.run("document.documentElement.scrollWidth - innerWidth")
             assert wider <= 0, f"{path} is {wider} px wider than {width}"
     assert chromium.complaints == []
 
 
-def test_policy_is_in_force(dashboard: Dashboard, chromium: Browser) -> None:
+def test_policy_is_in_force(shown: Dashboard, chromium: Browser) -> None:
     """What the other test would not see if the browser ignored the policy."""
-    sign_in(chromium, dashboard)
+    sign_in(chromium, shown)
     chromium.run("document.body.insertAdjacentHTML('beforeend', '<p style=\"color:red\" id=bad>x</p>')")
     chromium.wait("getComputedStyle(document.getElementById('bad')).color !== 'rgb(255, 0, 0)'")
     assert any("Content Security Policy" in one for one in chromium.complaints)
@@ -88,8 +88,8 @@ def test_commit_changes_the_open_ladder_but_not_what_is_being_typed(
     assert chromium.complaints == []
 
 
-def test_server_that_ends_is_said_on_the_open_page(dashboard: Dashboard, chromium: Browser) -> None:
-    sign_in(chromium, dashboard)
+def test_server_that_ends_is_said_on_the_open_page(shown: Dashboard, chromium: Browser) -> None:
+    sign_in(chromium, shown)
     chromium.wait(LIVE)
     chromium.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0,
                   uploadThroughput=0)  # fmt: skip
@@ -98,9 +98,9 @@ def test_server_that_ends_is_said_on_the_open_page(dashboard: Dashboard, chromiu
     assert "Needs attention" in chromium.text()
 
 
-def test_keyboard_reaches_what_an_operator_needs(dashboard: Dashboard, chromium: Browser) -> None:
-    sign_in(chromium, dashboard)
-    chromium.open(dashboard.url + "/rollouts/12")
+def test_keyboard_reaches_what_an_operator_needs(shown: Dashboard, chromium: Browser) -> None:
+    sign_in(chromium, shown)
+    chromium.open(shown.url + "/rollouts/12")
     seen = []
     for _ in range(14):
         chromium.press("Tab")
@@ -110,13 +110,13 @@ def test_keyboard_reaches_what_an_operator_needs(dashboard: Dashboard, chromium:
         assert wanted in seen, seen
 
 
-def test_page_without_script_is_whole(dashboard: Dashboard, chromium: Browser) -> None:
+def test_page_without_script_is_whole(shown: Dashboard, chromium: Browser) -> None:
     chromium.call("Emulation.setScriptExecutionDisabled", value=True)
-    chromium.open(f"{dashboard.url}/login")
-    chromium.type_text(dashboard.fleet.token(Role.OPERATOR))
+    chromium.open(f"{shown.url}/login")
+    chromium.type_text(shown.fleet.token(Role.OPERATOR))
     chromium.press("Enter")
     chromium.wait("location.pathname === '/'")
-    chromium.open(dashboard.url + RUNNING)
+    chromium.open(shown.url + RUNNING)
     text = chromium.text()
     assert "when 6 more devices are through" in text
     assert "Without script this page shows the state when it was opened" in text

@@ -39,8 +39,8 @@ def is_page(answer: httpx.Response, status: int = 200) -> None:
     assert breaches(read(answer.text)) == []
 
 
-def test_every_page_answers_with_its_policy(dashboard: Dashboard) -> None:
-    visitor = dashboard.visitor()
+def test_every_page_answers_with_its_policy(shown: Dashboard) -> None:
+    visitor = shown.visitor()
     for path in PAGES:
         is_page(visitor.get(path))
     for number in range(1, len(ROLLOUTS) + 1):
@@ -75,8 +75,8 @@ def test_overview_says_first_what_is_wrong_worst_first(dashboard: Dashboard) -> 
     assert "Rollout 3 " not in attention  # a later rollout of that model was started: history
 
 
-def test_ladder_counts_every_device_once_and_says_why_and_what_next(dashboard: Dashboard) -> None:
-    text = dashboard.visitor().get("/rollouts/12").text
+def test_ladder_counts_every_device_once_and_says_why_and_what_next(shown: Dashboard) -> None:
+    text = shown.visitor().get("/rollouts/12").text
     assert 'aria-label="wave second: 5 done, 3 failed, 1 in progress, 1 unreachable"' in text
     assert 'aria-label="wave rest: 2 unreachable, 24 waiting"' in text
     assert "at least 17% with 95% confidence, 10% is allowed" in text
@@ -85,15 +85,15 @@ def test_ladder_counts_every_device_once_and_says_why_and_what_next(dashboard: D
     assert text.index("gate-0009") < text.index("watch-0012")  # trouble first
 
 
-def test_rolled_back_rollout_shows_the_way_back(dashboard: Dashboard) -> None:
-    text = dashboard.visitor().get("/rollouts/3").text
+def test_rolled_back_rollout_shows_the_way_back(shown: Dashboard) -> None:
+    text = shown.visitor().get("/rollouts/3").text
     assert re.search(r"way back</span> <b>3</b> went back", text)
     assert "never started" in text
     assert "Pause…" not in text
 
 
-def test_devices_are_found_by_state_group_version_and_text(dashboard: Dashboard) -> None:
-    visitor = dashboard.visitor()
+def test_devices_are_found_by_state_group_version_and_text(shown: Dashboard) -> None:
+    visitor = shown.visitor()
 
     def found(query: str) -> list[str]:
         return read(visitor.get(f"/devices?{query}").text).devices()
@@ -120,8 +120,8 @@ def test_more_devices_than_a_page_holds_are_behind_a_link(empty: Dashboard) -> N
     assert len(both) == len(set(both)) == sum(place % 9 != 4 for place in range(130))
 
 
-def test_device_page_tells_what_it_measured_when_it_refused(dashboard: Dashboard) -> None:
-    text = dashboard.visitor().get("/devices/gate-0005").text
+def test_device_page_tells_what_it_measured_when_it_refused(shown: Dashboard) -> None:
+    text = shown.visitor().get("/devices/gate-0005").text
     assert "golden_mismatch" in text
     assert re.search(r"<dt>difference</dt><dd>0\.41</dd>", text)
     assert "has not taken its newest orders" not in text
@@ -165,8 +165,8 @@ def test_hostile_words_are_only_words(dashboard: Dashboard) -> None:
     assert "&lt;script&gt;alert(1)" in visitor.get(links[0]).text  # it is shown, as words
 
 
-def test_wrong_address_is_a_page_that_says_so(dashboard: Dashboard) -> None:
-    visitor = dashboard.visitor()
+def test_wrong_address_is_a_page_that_says_so(shown: Dashboard) -> None:
+    visitor = shown.visitor()
     for path, status in (
         ("/rollouts/999", 404), ("/rollouts/x", 422), ("/rollouts/99999999999999999999", 404),
         ("/devices/nobody", 404), ("/devices/%00", 404), ("/rollouts?before=-1", 422),
@@ -177,8 +177,8 @@ def test_wrong_address_is_a_page_that_says_so(dashboard: Dashboard) -> None:
         assert re.search(r"LM-\d{3}", answer.text)
 
 
-def test_a_page_is_a_resource_in_json_too(dashboard: Dashboard) -> None:
-    visitor = dashboard.visitor()
+def test_a_page_is_a_resource_in_json_too(shown: Dashboard) -> None:
+    visitor = shown.visitor()
     for path in ("/rollouts", "/rollouts/12", "/devices", "/devices/watch-0012", "/releases"):
         [link] = read(visitor.get(path).text).links("/json/")
         answer = visitor.get(link)
@@ -187,8 +187,8 @@ def test_a_page_is_a_resource_in_json_too(dashboard: Dashboard) -> None:
     assert visitor.get("/json/rollouts/12").json()["status"] == "PAUSED"
 
 
-def test_files_are_kept_for_ever_by_their_hash_and_nothing_else_is_served(dashboard: Dashboard) -> None:
-    stranger = dashboard.visitor(None)
+def test_files_are_kept_for_ever_by_their_hash_and_nothing_else_is_served(shown: Dashboard) -> None:
+    stranger = shown.visitor(None)
     page = stranger.get("/login").text
     for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
         answer = stranger.get(path)

@@ -153,16 +153,16 @@ def test_operator_pauses_resumes_and_cancels_with_plain_forms(dashboard: Dashboa
     assert len(said) == 4
 
 
-def test_who_only_looks_cannot_act(dashboard: Dashboard) -> None:
-    stolen = form(dashboard.visitor(), RUNNING, "pause")
+def test_who_only_looks_cannot_act(shown: Dashboard) -> None:
+    stolen = form(shown.visitor(), RUNNING, "pause")
     for role in (Role.VIEWER, Role.PUBLISHER, Role.APPROVER):
-        visitor = dashboard.visitor(role)
+        visitor = shown.visitor(role)
         page = read(visitor.get(f"/rollouts/{RUNNING}").text)
         assert list(page.forms) == ["/logout"]
         answer = visitor.post(f"/rollouts/{RUNNING}/pause", data={**stolen, **page.forms["/logout"]})
         assert answer.status_code == 403
         assert "LM-401" in answer.text
-        assert status_of(dashboard, RUNNING) == "RUNNING"
+        assert status_of(shown, RUNNING) == "RUNNING"
 
 
 def test_form_without_its_proof_or_from_elsewhere_does_nothing(dashboard: Dashboard) -> None:
@@ -194,32 +194,32 @@ def test_of_two_operators_the_second_is_told_that_it_changed(dashboard: Dashboar
     assert status_of(dashboard, RUNNING) == "PAUSED"
 
 
-def test_unreadable_form_is_refused(dashboard: Dashboard) -> None:
-    visitor = dashboard.visitor()
+def test_unreadable_form_is_refused(shown: Dashboard) -> None:
+    visitor = shown.visitor()
     for body in (b"\xff\xfe", b"a=1&" * 50, b"x" * 20_000):
         answer = visitor.post(f"/rollouts/{RUNNING}/pause", content=body)
         assert 400 <= answer.status_code < 500
     assert (
         visitor.post(f"/rollouts/{RUNNING}/explode", data=form(visitor, RUNNING, "pause")).status_code == 404
     )
-    assert status_of(dashboard, RUNNING) == "RUNNING"
+    assert status_of(shown, RUNNING) == "RUNNING"
 
 
-def test_token_of_another_team_may_look_but_not_act(dashboard: Dashboard) -> None:
-    token = dashboard.fleet.token(Role.OPERATOR, team="other")
-    visitor = dashboard.visitor(None)
+def test_token_of_another_team_may_look_but_not_act(shown: Dashboard) -> None:
+    token = shown.fleet.token(Role.OPERATOR, team="other")
+    visitor = shown.visitor(None)
     visitor.post("/login", data={"token": token})
     assert submit(visitor, RUNNING, "pause").status_code == 403
-    assert status_of(dashboard, RUNNING) == "RUNNING"
+    assert status_of(shown, RUNNING) == "RUNNING"
 
 
-def test_commit_reaches_an_open_page(dashboard: Dashboard) -> None:
-    visitor = dashboard.visitor(Role.VIEWER)
+def test_commit_reaches_an_open_page(shown: Dashboard) -> None:
+    visitor = shown.visitor(Role.VIEWER)
     with visitor.stream("GET", "/events/stream") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.iter_lines()
         wait_until(lambda: next(lines) == "event: hello", timeout_s=10, what="the stream begins")
-        with dashboard.fleet.state.store.transaction() as tx:
+        with shown.fleet.state.store.transaction() as tx:
             tx.announce("rollouts", f"rollout {RUNNING}")
         wait_until(lambda: next(lines) == "event: changed", timeout_s=10, what="the news")
         topics = json.loads(next(lines).removeprefix("data: "))
