@@ -21,8 +21,9 @@ from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
 from limosa_server.bus_workers import BusWorkers
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker
+from limosa_server.pages.live import STOPPING
 from limosa_server.settings import ServerSettings
-from limosa_server.state import Endpoints, ServerState
+from limosa_server.state import ServerState
 from limosa_server.trust_folder import TrustFolder
 
 log = logging.getLogger(__name__)
@@ -116,8 +117,10 @@ def _housekeeping_loop(state: ServerState) -> Loop:
 class _Announcing(uvicorn.Server):
     """Says on stdout when it answers, in one line of JSON."""
 
-    def __init__(self, config: uvicorn.Config, endpoints: Endpoints, data: str) -> None:
+    def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config)
+        endpoints, data = state.endpoints, str(state.settings.data)
+        self._tell = state.store.notify
         self._line = {
             "ready": True,
             "url": endpoints.base_url,
@@ -130,6 +133,11 @@ class _Announcing(uvicorn.Server):
         if self.started:
             sys.stdout.write(json.dumps(self._line) + "\n")
             sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Pages that follow live would hold their connections open: they are told first."""
+        self._tell(frozenset({STOPPING}))
+        await super().shutdown(sockets)
 
 
 def _serve(settings: ServerSettings, trust: TrustFolder, state: ServerState, listener: socket.socket) -> None:
@@ -150,7 +158,7 @@ def _serve(settings: ServerSettings, trust: TrustFolder, state: ServerState, lis
     # uvicorn hands the signal on when it has ended; everything else still has to be stopped then.
     before = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        _Announcing(config, state.endpoints, str(settings.data)).run(sockets=[listener])
+        _Announcing(config, state).run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
