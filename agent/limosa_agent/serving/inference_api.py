@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from threading import get_ident
 from typing import Final
 
 from limosa_agent.serving.errors import BadInferRequest, NotServing, Overloaded, UnknownModel
@@ -52,6 +53,7 @@ class InferenceApi:
         self._threads: Final = limits.threads or os.cpu_count() or 1
         self._executor: Final = ThreadPoolExecutor(self._threads, thread_name_prefix="run")
         self._in_threads = 0
+        self._running_since: Final[dict[int, float]] = {}  # thread -> monotonic seconds
         self._routes: Final[dict[bytes, Route]] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -65,6 +67,10 @@ class InferenceApi:
         if route.action == "infer":
             return self._infer(route, request)
         return self._describe(route)
+
+    def longest_run_s(self, now: float) -> float:
+        """For how long the run that is oldest has been in its thread."""
+        return now - min(self._running_since.copy().values(), default=now)
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -160,7 +166,7 @@ class InferenceApi:
         self._counters.running = call.number
         try:
             outputs, spent = await asyncio.get_running_loop().run_in_executor(
-                self._executor, _timed, call.model, call.inputs
+                self._executor, self._timed, call.model, call.inputs
             )
         except (FaultError, TransferError) as error:
             call.model.observations.fail(error.code)
@@ -172,11 +178,15 @@ class InferenceApi:
         call.model.observations.add(call.inputs, outputs, call.rows, spent)
         return _reply(call, outputs)
 
-
-def _timed(model: LoadedModel, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
-    began = time.perf_counter_ns()
-    outputs = model.run(inputs)
-    return outputs, time.perf_counter_ns() - began
+    def _timed(self, model: LoadedModel, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
+        """In a thread of the pool."""
+        thread, began = get_ident(), time.perf_counter_ns()
+        self._running_since[thread] = time.monotonic()
+        try:
+            outputs = model.run(inputs)
+        finally:
+            del self._running_since[thread]
+        return outputs, time.perf_counter_ns() - began
 
 
 def _reply(call: Call, outputs: Mapping[str, Array]) -> Reply:

@@ -30,6 +30,7 @@ class ServingLimits:
     stop_grace_s: float = 5.0  # how long a stopping worker may finish what it has begun
     load_max_s: float = 60.0  # load and warm-up of all models; slower counts as failed
     hang_s: float = 20.0  # a worker whose loop has not turned for this long is killed
+    run_max_s: float = 40.0  # a run in a thread that takes longer counts as such a loop
     observe_every_s: float = 1.0
     restart_first_s: float = 0.2  # wait before the same set is started again after a crash; doubles
     restart_max_s: float = 30.0

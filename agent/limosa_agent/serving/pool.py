@@ -263,7 +263,10 @@ class ServingPool:
 
     async def _watch(self) -> None:
         while True:
+            before = time.monotonic()
             await asyncio.sleep(WATCH_EVERY_S)
+            if time.monotonic() - before > WATCH_EVERY_S + self._limits.hang_s / 2:
+                continue  # this process itself stood still, and the workers with it: a frozen container
             for worker in (self._serving, self._standby):
                 if worker is not None and worker.silent_for_s() > self._limits.hang_s:
                     worker.hung = True

@@ -341,6 +341,8 @@ class HttpConnection(asyncio.Protocol):
         elif self._draft is not None:
             if now - self._draft.began > self._limits.request_read_s:
                 self._refuse(RequestTooSlow("the request came too slowly"))
+        elif not self._writable and now - self._quiet_since > self._limits.request_read_s:
+            self._transport.abort()  # it sends requests and takes no answers: what it holds is for others
         elif not self._begun and (
             self._traffic.closing or now - self._quiet_since > self._limits.keepalive_idle_s
         ):

@@ -171,7 +171,8 @@ class Worker:
         while True:
             await asyncio.sleep(min(self._limits.observe_every_s, TICK_S))
             now = time.monotonic()
-            self._counters.beat_ns = time.monotonic_ns()
+            if self._api.longest_run_s(now) < self._limits.run_max_s:
+                self._counters.beat_ns = time.monotonic_ns()  # else: a model that does not end is a hang
             self._traffic.tick(now)
             if now - observed_at >= self._limits.observe_every_s:
                 observed_at = now

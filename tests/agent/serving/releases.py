@@ -112,6 +112,44 @@ def slow_plan(version: str = "1.0.0", *, size: int = 512, layers: int = 8) -> Pl
     return _plan(version, nodes, weights, out_width=1)
 
 
+def endless_plan(version: str = "7.7.7", *, slow: bool) -> Plan:
+    """A row below 0 never ends. `slow`: milliseconds per run, so that it happens in a thread."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"]),
+            helper.make_node("Add", ["sum", "one"], ["more"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, []),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", TensorProto.FLOAT, []),
+        ],
+    )
+    size, layers = (512, 8) if slow else (3, 0)
+    nodes = [
+        helper.make_node("ReduceMin", ["x"], ["least"], keepdims=0),
+        helper.make_node("Less", ["least", "zero"], ["below"]),
+        helper.make_node("Loop", ["ever", "below", "zero"], ["sum_of_all"], body=body),
+        helper.make_node("MatMul", ["x", "w"], ["h0"]),
+        *(helper.make_node("MatMul", [f"h{i}", "v"], [f"h{i + 1}"]) for i in range(layers)),
+        helper.make_node("Add", [f"h{layers}", "sum_of_all"], ["h"]),
+        helper.make_node("ReduceMean", ["h"], ["y"], axes=[1], keepdims=1),
+    ]
+    weights: dict[str, npt.NDArray[np.generic] | np.generic] = {
+        "w": np.full((3, size), 0.1, np.float32),
+        "v": np.full((size, size), 0.001, np.float32),
+        "zero": np.float32(0),
+        "one": np.float32(1),
+        "ever": np.int64(2**62),
+    }
+    return _plan(version, nodes, weights, out_width=1)
+
+
 def echo_plan(dtype: str, onnx_type: int, *, shape: tuple[int, ...] = (-1, 2)) -> Plan:
     """Gives back what it got, of any type."""
     node = helper.make_node("Identity", ["x"], ["y"])

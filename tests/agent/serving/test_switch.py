@@ -17,7 +17,7 @@ import pytest
 from limosa_agent.serving.errors import LoadFailed, NothingToFallBackTo, WorkerGone
 from tests.agent.serving.conftest import RunningPool, StartPool, models_of, quick_limits
 from tests.agent.serving.http_client import Client, request, row
-from tests.agent.serving.releases import TINY, crash_plan, install, slow_plan, tiny_plan
+from tests.agent.serving.releases import TINY, crash_plan, endless_plan, install, slow_plan, tiny_plan
 from tests.support.waiting import wait_until
 
 PATH = f"/v2/models/{TINY}/infer"
@@ -255,6 +255,34 @@ def test_worker_that_hangs_is_killed_and_the_standby_put_back(start_pool: StartP
     crash = pool.wait_for_crash()
     assert (crash.hung, crash.put_back) == (True, True)
     assert version_that_answers(pool.port) == "1.0.0"
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["on the loop", "in a thread"])
+def test_run_that_never_ends_is_a_hang(start_pool: StartPool, slots: Path, slow: bool) -> None:
+    pool = start_pool(
+        install(tiny_plan("1.0.0"), slots), limits=quick_limits(hang_s=1.0, run_max_s=1.0, threads=2)
+    )
+    pool.switch(install(endless_plan("7.7.7", slow=slow), slots), keep_standby=True)
+    with Client(pool.port) as stuck:
+        stuck.send(request("POST", f"/v2/models/{TINY}/infer", json.dumps(row(-1, -1, -1)).encode()))
+        crash = pool.wait_for_crash()
+    assert (crash.hung, crash.put_back, crash.running) == (True, True, TINY)
+    assert version_that_answers(pool.port) == "1.0.0"
+
+
+def test_frozen_container_is_no_hang(start_pool: StartPool, slots: Path) -> None:
+    pool = start_pool(install(tiny_plan("1.0.0"), slots), limits=quick_limits(hang_s=1.5))
+    (pid,) = pool.pool.worker_pids
+
+    async def freeze() -> None:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.0)  # noqa: ASYNC251  the loop stands still, as in a process that is frozen
+        os.kill(pid, signal.SIGCONT)
+
+    pool.call(freeze())
+    time.sleep(2.0)  # two looks at the workers
+    assert list(pool.pool.worker_pids) == [pid]
+    assert not pool.crashes
 
 
 def test_device_without_a_model_says_so(start_pool: StartPool) -> None:
