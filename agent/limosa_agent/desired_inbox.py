@@ -43,6 +43,7 @@ class DesiredInbox:
         self._clock = clock
         self._refreshed_at = -REFRESH_EVERY_S
         self.refused: Counter[str] = Counter()
+        self.settled = False  # whether the document that came last need not come again
         self._last = self._journal.desired()
         self.state: DesiredState | None = _reread(self._last)
 
@@ -62,6 +63,7 @@ class DesiredInbox:
 
     async def receive(self, envelope: bytes) -> bool:
         """Whether there is a new desired state."""
+        self.settled = False
         director = self._director() or await self._refreshed()
         if director is None:
             return False  # no key yet: the document is retained, and comes again with the next poll
@@ -70,12 +72,15 @@ class DesiredInbox:
             newer = await self._refreshed()
             if newer is not None and newer.keyid != director.keyid:
                 judgement = self._judge(envelope, newer)
-        if isinstance(judgement, Repeated):
-            return False
         if isinstance(judgement, Accepted):
             self._journal.save_desired(judgement.record)
             self._last, self.state = judgement.record, judgement.state
-            return True
+        # What does not verify may do so under a key that the next refresh brings.
+        self.settled = not (
+            isinstance(judgement, RefusedDesired) and isinstance(judgement.error, DesiredNotTrusted)
+        )
+        if not isinstance(judgement, RefusedDesired):
+            return isinstance(judgement, Accepted)
         self._refuse(envelope, judgement.error)
         return False
 

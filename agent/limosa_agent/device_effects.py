@@ -35,7 +35,7 @@ from limosa_agent.update_events import (
     SelfTestPassed,
 )
 from limosa_agent.update_state import ModelState, Release
-from limosa_contracts.errors import LimosaError
+from limosa_contracts.errors import LimosaError, SystemRefused
 from limosa_contracts.event import Reason
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -43,6 +43,7 @@ from limosa_contracts.names import ModelName
 
 log = logging.getLogger(__name__)
 
+FAULT_PAUSE_S: Final = 5.0  # before a self-test for which there was no process
 FAULTS_MAX: Final = 5  # faults of this device (a full disk) in a row, before the attempt is given up
 
 
@@ -75,10 +76,12 @@ class DeviceEffects:
         self._pauses: dict[str, Backoff] = {}
         self._faults: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._one_fetch = asyncio.Lock()  # a child takes 60 MB, and the lock of the blobs is for one
         self.probations = probations
 
     # -- fetching
     def start_fetch(self, state: ModelState) -> None:
+        self.stop_fetch(state)
         self._pauses[state.model] = Backoff(
             least_s=self._config.reconnect_min_s,
             most_s=self._config.reconnect_max_s,
@@ -114,7 +117,14 @@ class DeviceEffects:
                 told = phase
                 self._around.post(state, Progressed(verifying=phase == "VERIFYING"))
 
-        outcome = await run_fetch(await self._request(state), progressed)
+        outcome: JsonObject | FetchFailed
+        try:
+            async with self._one_fetch:
+                outcome = await run_fetch(await self._request(state), progressed)
+        except OSError as error:  # no process to be had now
+            outcome = FetchFailed(
+                kind="fault", reason="fault", code=SystemRefused.code, message=str(error), evidence={}
+            )
         if isinstance(outcome, FetchFailed):
             self._around.post(state, self._failed(state.model, outcome))
             return
@@ -173,7 +183,13 @@ class DeviceEffects:
             memory_max_bytes=self._config.limits.self_test_memory_bytes,
             wall_max_s=self._config.limits.self_test_wall_s,
         )
-        result = await run_self_test(self.directory(state.model, state.candidate), limits)
+        while True:
+            try:
+                result = await run_self_test(self.directory(state.model, state.candidate), limits)
+                break
+            except OSError as error:  # no process to be had now: no verdict on the release
+                log.warning("the self-test of %s waits: %s", state.model, error)
+                await asyncio.sleep(FAULT_PAUSE_S)
         if result.ok:
             self._around.post(state, SelfTestPassed())
             return

@@ -5,11 +5,14 @@ Blocking: the supervisor calls it in a thread. Identity encoding, no redirects, 
 
 from __future__ import annotations
 
+import re
 import secrets
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +29,10 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.report_message import Ack, ReportMessage
 
 TIMEOUT_S: Final = 20.0  # connecting, and between two reads
+BUDGET_S: Final = 120.0  # one request in all: a byte now and then would never end it (trust 3.4)
 TOKEN_MARGIN_S: Final = 60.0  # a token is renewed this long before it ends
+
+HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")  # what the server gave and a header carries back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,20 +87,37 @@ def exchange(
             connection.connect()
         except (OSError, ssl.SSLError) as error:
             raise Unreachable("the fleet server does not answer", where=where, why=str(error)) from error
+        ending = _end_after(BUDGET_S, connection.sock)
         try:
             connection.request(
                 method, parts.path + path, body, {"Accept-Encoding": "identity", **(headers or {})}
             )
             response = connection.getresponse()
             data = response.read(LIMITS.document_max_bytes + 1)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise LinkLost("the connection to the fleet server broke", where=where, why=str(error)) from error
+        finally:
+            ending.cancel()
     finally:
         connection.close()
     if len(data) > LIMITS.document_max_bytes:
         raise ServerRefused("the server's answer is too long", where=where)
     names = {name.lower(): value for name, value in response.getheaders()}
     return Answer(status=response.status, headers=names, body=data)
+
+
+def _end_after(seconds: float, connected: socket.socket) -> threading.Timer:
+    """Started already; cancelling it is the caller's."""
+
+    def end() -> None:
+        with suppress(OSError):
+            # Of the base class: an SSLSocket would drop its session under the reader's feet.
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def refused(answer: Answer, *, where: str) -> ServerRefused:
@@ -172,7 +195,7 @@ class HttpsLink:
             if answer.status != 200:
                 raise refused(answer, where=path)
             fields = Fields(parse_object(answer.body, what="token"), where="token")
-            self._token = fields.text("access_token", max_chars=16384)
+            self._token = fields.text("access_token", max_chars=16384, pattern=HEADER_VALUE)
             lifetime = fields.number("expires_in", low=0, high=86400)
             self._token_until = time.monotonic() + max(1.0, lifetime - TOKEN_MARGIN_S)
             return self._token
@@ -184,7 +207,8 @@ class HttpsLink:
             return None, etag
         if answer.status != 200:
             raise refused(answer, where="/api/v1/device/desired")
-        return answer.body, answer.headers.get("etag", "")
+        tag = answer.headers.get("etag", "")
+        return answer.body, tag if HEADER_VALUE.fullmatch(tag) else ""
 
     def reports(self, messages: Sequence[ReportMessage]) -> list[Ack]:
         body = encode_canonical({"messages": [message.as_json() for message in messages]})

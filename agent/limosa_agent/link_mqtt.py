@@ -7,6 +7,7 @@ link's thread.
 
 from __future__ import annotations
 
+import logging
 import random
 import ssl
 import threading
@@ -25,14 +26,18 @@ from limosa_agent.backoff import Backoff
 from limosa_agent.config import AgentConfig, is_loopback, split_address
 from limosa_agent.errors import InsecureLink
 from limosa_agent.identity import Identity
+from limosa_contracts.limits import LIMITS
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix, device_topic
+
+log = logging.getLogger(__name__)
 
 SESSION_EXPIRY_S: Final = 7 * 86400  # the broker keeps what it could not deliver for so long
 RECEIVE_MAXIMUM: Final = 32  # messages the broker may have on their way to us
 KEEPALIVE_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 10.0
+PACKET_MAX_BYTES: Final = 2 * LIMITS.mqtt_message_max_bytes  # with topic and properties
 DOWNWARD: Final = (Suffix.DESIRED, Suffix.ACK, Suffix.CMD)
 
 
@@ -41,6 +46,36 @@ class MqttCallbacks:
     connected: Callable[[], None]  # subscribed again, ready to publish
     lost: Callable[[str], None]
     message: Callable[[Suffix, bytes], None]
+
+
+class _Client(mqtt.Client):
+    """paho with two things it lacks: a bound on packets, and word of its thread's end."""
+
+    def __init__(self, device: str, ended: threading.Event) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=device,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._thread_ended = ended
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        """What paho's thread runs: a packet that it cannot parse ends it by an exception."""
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception:
+            log.exception("the broker said what no broker says")
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        finally:
+            self._thread_ended.set()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """paho asks for a packet's whole announced length at first, up to 256 MB."""
+        if bufsize > PACKET_MAX_BYTES:
+            raise ConnectionAbortedError(f"a packet of {bufsize} bytes")
+        received: bytes = super()._sock_recv(bufsize)
+        return received
 
 
 class MqttLink:
@@ -118,11 +153,15 @@ class MqttLink:
     def _connect_once(self) -> str:
         """Returns why the link ended."""
         session = self._status_session()
-        client = self._make_client(session)
+        try:
+            client = self._make_client(session)
+        except OSError as error:  # the certificate's files are being renewed, or damaged
+            return str(error)
         self._client = client
         connect = new_properties(PacketTypes.CONNECT)
         connect.SessionExpiryInterval = SESSION_EXPIRY_S
         connect.ReceiveMaximum = RECEIVE_MAXIMUM
+        connect.MaximumPacketSize = PACKET_MAX_BYTES
         self._ended.clear()
         self._end_reason = "the broker does not answer"
         try:
@@ -149,12 +188,7 @@ class MqttLink:
                 return
 
     def _make_client(self, session: int) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._identity.device,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
+        client = _Client(self._identity.device, self._ended)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.will_set(
             self._topic(Suffix.STATUS),
@@ -163,18 +197,12 @@ class MqttLink:
             retain=True,
         )
         if self._identity.enrolled.mqtt_tls:
-            client.tls_set_context(self._context())
+            client.tls_set_context(mqtt_context(self._identity))
         self._session = session
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         return client
-
-    def _context(self) -> ssl.SSLContext:
-        """Mutual TLS under the fleet's own CA alone (trust 6.3)."""
-        context = ssl.create_default_context(cafile=str(self._identity.ca_path))
-        context.load_cert_chain(str(self._identity.certificate_path), str(self._identity.key_path))
-        return context
 
     def _on_connect(
         self,
@@ -207,8 +235,12 @@ class MqttLink:
         self._ended.set()
 
     def _on_message(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # none of ours
         for suffix in DOWNWARD:
-            if message.topic == self._topic(suffix):
+            if topic == self._topic(suffix):
                 self._callbacks.message(suffix, bytes(message.payload))
                 return
 
@@ -217,6 +249,13 @@ class MqttLink:
 
     def _status(self, *, online: bool) -> bytes:
         return Status(online=online, session=self._session).encode()
+
+
+def mqtt_context(identity: Identity) -> ssl.SSLContext:
+    """Mutual TLS under the fleet's own CA alone (trust 6.3). Raises OSError."""
+    context = ssl.create_default_context(cafile=str(identity.ca_path))
+    context.load_cert_chain(str(identity.certificate_path), str(identity.key_path))
+    return context
 
 
 def broker_address(config: AgentConfig, identity: Identity) -> tuple[str, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -47,7 +49,8 @@ def open_sockets(config: AgentConfig) -> list[socket.socket]:
 def open_unix(path: Path, *, mode: int) -> socket.socket:
     """Takes the place of a socket that a killed process left. Raises OSError."""
     with suppress(FileNotFoundError):
-        path.unlink()
+        if stat.S_ISSOCK(path.lstat().st_mode):  # anything else is not ours to remove: bind refuses then
+            path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
     unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -63,7 +66,7 @@ def open_unix(path: Path, *, mode: int) -> socket.socket:
     return unix
 
 
-def listen_address(sockets: list[socket.socket]) -> str:
+def listen_address(sockets: Sequence[socket.socket]) -> str:
     """host:port of the first TCP socket, "" if there is none."""
     for one in sockets:
         if one.family in (socket.AF_INET, socket.AF_INET6):

@@ -9,15 +9,18 @@ import logging
 import os
 import random
 import signal
+import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.control_socket import Handler, serve_control
+from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.errors import AgentRunsAlready, JournalCorrupt
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.identity import Identity, load_identity, recover_identity
@@ -25,6 +28,7 @@ from limosa_agent.journal import Journal
 from limosa_agent.link_mqtt import MqttCallbacks, MqttLink
 from limosa_agent.listening import listen_address, open_sockets
 from limosa_agent.recovery import state_from_disk
+from limosa_agent.safe_mode import TROUBLE, check_start, has_releases, serve_until_whole
 from limosa_agent.state_db import StateDb, set_aside
 from limosa_agent.status_view import slots_view, status_view
 from limosa_agent.supervisor import Supervisor
@@ -44,12 +48,22 @@ RENEW_FIRST_S: Final = 60.0  # after the start, jittered
 RENEW_AGAIN_S: Final = 3600.0  # after a try that failed
 RENEW_MAX_S: Final = 120.0
 SESSION_STEP: Final = 1 << 20  # connections of one start of the agent
+AGAIN_S: Final = 5.0  # before a desired state is looked at again that could not be stored
+INCOMING_MAX: Final = 64  # messages of the broker that wait; above, the oldest is dropped
 
 
 class Agent:
     """One run of the agent: supervisor, links, control socket."""
 
-    def __init__(self, config: AgentConfig, identity: Identity, db: StateDb, *, config_path: Path) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        identity: Identity,
+        db: StateDb,
+        *,
+        config_path: Path,
+        sockets: Sequence[socket.socket],
+    ) -> None:
         self._config = config
         self._config_path = config_path
         self._identity = identity
@@ -58,8 +72,10 @@ class Agent:
         self._connections = 0
         self._heard_s = time.monotonic()
         self._etag = ""
-        self._incoming: asyncio.Queue[tuple[Suffix, bytes]] = asyncio.Queue()
-        self.sockets = open_sockets(config)
+        # Desired states are retained and acknowledgements cumulative: the newest are worth keeping.
+        self._incoming: deque[tuple[Suffix, bytes]] = deque(maxlen=INCOMING_MAX)
+        self._arrived = asyncio.Event()
+        self.sockets = sockets
         self.supervisor = Supervisor(
             config=config, identity=identity, db=db, sockets=self.sockets, link_up=lambda: self.mqtt.up
         )
@@ -70,9 +86,7 @@ class Agent:
             callbacks=MqttCallbacks(
                 connected=lambda: self._call(self._connected),
                 lost=lambda why: self._call(lambda: log.warning("mqtt lost: %s", why)),
-                message=lambda suffix, payload: self._call(
-                    lambda: self._incoming.put_nowait((suffix, payload))
-                ),
+                message=self._take,
             ),
             status_session=lambda: self._next_session(boots),
         )
@@ -90,7 +104,7 @@ class Agent:
         control = await serve_control(self._config.control_socket, self._handlers())
         self.supervisor.on_outbox = self._pump
         self.mqtt.start()
-        self._say_ready()
+        say_ready(self._config, self.sockets, device=self._identity.device)
         parts = [
             asyncio.create_task(self.supervisor.run(), name="supervisor"),
             asyncio.create_task(self._receive(), name="receive"),
@@ -110,8 +124,6 @@ class Agent:
             await self.supervisor.stop()
             await asyncio.to_thread(self.mqtt.stop)
             self._config.control_socket.unlink(missing_ok=True)
-            for one in self.sockets:
-                one.close()
 
     # -- links
     def _call(self, function: object) -> None:
@@ -119,6 +131,11 @@ class Agent:
         assert callable(function)
         with suppress(RuntimeError):  # the loop has closed: the agent is stopping
             self._loop.call_soon_threadsafe(function)
+
+    def _take(self, suffix: Suffix, payload: bytes) -> None:
+        """In the link's thread."""
+        self._incoming.append((suffix, payload))
+        self._call(self._arrived.set)
 
     def _next_session(self, boots: int) -> int:
         self._connections += 1
@@ -135,17 +152,28 @@ class Agent:
 
     async def _receive(self) -> None:
         while True:
-            suffix, payload = await self._incoming.get()
-            self._heard_s = time.monotonic()
-            try:
-                if suffix is Suffix.ACK:
-                    self.uplink.acknowledged(Ack.parse(payload))
-                elif suffix is Suffix.DESIRED and payload:
-                    await self.supervisor.receive_desired(payload)
-                elif suffix is Suffix.CMD:
-                    self.supervisor.report_again()
-            except LimosaError as error:
-                log.warning("a message on %s is refused: %s", suffix.value, error)
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._incoming:
+                suffix, payload = self._incoming.popleft()
+                self._heard_s = time.monotonic()
+                try:
+                    await self._obey(suffix, payload)
+                except LimosaError as error:
+                    log.warning("a message on %s is refused: %s", suffix.value, error)
+                except Exception:
+                    # A full disk, say. An acknowledgement comes again, what is retained does not.
+                    log.exception("a message on %s was not worked off", suffix.value)
+                    if suffix is Suffix.DESIRED:
+                        self._loop.call_later(AGAIN_S, self._take, suffix, payload)
+
+    async def _obey(self, suffix: Suffix, payload: bytes) -> None:
+        if suffix is Suffix.ACK:
+            self.uplink.acknowledged(Ack.parse(payload))
+        elif suffix is Suffix.DESIRED and payload:
+            await self.supervisor.receive_desired(payload)
+        elif suffix is Suffix.CMD:
+            self.supervisor.report_again()
 
     async def _https(self) -> None:
         """4.4: MQTT is a hint. While it is down, or silent for long, the same goes over HTTPS."""
@@ -164,31 +192,44 @@ class Agent:
             except LimosaError as error:
                 log.info("https: %s", error)
                 pause_s = min(2 * pause_s, HTTPS_MAX_S)
+            except Exception:
+                log.exception("an exchange over https failed")
+                pause_s = min(2 * pause_s, HTTPS_MAX_S)
 
     async def _exchange(self) -> None:
         https = self.supervisor.https
         while not self.mqtt.up and (batch := self.uplink.batch()):
             before = self.supervisor.outbox.rows
-            self.uplink.took(await asyncio.to_thread(https.reports, batch))
+            self.uplink.took(await in_daemon_thread(https.reports, batch))
             if self.supervisor.outbox.rows >= before:
                 break
-        envelope, self._etag = await asyncio.to_thread(https.desired, self._etag)
+        envelope, tag = await in_daemon_thread(https.desired, self._etag)
         if envelope is not None:
+            self._etag = ""  # what is not settled, for want of a key or of disk, is to come again
             await self.supervisor.receive_desired(envelope)
+            self._etag = tag if self.supervisor.inbox.settled else ""
 
     async def _renewals(self) -> None:
         """A new key and certificate when a third of the old one's life remains (trust 6.2)."""
         pause_s = RENEW_FIRST_S
         while True:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
-            said = await self._renew_child()
-            if said.get("renewed") is True:
-                identity = load_identity(self._config.identity_dir)
-                self.supervisor.https.adopt(identity)
-                self.uplink.adopt(identity.key)
-                log.info("the certificate is renewed")
-            again = said.get("again_s")
+            try:
+                again = await self._renew()
+            except Exception:
+                log.exception("the certificate was not renewed")
+                again = None
             pause_s = float(again) if isinstance(again, (int, float)) else RENEW_AGAIN_S
+
+    async def _renew(self) -> JsonValue:
+        """When it is worth looking again, in seconds."""
+        said = await self._renew_child()
+        if said.get("renewed") is True:
+            identity = load_identity(self._config.identity_dir)
+            self.supervisor.https.adopt(identity)
+            self.uplink.adopt(identity.key)
+            log.info("the certificate is renewed")
+        return said.get("again_s")
 
     async def _renew_child(self) -> JsonObject:
         child = await asyncio.create_subprocess_exec(
@@ -216,18 +257,6 @@ class Agent:
         return said
 
     # -- people
-    def _say_ready(self) -> None:
-        ready: dict[str, JsonValue] = {
-            "ready": True,
-            "device": self._identity.device,
-            "listen": listen_address(self.sockets),
-            "socket": str(self._config.socket) if self._config.socket else "",
-            "control": str(self._config.control_socket),
-            "pid": os.getpid(),
-        }
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
-
     def _handlers(self) -> dict[str, Handler]:
         async def status(request: JsonObject) -> dict[str, JsonValue]:
             return status_view(
@@ -248,22 +277,21 @@ def open_state(config: AgentConfig) -> tuple[StateDb, JournalCorrupt | None]:
     try:
         db = StateDb.open(config.state_dir)
     except JournalCorrupt as error:
-        return _made_again(config), error
+        set_aside(config.state_dir)
+        return _made_again(config, StateDb.open(config.state_dir)), error
     try:
         known = Journal(db).load()
     except JournalCorrupt as error:
         db.close()
-        return _made_again(config), error
+        set_aside(config.state_dir)
+        return _made_again(config, StateDb.open(config.state_dir)), error
     if not known and any(StatePaths(config.state_dir).models.glob("*/*/current")):
-        db.close()
         lost = JournalCorrupt("the state database was lost", where=str(config.state_dir))
-        return _made_again(config), lost
+        return _made_again(config, db), lost
     return db, None
 
 
-def _made_again(config: AgentConfig) -> StateDb:
-    set_aside(config.state_dir)
-    db = StateDb.open(config.state_dir)
+def _made_again(config: AgentConfig, db: StateDb) -> StateDb:
     journal = Journal(db)
     with db.transaction("made again") as connection:
         for state in state_from_disk(StatePaths(config.state_dir).models):
@@ -293,16 +321,57 @@ async def run_agent(config: AgentConfig, config_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     recover_identity(config.identity_dir)
+    sockets = open_sockets(config)
+    try:
+        await _wait_until_whole(config, sockets, stop)
+        if not stop.is_set():
+            await _run_whole(config, config_path, sockets, stop)
+    finally:
+        for one in sockets:
+            one.close()
+
+
+async def _wait_until_whole(
+    config: AgentConfig, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> None:
+    """Returns when the agent can be started whole; what is good is served meanwhile."""
+    try:
+        check_start(config)
+    except TROUBLE as error:
+        if not has_releases(config.state_dir):
+            raise
+        log.error("only what is good is served for now: %s", error)
+        say_ready(config, sockets, device="")
+        await serve_until_whole(config, sockets, stop)
+
+
+async def _run_whole(
+    config: AgentConfig, config_path: Path, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> None:
     identity = load_identity(config.identity_dir)
     db, corrupt = open_state(config)
     try:
-        agent = Agent(config, identity, db, config_path=config_path)
+        agent = Agent(config, identity, db, config_path=config_path, sockets=sockets)
         if corrupt is not None:
             reason = Reason(code="journal_corrupt", message=str(corrupt))
             agent.supervisor.alarm(f"journal:{db.outbox_session}", reason)
         await agent.run(stop)
     finally:
         db.close()
+
+
+def say_ready(config: AgentConfig, sockets: Sequence[socket.socket], *, device: str) -> None:
+    """One line of JSON on stdout; `device` is "" while only what is good is served."""
+    ready: dict[str, JsonValue] = {
+        "ready": True,
+        "device": device,
+        "listen": listen_address(sockets),
+        "socket": str(config.socket) if config.socket else "",
+        "control": str(config.control_socket) if device else "",
+        "pid": os.getpid(),
+    }
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
 
 
 def main(config_path: Path) -> int:

@@ -53,7 +53,8 @@ class StateDb:
 
     @classmethod
     def open(cls, folder: Path, *, probe: Callable[[str], None] = nothing) -> StateDb:
-        """Makes or migrates it. Raises JournalCorrupt, StateTooNew."""
+        """Makes or migrates it. Raises JournalCorrupt, StateTooNew; sqlite3.OperationalError where it is
+        locked, or the disk is full or does not answer: then it may well be whole."""
         path = folder / FILE
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -65,6 +66,9 @@ class StateDb:
             connection.execute("PRAGMA cache_size = -256")  # KiB: the supervisor stays small
             _migrate(connection, path)
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
         except sqlite3.DatabaseError as error:
             connection.close()
             raise JournalCorrupt(

@@ -10,14 +10,16 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from limosa_agent.capabilities import read_capabilities, resources
 from limosa_agent.config import AgentConfig
+from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.desired_inbox import DesiredInbox
 from limosa_agent.device_effects import DeviceEffects, ca_file
 from limosa_agent.errors import UnknownTransition
+from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch_child import FetchFailed, run_fetch
 from limosa_agent.identity import Identity
@@ -55,6 +57,7 @@ log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.5
 REPORT_AGAIN_S: Final = 3600.0  # `reported` goes out this often even where nothing changed
+FAULT_PAUSE_S: Final = 5.0  # before what failed is taken up again
 ALARMS_MAX: Final = 200  # of one start of the agent
 BUSY: Final = (Phase.SELF_TESTING, Phase.ACTIVATING, Phase.PROBATION, Phase.FALLING_BACK)
 """Only one model at a time goes through these, so that a crash is laid at the right door."""
@@ -142,13 +145,34 @@ class Supervisor:
                 tag, model, event = await asyncio.wait_for(self._queue.get(), wait_s)
             except TimeoutError:
                 next_tick = time.monotonic() + TICK_S
-                await self._tick()
+                await self._guarded(self._tick())
             else:
                 if tag is None or self._still(tag, model):
-                    await self._dispatch(model, event)
-            await self._reconcile()
-            self.report()
-            self.on_outbox()
+                    await self._carry_out(model, event)
+            await self._guarded(self._follow_up())
+
+    async def _follow_up(self) -> None:
+        await self._reconcile()
+        self.report()
+        self.on_outbox()
+
+    async def _carry_out(self, model: str, event: Event) -> None:
+        """What fails on the way (a full disk, say) is taken up again later: the same event if it changed
+        nothing yet, else where the durable state says that this model is, as after a start."""
+        before = self.updater.state(model)
+        if not await self._guarded(self._dispatch(model, event)):
+            unchanged = self.updater.state(model) == before
+            again = (before, model, event) if unchanged else (None, model, Restarted())
+            asyncio.get_running_loop().call_later(FAULT_PAUSE_S, self._queue.put_nowait, again)
+
+    async def _guarded(self, work: Awaitable[None]) -> bool:
+        """Whether it succeeded. Whatever fails in one turn, the next one comes: serving goes on."""
+        try:
+            await work
+        except Exception:
+            log.exception("a turn of the supervisor failed")
+            return False
+        return True
 
     async def stop(self) -> None:
         self.telemetry.flush()
@@ -167,7 +191,11 @@ class Supervisor:
                 repaired = without_broken(state, broken)
                 self.updater.repair(repaired)
                 self.alarm(f"broken:{self._speaker.boot}:{model}", repaired.reason, model=model)
-            self.effects.switch_link(self.updater.state(model))
+            try:
+                self.effects.switch_link(self.updater.state(model))
+            except (OSError, ReleaseBroken) as error:
+                # The link is for others: what serves is named by its digest.
+                log.error("the link of %s was not made again: %s", model, error)
 
     async def _serve_committed(self) -> None:
         """Every committed version at once; one that does not load gives way to its previous, then to none."""
@@ -269,7 +297,6 @@ class Supervisor:
         )
         if plain == self._last_reported[0] and time.monotonic() - self._last_reported[1] < REPORT_AGAIN_S:
             return
-        self._last_reported = (plain, time.monotonic())
         self.outbox.put_reported(
             self._speaker.reported(
                 states,
@@ -284,6 +311,7 @@ class Supervisor:
                 serving=serving,
             )
         )
+        self._last_reported = (plain, time.monotonic())
 
     def report_again(self) -> None:
         self._last_reported = (b"", 0.0)
@@ -307,8 +335,8 @@ class Supervisor:
     async def access_token(self) -> str | None:
         """None where the server does not give one now: the fetch fails then, and is tried again."""
         try:
-            return await asyncio.to_thread(self.https.access_token)
-        except LimosaError as error:
+            return await in_daemon_thread(self.https.access_token)
+        except (LimosaError, OSError) as error:
             log.warning("no access token: %s", error)
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
@@ -13,6 +14,8 @@ from limosa_agent.state_db import StateDb
 from limosa_agent.windows import Snapshot, WindowBook
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.window import Window
+
+log = logging.getLogger(__name__)
 
 KEEP_EVERY_S: Final = 60.0  # open windows are on disk this often, so that a crash loses little (3.3)
 
@@ -85,5 +88,8 @@ class Telemetry:
         with self._db.transaction("leftover windows"):
             for (payload,) in rows:
                 assert isinstance(payload, bytes)
-                self._outbox.put_window(Window.parse(payload))
+                try:
+                    self._outbox.put_window(Window.parse(payload))
+                except LimosaError as error:  # another version of the agent wrote it
+                    log.warning("a window that was kept cannot be read: %s", error)
             self._keep([])

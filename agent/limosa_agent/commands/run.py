@@ -26,7 +26,10 @@ def run_command(config: Path) -> None:
 
     settings = AgentConfig.load(config)  # mistakes are told here, in the form of every command
     recover_identity(settings.identity_dir)
-    load_identity(settings.identity_dir)
+    if not any(
+        settings.state_dir.glob("models/*/*/releases/*")
+    ):  # else what is good is served, whatever is lost
+        load_identity(settings.identity_dir)
     # The same process goes on without what commands need: the supervisor stays small (agent 1).
     words = [sys.executable, "-m", "limosa_agent.run", "--config", str(config)]
     os.execve(sys.executable, words, {**SMALL, **os.environ})  # noqa: S606  no shell; our own module
