@@ -1,6 +1,7 @@
 """What the agent costs, and how fast it comes back: `python benchmarks/agent_overhead.py [--json] [--quick]`.
 
-1. resident memory of an idle supervisor, connected to nobody (agent 1)
+1. resident memory (RSS) of a supervisor at rest: enrolled, one model serving, connected to a real
+   server by HTTPS and MQTT (agent 1)
 2. in-process `limosa_agent.Model` over bare `session.run`, step by step (agent 5.4, telemetry 1.1)
 3. requests failed over 20 switches under load (agent 1)
 4. time from a failed check, and from a crash, to the previous version answering (agent 1)
@@ -15,7 +16,6 @@ import asyncio
 import json
 import os
 import platform
-import signal
 import socket
 import subprocess
 import sys
@@ -24,25 +24,22 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the releases that the tests build
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what lies beside the packages
 
 import numpy as np
 import onnxruntime
 
 import limosa_agent
-from limosa_agent.identity import store_identity
+from benchmarks.supervisor_memory import supervisor_memory
 from limosa_agent.serving.observations import Observations
 from limosa_agent.serving.pool import PoolEvent, ServingLimits, ServingPool, SlotRef, WorkerCrashed
 from limosa_agent.serving.schema_check import SchemaCheck
 from limosa_agent.serving.tensor_codec import Array
-from limosa_contracts.enrolment import Enrolled
-from limosa_contracts.signing_keys import Algorithm, SigningKey
 from tests.agent.serving.releases import (
     TINY,
     Plan,
@@ -88,69 +85,12 @@ class Report:
 # -- 1. memory of the supervisor
 
 
-def idle_supervisor(report: Report, folder: Path, *, seconds: float) -> None:
-    """TLS, MQTT and SQLite are loaded as on any device; the addresses answer nothing."""
-    (folder / "state").mkdir(parents=True)
-    store_identity(
-        folder / "state" / "identity", key=SigningKey.generate(Algorithm.P256), enrolled=_enrolled()
-    )
-    config = folder / "agent.toml"
-    config.write_text(
-        f'server = "https://{LISTENS}:9"\nstate_dir = "{folder / "state"}"\nlisten = "{LISTENS}:0"\n'
-    )
-    log = (folder / "agent.log").open("w+")
-    command = [sys.executable, "-m", "limosa_agent.run", "--config", str(config)]
-    agent = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while '"ready"' not in (folder / "agent.log").read_text():
-            if agent.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"the agent did not start:\n{(folder / 'agent.log').read_text()}")
-            time.sleep(0.05)
-        time.sleep(seconds)
-        rss = _rss(agent.pid)
-        report.row("supervisor, idle, resident", rss / MIB, "MiB")
-        report.row(
-            "serving worker without a model, resident", sum(map(_rss, _children(agent.pid))) / MIB, "MiB"
-        )
-        report.bar("supervisor idle RSS, MB", rss / 1e6, 40.0)
-    finally:
-        agent.send_signal(signal.SIGTERM)
-        try:
-            agent.wait(15)
-        except subprocess.TimeoutExpired:
-            agent.kill()
-        log.close()
-
-
-def _enrolled() -> Enrolled:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])
-    now = datetime.now(UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    return Enrolled(
-        device="benchmark",
-        certificate_pem=pem,
-        ca_pem=pem,
-        tuf_root="{}",
-        mqtt_host=LISTENS,
-        mqtt_port=9,
-        mqtt_tls=False,
-    )
-
-
-def _rss(pid: int) -> int:
-    return int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def _children(pid: int) -> list[int]:
-    text = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text()
-    return [int(word) for word in text.split()]
+def idle_supervisor(report: Report, folder: Path) -> None:
+    memory = supervisor_memory(folder)
+    report.row(f"supervisor at rest, RSS, over {memory.link}", memory.idle / MIB, "MiB")
+    report.row("supervisor after its first update, RSS", memory.updated / MIB, "MiB")
+    report.row("serving worker with one model, RSS", memory.worker / MIB, "MiB")
+    report.bar("supervisor at rest, RSS, MB", memory.idle / 1e6, 40.0)
 
 
 # -- 2. in-process overhead
@@ -378,7 +318,7 @@ def main(words: Sequence[str]) -> int:
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        idle_supervisor(report, folder / "agent", seconds=2 if arguments.quick else 8)
+        idle_supervisor(report, folder / "fleet")
         in_process_overhead(report, folder, rounds=100 if arguments.quick else 600)
         asyncio.run(switches(report, folder / "switches"))
         asyncio.run(way_back(report, folder / "back", rounds=3 if arguments.quick else 10))
