@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlmodel import select
 
 from limosa_server.roles import Role
-from limosa_server.tables.rollouts import RolloutRow, WaveRow
+from limosa_server.tables.devices import DeviceLabel
+from limosa_server.tables.reports import RefusedReport
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 from tests.fleet_server.pages.conftest import Dashboard
 from tests.support.browser import Browser, browser
+from tests.support.seeded_fleet import add_device
 
 RUNNING = "/rollouts/13"
 ALL = (
@@ -53,6 +57,30 @@ def test_no_page_makes_the_browser_complain_in_any_theme_or_width(
             chromium.wait(LIVE)
             wider = chromium.run("document.documentElement.scrollWidth - innerWidth")
             assert wider <= 0, f"{path} is {wider} px wider than {width}"
+    assert chromium.complaints == []
+
+
+def test_long_and_hostile_words_neither_run_nor_burst_a_small_screen(
+    dashboard: Dashboard, chromium: Browser
+) -> None:
+    word = "<script>document.title='owned'</script>" + "x" * 300
+    with dashboard.fleet.state.store.transaction() as tx:
+        row = tx.get_one(RolloutRow, 13)
+        row.reason = row.target = row.created_by = word
+        for wave in tx.exec(select(WaveRow).where(WaveRow.rollout == 13)):
+            wave.reason = wave.name = word
+        for run in tx.exec(select(ExecutionRow).where(ExecutionRow.rollout == 13)):
+            run.reason = run.reason_code = word
+        add_device(tx, word, now=dashboard.fleet.clock.now, serial=word, profile=word, agent=word)
+        tx.add(DeviceLabel(device=word, key=word, value=word))
+        tx.add(RefusedReport(device=word, code=word, count=1, last_at=dashboard.fleet.clock.now, sample=word))
+    sign_in(chromium, dashboard)
+    chromium.window(width=360)
+    for path in ("/", "/rollouts", RUNNING, "/devices", f"/devices/{quote(word, safe='')}"):
+        chromium.open(dashboard.url + path)
+        chromium.wait(LIVE)
+        assert chromium.run("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        assert "owned" not in chromium.run("document.title").replace(word, "")
     assert chromium.complaints == []
 
 

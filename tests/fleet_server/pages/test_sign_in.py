@@ -10,6 +10,7 @@ import pytest
 from sqlmodel import col, select
 
 from limosa_server.pages.limits import LIMITS
+from limosa_server.pages.live import STOPPING
 from limosa_server.pages.session import Session
 from limosa_server.roles import Role
 from limosa_server.tables.access import ApiToken, AuditRow
@@ -254,3 +255,12 @@ def test_stream_ends_when_its_token_is_revoked(dashboard: Dashboard, monkeypatch
             for row in tx.exec(select(ApiToken)):
                 row.revoked_at = dashboard.fleet.clock.now
         assert "event: hello" not in list(lines)  # ends, or this would wait for ever
+
+
+def test_open_page_does_not_keep_a_server_that_ends_waiting(dashboard: Dashboard) -> None:
+    visitor = dashboard.visitor(Role.VIEWER)
+    with visitor.stream("GET", "/events/stream") as answer:
+        lines = answer.iter_lines()
+        wait_until(lambda: next(lines) == "event: hello", timeout_s=10, what="the stream begins")
+        dashboard.fleet.state.store.notify(frozenset({STOPPING}))
+        assert "event: changed" not in list(lines)  # ends, or this would wait for ever
