@@ -75,6 +75,7 @@ TABLE: Final[tuple[Row, ...]] = (
             ("device enroll-token", "Make a token with which one device joins", "limosa device enroll-token"),
             ("device list", "List devices and what they run", "limosa device list"),
             ("device show", "Show one device and its last reports", "limosa device show dev-0017"),
+            ("device revoke", "Take a device out of the fleet", "limosa device revoke dev-0017"),
             ("group create", "Make a group, static or by label selector", "limosa group create canary"),
             ("group list", "List groups", "limosa group list"),
             ("group show", "Show a group and its devices", "limosa group show canary"),
@@ -120,7 +121,7 @@ TABLE: Final[tuple[Row, ...]] = (
 NOUNS: Final[Mapping[str, str]] = {
     "keys": "Keys and the trust root of a team",
     "target": "Device profiles that can be built for",
-    "device": "Devices: let them join, list, show",
+    "device": "Devices: let them join, list, show, revoke",
     "group": "Groups of devices, static or by label selector",
     "release": "Releases the server holds",
     "rollout": "Plan, start, watch and stop rollouts",

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -103,6 +104,12 @@ class BrokerChild:
             process.terminate()
         if self._thread.is_alive():
             self._thread.join(STOP_S + 1)
+
+    def reload(self) -> None:
+        """Reads its list of revoked certificates again. Ended in between, it reads it at the next start."""
+        process = self._process
+        if self.kind is MOSQUITTO and process is not None and process.poll() is None:
+            process.send_signal(signal.SIGHUP)
 
     def _wait_for_port(self) -> None:
         """Of a server that was killed, the broker needs a moment to end. Any other listener there would

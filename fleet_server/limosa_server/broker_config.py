@@ -36,6 +36,7 @@ class BrokerTls:
     ca: Path
     certificate: Path
     key: Path
+    revoked: Path | None = None  # list of certificates that are not taken any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,8 @@ def mosquitto_config(
             "use_username_as_clientid true",  # else any device can kick another off (trust 6.3)
             f"acl_file {folder}/acl",
         ]
+        if tls.revoked is not None:
+            lines.append(f"crlfile {tls.revoked}")
     return "\n".join(lines) + "\n"
 
 

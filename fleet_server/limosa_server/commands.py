@@ -13,6 +13,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "device enroll-token": "limosa_server.cli.device:enroll_token",
     "device list": "limosa_server.cli.device:list_devices",
     "device show": "limosa_server.cli.device:show",
+    "device revoke": "limosa_server.cli.device:revoke",
     "group create": "limosa_server.cli.group:create",
     "group list": "limosa_server.cli.group:list_groups",
     "group show": "limosa_server.cli.group:show",

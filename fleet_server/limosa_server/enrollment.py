@@ -16,6 +16,7 @@ from limosa_contracts.signing_keys import PublicKey
 from limosa_server import audit, tokens
 from limosa_server.errors import EnrolmentRefused
 from limosa_server.pki import IssuedCertificate, key_of_request
+from limosa_server.revocation_list import ANNOUNCED
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.access import EnrollmentToken
@@ -52,7 +53,7 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
             object=f"device {device}",
             after={"certificate": issued.fingerprint, "serial": request.serial, "group": token.group},
         )
-        tx.announce("devices", f"device {device}")
+        tx.announce("devices", f"device {device}", ANNOUNCED)  # it may have had a certificate before
     return _answer(state, device, issued)
 
 

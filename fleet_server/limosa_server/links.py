@@ -15,6 +15,7 @@ from limosa_server.bus import BrokerAddress
 from limosa_server.errors import ListenRefused
 from limosa_server.files import write_atomic, write_private
 from limosa_server.pki import DeviceAuthority
+from limosa_server.revocations import list_path, renew_list
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints
 from limosa_server.trust_folder import TrustFolder
@@ -48,7 +49,9 @@ def make_broker(settings: ServerSettings, trust: TrustFolder, authority: DeviceA
     tls = None
     if not settings.dev:
         certificate, key = trust.tls_files()
-        tls = BrokerTls(ca=_trusted(settings, authority), certificate=certificate, key=key)
+        trusted, revoked = _trusted(settings, authority), list_path(settings.broker_folder)
+        renew_list(revoked, authority, now=time.time())
+        tls = BrokerTls(ca=trusted, certificate=certificate, key=key, revoked=revoked)
     return BrokerChild(
         kind,
         settings.broker_folder,

@@ -68,7 +68,7 @@ class DeviceAuthority:
             .add_extension(_digital_signature_only(), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.raw), critical=False)
-            .add_extension(self._authority_identifier(), critical=False)
+            .add_extension(self.authority_identifier(), critical=False)
             .sign(self.key.raw, hashes.SHA256())
         )
         pem = _pem(leaf)
@@ -97,7 +97,7 @@ class DeviceAuthority:
         if now > leaf.not_valid_after_utc.timestamp() + grace_s:
             raise StaleCertificate("the certificate has expired", where=f"device {device}")
 
-    def _authority_identifier(self) -> x509.AuthorityKeyIdentifier:
+    def authority_identifier(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public.raw)
 
 

@@ -22,6 +22,8 @@ from limosa_server.assembly import FolderLock, first_admin, make_controller, mak
 from limosa_server.bus_workers import BusWorkers
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker
 from limosa_server.pages.live import STOPPING
+from limosa_server.revocation_list import ANNOUNCED
+from limosa_server.revocations import Revocations
 from limosa_server.settings import ServerSettings
 from limosa_server.state import ServerState
 from limosa_server.trust_folder import TrustFolder
@@ -48,10 +50,12 @@ def run_server(settings: ServerSettings) -> None:
         stack.callback(state.store.close)
         if first_admin(state) is not None:
             sys.stderr.write(f"the first admin token is in {settings.data / 'admin.token'}\n")
-        workers = BusWorkers(state, broker_address(settings, authority, broker))
+        address = broker_address(settings, authority, broker)
+        workers = BusWorkers(state, address)
         workers.start()
         stack.callback(workers.stop)
-        for loop in (_controller_loop(state), _housekeeping_loop(state)):
+        revocations = _revocation_loop(state, Revocations(state, address, broker.reload))
+        for loop in (_controller_loop(state), _housekeeping_loop(state), revocations):
             loop.start()
             stack.callback(loop.stop)
         _serve(settings, trust, state, listener)
@@ -112,6 +116,11 @@ def _housekeeping_loop(state: ServerState) -> Loop:
         state.blobs.drop_idle_uploads(now=now, idle_s=state.settings.limits.upload_idle_s)
 
     return Loop("housekeeping", state, work, every_s=HOUSEKEEPING_S, topics=frozenset())
+
+
+def _revocation_loop(state: ServerState, revocations: Revocations) -> Loop:
+    topics = frozenset({ANNOUNCED})
+    return Loop("revocations", state, revocations.step, every_s=HOUSEKEEPING_S, topics=topics)
 
 
 class _Announcing(uvicorn.Server):

@@ -103,6 +103,17 @@ def test_the_commands_of_groups_and_releases(
     assert "did you mean 'some'?" in capsys.readouterr().err
 
 
+def test_the_command_that_takes_a_device_out(
+    devices: list[Device], limosa: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert limosa("device", "revoke", devices[0].id) == 0
+    assert capsys.readouterr().out == f"device {devices[0].id} is revoked\n"
+    assert limosa("device", "show", devices[0].id, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "revoked"
+    assert limosa("device", "revoke", "ghost") == 2
+    assert "hint: limosa device list" in capsys.readouterr().err
+
+
 def test_a_server_that_is_not_there_is_unreachable(
     limosa: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

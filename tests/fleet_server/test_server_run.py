@@ -184,6 +184,9 @@ def test_with_tls_everywhere_a_device_reports_over_mutual_tls(processes: Process
     with connected(device.id, port=device.enrolled.mqtt_port, tls=files) as link:
         link.send(device.event("a"))
         link.wait_for_ack(1)
+        with server.http() as http:  # trust 6.3: revoking also disconnects the live session
+            assert http.post(f"/api/v1/devices/{device.id}/revoke").json()["state"] == "revoked"
+        wait_until(lambda: not link.client.is_connected(), timeout_s=20, what="the revoked device is put out")
     assert server.process.stop() == 0
     assert server.events() == ["a"]
 

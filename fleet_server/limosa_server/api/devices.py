@@ -21,6 +21,7 @@ from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.enrollment import check_labels, set_labels
+from limosa_server.revocation_list import ANNOUNCED
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow
@@ -96,7 +97,8 @@ def put_labels(device: DeviceId, body: JsonBody, state: State, caller: Operator)
 
 @router.post("/{device}/revoke")
 def revoke(device: DeviceId, state: State, caller: Operator) -> dict[str, JsonValue]:
-    """Takes a device out of the fleet: its certificates, its tokens and its reports count no more."""
+    """Takes a device out of the fleet: its certificates, its tokens and its reports count no more,
+    and it is disconnected."""
     now = state.clock()
     with state.store.transaction() as tx:
         row = find_device(tx, device)
@@ -108,7 +110,7 @@ def revoke(device: DeviceId, state: State, caller: Operator) -> dict[str, JsonVa
                 .values(revoked_at=now)
             )
             audit.record(tx, at=now, actor=caller.actor, action="device.revoke", object=f"device {device}")
-            tx.announce("devices", f"device {device}")
+            tx.announce("devices", f"device {device}", ANNOUNCED)
         return device_shape(tx, row)
 
 
