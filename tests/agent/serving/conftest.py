@@ -13,6 +13,7 @@ import pytest
 
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.pool import Observation, PoolEvent, ServingPool, SlotRef, WorkerCrashed
+from tests.agent.serving.releases import install, tiny_plan
 from tests.support.waiting import PATIENCE, wait_until
 
 T = TypeVar("T")
@@ -98,3 +99,8 @@ def slots(tmp_path: Path) -> Path:
 
 def models_of(pool: RunningPool) -> Sequence[str]:
     return [f"{slot.model}@{slot.version}" for slot in pool.pool.models]
+
+
+@pytest.fixture
+def tiny(start_pool: StartPool, slots: Path) -> RunningPool:
+    return start_pool(install(tiny_plan(), slots))

@@ -85,3 +85,8 @@ def row(*values: float, name: str = "x", **parameters: object) -> dict[str, obje
     """An inference request of one FP32 row."""
     tensor = {"name": name, "datatype": "FP32", "shape": [1, len(values)], "data": list(values)}
     return {"inputs": [tensor], **parameters}
+
+
+def binary(head: Mapping[str, object], tail: bytes) -> tuple[bytes, dict[str, str]]:
+    text = json.dumps(head).encode()
+    return text + tail, {"Inference-Header-Content-Length": str(len(text))}
