@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
-from limosa_agent.fetch.time_floor import clock_suspect
+from limosa_agent.fetch.time_floor import clock_state
 from limosa_agent.health import Failed, Passed, Replay, Undecided
 from limosa_agent.probation import Probation
 from limosa_agent.serving.errors import WorkerGone
@@ -18,6 +19,10 @@ from limosa_agent.telemetry import Telemetry
 from limosa_agent.update_events import Event, Healthy, LateFailure, Unhealthy
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonValue
+
+SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
+"""systemd-timesyncd makes it when the clock was set from the network since the start of the system;
+other time services leave no such file, and count as a clock of the device's own."""
 
 CRASHES_MAX: Final = 3  # of committed versions within CRASHES_WITHIN_S: then it falls back (4.3)
 CRASHES_WITHIN_S: Final = 600.0
@@ -67,7 +72,7 @@ class TrialWatch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def clock_state(self) -> str:
-        return "none" if clock_suspect(clock=time.time(), floor=self._time_floor()) else "rtc"
+        return clock_state(clock=time.time(), floor=self._time_floor(), synchronised=SYNCHRONISED.exists())
 
     def _observed(self, event: Observation) -> None:
         versions = {} if self.pool is None else {s.manifest_sha256: s.version for s in self.pool.models}

@@ -32,3 +32,16 @@ def clock_suspect(*, clock: float, floor: float) -> bool:
     True
     """
     return not floor - 86400 <= clock <= max(floor, BUILD_TIME) + FAR_AHEAD_S
+
+
+def clock_state(*, clock: float, floor: float, synchronised: bool) -> str:
+    """What reports say of this device's clock (telemetry 3.1): none, rtc or ntp.
+
+    >>> clock_state(clock=0.0, floor=1_800_000_000.0, synchronised=True)
+    'none'
+    >>> clock_state(clock=1_800_000_000.0, floor=1_800_000_000.0, synchronised=True)
+    'ntp'
+    """
+    if clock_suspect(clock=clock, floor=floor):
+        return "none"
+    return "ntp" if synchronised else "rtc"
