@@ -101,7 +101,7 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; raises what a part of it raised."""
         await self.supervisor.start()
-        control = await serve_control(self._config.control_socket, self._handlers())
+        control = await self._open_control()
         self.supervisor.on_outbox = self._pump
         self.mqtt.start()
         say_ready(self._config, self.sockets, device=self._identity.device)
@@ -120,7 +120,8 @@ class Agent:
             for task in (*parts, stopping):
                 task.cancel()
             await asyncio.gather(*parts, stopping, return_exceptions=True)
-            control.close()
+            if control is not None:
+                control.close()
             await self.supervisor.stop()
             await asyncio.to_thread(self.mqtt.stop)
             self._config.control_socket.unlink(missing_ok=True)
@@ -257,6 +258,14 @@ class Agent:
         return said
 
     # -- people
+    async def _open_control(self) -> asyncio.Server | None:
+        """None where it cannot be had: its path is too long, or the disk is full. Serving needs none."""
+        try:
+            return await serve_control(self._config.control_socket, self._handlers())
+        except OSError as error:
+            log.error("there is no control socket %s: %s", self._config.control_socket, error)
+            return None
+
     def _handlers(self) -> dict[str, Handler]:
         async def status(request: JsonObject) -> dict[str, JsonValue]:
             return status_view(

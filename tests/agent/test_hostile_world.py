@@ -113,6 +113,18 @@ def test_state_that_another_version_wrote_does_not_keep_the_agent_from_starting(
     assert device.stop() == 0
 
 
+def test_state_folder_too_deep_for_a_control_socket_costs_only_that(
+    fleet: Fleet, processes: Processes, tmp_path: Path
+) -> None:
+    device = Device(folder=tmp_path / ("deep" * 30), fleet=fleet, processes=processes)
+    device.write_config()
+    device.enroll()
+    committed(device, fleet)
+    assert device.ask(1.0) == 1.0
+    assert "LM-513" in device.command("status").stderr
+    assert device.stop() == 0
+
+
 @pytest.mark.parametrize("name", ["key.pem", "cert.pem", "ca.pem", "enrolled.json", "root.json"])
 def test_damaged_identity_costs_the_link_not_the_model(device: Device, fleet: Fleet, name: str) -> None:
     committed(device, fleet)

@@ -219,7 +219,7 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(incoming, Refusal):
             self._finish(error_reply(incoming.error, retry_after_s=self._limits.retry_after_s), last=True)
             return
-        last = not incoming.keep_alive
+        last = not incoming.keep_alive or incoming.method == b"HEAD"
         answer = self._start(incoming)
         if isinstance(answer, Reply):
             self._finish(answer, last=last)

@@ -14,7 +14,8 @@ from limosa_agent.serving.http_messages import Reply, Request
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.protocol import Answer, HttpConnection, Traffic
 from limosa_agent.serving.shared_counters import SharedCounters
-from tests.agent.serving.http_client import request
+from tests.agent.serving.conftest import StartPool
+from tests.agent.serving.http_client import Client, request
 
 
 class Wire(asyncio.Transport):
@@ -134,3 +135,12 @@ def test_any_bytes_leave_nothing_behind(pieces: list[bytes]) -> None:
         assert (shared.in_flight, shared.connections, traffic.held_bytes) == (0, 0, 0)
     assert sent == b"" or sent.startswith(b"HTTP/1.1 ")
     assert traffic.connections == set()
+
+
+def test_answer_to_head_is_the_last_of_its_connection(start_pool: StartPool) -> None:
+    """A client does not read a body after HEAD: it would take it for the answer that follows."""
+    pool = start_pool()
+    with Client(pool.port) as client:
+        answer = client.ask("HEAD", "/v2")
+        assert (answer.status, answer.closes) == (405, True)
+        assert client.at_end()
