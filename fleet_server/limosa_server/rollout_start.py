@@ -45,7 +45,9 @@ def plan(tx: Transaction, spec: RolloutSpec, *, salt: str, now: float) -> Plan:
     release = find_release(tx, spec)
     _check_way_back(tx, spec)
     candidates = _candidates(tx, spec, release, now)
-    return make_plan(spec, _release_facts(tx, release), candidates, salt=salt)
+    planned = make_plan(spec, _release_facts(tx, release), candidates, salt=salt)
+    known = _known_bad(tx, planned)
+    return planned if known is None else replace(planned, problems=(str(known), *planned.problems))
 
 
 def find_release(tx: Transaction, spec: RolloutSpec) -> Release:
@@ -78,6 +80,15 @@ def _check_way_back(tx: Transaction, spec: RolloutSpec) -> None:
 
 def refuse_bad(tx: Transaction, planned: Plan) -> None:
     """Raises KnownBad, PlanRefused."""
+    known = _known_bad(tx, planned)
+    if known is not None:
+        raise known
+    if planned.problems:
+        raise PlanRefused(planned.problems[0], where=planned.spec.target, why="; ".join(planned.problems[1:]))
+
+
+def _known_bad(tx: Transaction, planned: Plan) -> KnownBad | None:
+    """The first device of the target on which an earlier rollout found these bytes bad (rollouts 3.9)."""
     release = find_release(tx, planned.spec)
     target = [device for wave in planned.waves for device in wave.devices] + list(planned.excluded)
     rows = tx.exec(
@@ -92,13 +103,12 @@ def refuse_bad(tx: Transaction, planned: Plan) -> None:
     ours = set(target)
     for run, before in rows:
         if run.device in ours:
-            raise KnownBad(
+            return KnownBad(
                 f"{planned.spec.release} is known to be bad here",
                 where=f"rollout {before.id}",
                 why=f"on {run.device}: {run.reason or run.state}",
             )
-    if planned.problems:
-        raise PlanRefused(planned.problems[0], where=planned.spec.target, why="; ".join(planned.problems[1:]))
+    return None
 
 
 def start(

@@ -14,6 +14,7 @@ from limosa_contracts.selector import Selector
 from limosa_server import groups, rollout_start
 from limosa_server.core.desired import LIFE_S
 from limosa_server.core.errors import KnownBad, PlanRefused
+from limosa_server.pages import attention
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release
@@ -46,6 +47,11 @@ def test_a_bad_release_is_rolled_back_and_refused_when_it_is_tried_again(fleet: 
     assert sum(run.offered_at is not None for run in fleet.runs(rollout).values()) == 1
     with pytest.raises(KnownBad):  # rollouts 3.9
         fleet.start()
+    with fleet.store.read() as tx:
+        planned = rollout_start.plan(tx, spec_of(), salt="s", now=fleet.now)
+        first = attention.concerns(tx, now=fleet.now)[0]
+    assert "is known to be bad here" in planned.problems[0]  # a plan says what a start would meet
+    assert "executed devices failed" in first.why  # the cause, not only that all is well again
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the commit", "after the commit"])

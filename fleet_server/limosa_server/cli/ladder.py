@@ -21,6 +21,7 @@ ENDED = frozenset(
         "SUPERSEDED",
     }
 )
+_ASKS_WHY = BAD | {"ROLLED_BACK", "ROLLING_BACK"}
 _MARKS = {
     "PENDING": ("·", "white"),
     "IN_PROGRESS": ("▶", "cyan"),
@@ -60,10 +61,13 @@ def ladder(rollout: JsonObject) -> str:
     assert isinstance(waves, list)
     shown = [one for one in waves if isinstance(one, dict) and (one["devices"] or not one["tail"])]
     width = max((len(str(one["name"])) for one in shown), default=0)
-    lines += [_rung(one, width) for one in shown]
-    for name, what in (("unreachable", "cannot be reached"), ("stragglers", "follow when they come back")):
+    for one in shown:
+        lines.append(_rung(one, width))
+        if one["status"] in ("FAILED", "INCONCLUSIVE") and one.get("reason") != rollout["reason"]:
+            lines.append(f"  {' ' * width}  {printable(str(one.get('reason') or ''))}".rstrip())
+    for name, what in (("unreachable", "out of reach now"), ("stragglers", "to follow on coming back")):
         if rollout.get(name):
-            lines.append(f"  {rollout[name]} devices {what}")
+            lines.append(f"  {rollout[name]} {'device' if rollout[name] == 1 else 'devices'}: {what}")
     returning = rollout.get("returning")
     if isinstance(returning, dict) and returning:
         lines.append("  on the way back: " + ", ".join(f"{n} {word}" for word, n in returning.items()))
@@ -73,6 +77,8 @@ def ladder(rollout: JsonObject) -> str:
         )
     if rollout.get("next"):
         lines.append(f"next: {rollout['next']}")
+    if rollout["status"] in _ASKS_WHY or rollout.get("pause") == "gate_failed":
+        lines.append(f"why: limosa rollout explain {rollout['id']}")
     return "\n".join(lines)
 
 
