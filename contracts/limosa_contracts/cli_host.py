@@ -95,7 +95,7 @@ def make_host() -> Host:
         "limosa",
         help=PURPOSE,
         examples=[
-            "limosa demo                      # the whole loop on this machine, in about a minute",
+            "limosa demo                      # the whole loop on this machine, in two minutes",
             "limosa build recipe.toml         # a trained model becomes an edge artifact",
             "limosa rollout status 7 --watch  # follow a rollout",
         ],

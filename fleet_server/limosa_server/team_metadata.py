@@ -63,7 +63,11 @@ def check_team(
     `current` and `offered` map role names to bytes. Raises MetadataRefused.
     """
     if top.delegations is None or team not in (top.delegations.roles or {}):
-        raise MetadataRefused(f"team {team!r} is not delegated to", where="targets")
+        raise MetadataRefused(
+            f"this server knows no team {team!r}",
+            where="targets",
+            hint="limosa keys add-team writes it into DATA/trust; then start the server anew, which reads it",
+        )
     checked: dict[str, Metadata[Targets]] = {}
     own = offered.get(team) or current.get(team)
     if own is None:

@@ -57,7 +57,9 @@ def _endpoint(config: Path, model: str) -> tuple[str, str]:
         if Fields(item, where=where).has("serving")
     ]
     if model and model not in served:
-        raise InferenceRefused(f"{model} is not served here", why=", ".join(served) or "no model is")
+        raise InferenceRefused(
+            f"{model} is not served here", why=f"served: {', '.join(served) or 'no model'}"
+        )
     if not model and len(served) != 1:
         raise InferenceRefused(
             "which model?", why=f"{len(served)} are served", hint=f"--model {served[0]}" if served else ""

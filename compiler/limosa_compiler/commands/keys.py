@@ -84,6 +84,7 @@ def keys_add_team(offline: Path, server: Path, team: str, as_json: bool) -> None
         as_json=as_json,
         text=lambda: f"team {team}: key {made.keyid[:12]}…, until {made.expires:%Y-%m-%d}",
     )
+    progress(f"hint: start the server anew: it reads {server / 'tuf'} at its start")
 
 
 @keys.command("refresh", examples=["limosa keys refresh --offline keys --team vision"])
