@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from limosa_contracts.window import Sketch, Window
 
 Number = TypeVar("Number", int, float)
+Combine: TypeAlias = Callable[[tuple[Number, ...], tuple[Number, ...]], tuple[Number, ...]]
 
 
 def merge_windows(older: Window, newer: Window) -> Window:
@@ -29,14 +30,19 @@ def merge_windows(older: Window, newer: Window) -> Window:
 
 def add_sketches(a: Sketch, b: Sketch) -> Sketch:
     """Element by element; both have the same lengths."""
+    return combine_sketches(a, b, counts=added, amounts=added)
+
+
+def combine_sketches(a: Sketch, b: Sketch, *, counts: Combine[int], amounts: Combine[float]) -> Sketch:
+    """A sketch whose every array comes of the two arrays of its name."""
     return Sketch(
-        bins=tuple(added(x, y) for x, y in zip(a.bins, b.bins, strict=True)),
-        missing=added(a.missing, b.missing),
-        sums=added(a.sums, b.sums),
-        squares=added(a.squares, b.squares),
-        classes=added(a.classes, b.classes),
-        confidence=added(a.confidence, b.confidence),
-        latency=added(a.latency, b.latency),
+        bins=tuple(counts(x, y) for x, y in zip(a.bins, b.bins, strict=True)),
+        missing=counts(a.missing, b.missing),
+        sums=amounts(a.sums, b.sums),
+        squares=amounts(a.squares, b.squares),
+        classes=counts(a.classes, b.classes),
+        confidence=counts(a.confidence, b.confidence),
+        latency=counts(a.latency, b.latency),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from limosa_agent.window_merge import add_sketches
+from limosa_agent.window_merge import add_sketches, combine_sketches
 from limosa_contracts.baseline import BINS
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
@@ -208,15 +208,7 @@ def _subtract(a: Sketch, b: Sketch) -> Sketch:
     def less_f(x: tuple[float, ...], y: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(i - j for i, j in zip(x, y, strict=True))
 
-    return Sketch(
-        bins=tuple(less(x, y) for x, y in zip(a.bins, b.bins, strict=True)),
-        missing=less(a.missing, b.missing),
-        sums=less_f(a.sums, b.sums),
-        squares=less_f(a.squares, b.squares),
-        classes=less(a.classes, b.classes),
-        confidence=less(a.confidence, b.confidence),
-        latency=less(a.latency, b.latency),
-    )
+    return combine_sketches(a, b, counts=less, amounts=less_f)
 
 
 def _numbers(fields: Fields, name: str) -> tuple[float, ...]:
