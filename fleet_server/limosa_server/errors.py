@@ -2,7 +2,7 @@
 
 RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
-  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused
+  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown
 FaultError
   BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged
 TransferError
@@ -89,6 +89,12 @@ class Replayed(TrustError):
     summary = "an assertion was used before"
     http_status = 401
     default_hint = "make a new one, with a new jti"
+
+
+class BaselineUnknown(RequestError):
+    code = "LM-612"
+    summary = "a telemetry window counts against a baseline that its release does not have"
+    default_hint = "limosa release show NAME@VERSION"
 
 
 class BrokerFailed(FaultError):

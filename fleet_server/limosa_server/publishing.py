@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 from sqlmodel import select
 
+from limosa_contracts.baseline import Baseline
 from limosa_contracts.canonical import parse_object
-from limosa_contracts.errors import Conflict, LimosaError
+from limosa_contracts.errors import Conflict, LimosaError, TooLarge
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.limits import LIMITS
@@ -22,6 +23,7 @@ from limosa_contracts.oci import (
     Manifest,
     Requirements,
 )
+from limosa_contracts.serving import BASELINE_FILE
 from limosa_server import audit, registry_rows
 from limosa_server.errors import MetadataRefused
 from limosa_server.state import ServerState
@@ -138,6 +140,7 @@ def _variant(
         manifest_sha256=descriptor.sha256,
         size_bytes=descriptor.size + manifest.config.size + sum(layer.size for layer in manifest.layers),
         precision=_precision(state, manifest.config),
+        baseline_id=_baseline_id(state, manifest),
         requires=dict(_requires(requires)),
     )
 
@@ -157,6 +160,16 @@ def _precision(state: ServerState, config: Descriptor) -> str:
         return fields.fields("config").text("precision", max_chars=32)
     except LimosaError:
         return ""  # it is shown to people only
+
+
+def _baseline_id(state: ServerState, manifest: Manifest) -> str:
+    """What its devices' windows have to name (telemetry 2.2). Raises what Baseline.parse does."""
+    if not manifest.has(BASELINE_FILE):
+        return ""
+    layer = manifest.layer(BASELINE_FILE)
+    if layer.size > LIMITS.document_max_bytes:
+        raise TooLarge(f"{layer.size} bytes", where=BASELINE_FILE, why=f"at most {LIMITS.document_max_bytes}")
+    return Baseline.parse(state.blobs.read(layer.sha256)).baseline_id
 
 
 def _archive_missing(tx: Transaction, role: str, listed: set[str]) -> None:

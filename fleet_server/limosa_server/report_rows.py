@@ -7,17 +7,19 @@ from typing import Final
 
 from sqlalchemy import delete, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlmodel import col
+from sqlmodel import col, select
 
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.window import Window
 from limosa_server.enrollment import set_labels
+from limosa_server.errors import BaselineUnknown
 from limosa_server.report_parsing import Parsed
 from limosa_server.state import Report
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
+from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.reports import EventRow, InboxMark, RefusedReport, WindowRow
 
 SAMPLE_MAX_CHARS: Final = 500
@@ -29,6 +31,10 @@ def store(tx: Transaction, device: str, parsed: Parsed, now: float) -> str:
     if isinstance(report, UpdateEvent):
         return _event(tx, report, parsed.message.payload, now)
     if isinstance(report, Window):
+        if not _counts_what_it_runs(tx, report):
+            stranger = BaselineUnknown(f"{report.model}@{report.version} has no baseline {report.baseline}")
+            _refused(tx, device, stranger.code, str(stranger), now)
+            return "refused"
         return _window(tx, report, parsed.message.payload, now)
     if isinstance(report, Reported):
         return _reported(tx, report, now)
@@ -110,6 +116,21 @@ def _event(tx: Transaction, event: UpdateEvent, payload: bytes, now: float) -> s
     )
     tx.announce("events")
     return "stored" if written.rowcount == 1 else "duplicate"
+
+
+def _counts_what_it_runs(tx: Transaction, window: Window) -> bool:
+    """Counts over other bins would be added to ours as if they were the same (telemetry 2.2)."""
+    known = (
+        select(Variant.id)
+        .join(Release, col(Release.id) == col(Variant.release_id))
+        .where(
+            Release.model == window.model,
+            Release.version == window.version,
+            col(Variant.manifest_sha256).startswith(window.model_digest, autoescape=True),
+            Variant.baseline_id == window.baseline,
+        )
+    )
+    return tx.exec(known.limit(1)).first() is not None
 
 
 def _window(tx: Transaction, window: Window, payload: bytes, now: float) -> str:

@@ -14,7 +14,7 @@ from limosa_contracts.topics import Suffix
 from limosa_server.controller import Controller
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import RolloutRow
-from tests.fleet_server.world import MODEL, Device, Fleet, as_batch
+from tests.fleet_server.world import BASELINE_ID, MODEL, Device, Fleet, as_batch
 
 ROLLOUT = {
     "release": f"{MODEL}@1.0.0",
@@ -44,7 +44,16 @@ def publish(fleet: Fleet, version: str, counter: int) -> None:
         tx.add(row)
         tx.flush()
         assert row.id is not None
-        tx.add(Variant(release_id=row.id, position=0, name="v", manifest_sha256="0" * 64, size_bytes=10))
+        tx.add(
+            Variant(
+                release_id=row.id,
+                position=0,
+                name="v",
+                manifest_sha256="0" * 64,
+                size_bytes=10,
+                baseline_id=BASELINE_ID,
+            )
+        )
 
 
 def obey(fleet: Fleet, device: Device, *, phase: Phase = Phase.COMMITTED) -> None:

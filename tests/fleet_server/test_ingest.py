@@ -17,6 +17,7 @@ from limosa_server.ingest import Incoming, Ingest
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.devices import DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
+from tests.fleet_server.obedient import publish
 from tests.fleet_server.world import MODEL, Device, Fleet, as_batch
 
 
@@ -49,6 +50,7 @@ def test_a_batch_is_acknowledged_up_to_its_last_number(fleet: Fleet) -> None:
 
 
 def test_a_doubled_batch_is_acknowledged_again_and_counted_once(fleet: Fleet) -> None:
+    publish(fleet, "1.0.0", 1)
     device = fleet.enroll()
     batch = (device.event("a"), device.window(index=0, rev=1, n=5))
     assert post(fleet, device, *batch) == post(fleet, device, *batch)
@@ -66,6 +68,7 @@ def test_after_a_gap_nothing_is_stored_until_the_missing_message_comes(fleet: Fl
 
 
 def test_of_two_windows_with_one_key_the_higher_revision_holds_in_any_order(fleet: Fleet) -> None:
+    publish(fleet, "1.0.0", 1)
     device = fleet.enroll()
     for rev, n in ((2, 20), (1, 10), (4, 40), (3, 30)):
         post(fleet, device, device.window(index=0, rev=rev, n=n))
@@ -74,6 +77,7 @@ def test_of_two_windows_with_one_key_the_higher_revision_holds_in_any_order(flee
 
 def test_shuffled_and_doubled_messages_leave_exact_totals(fleet: Fleet) -> None:
     """Go-back-N under a link that reorders: what is not acknowledged is sent again until it is."""
+    publish(fleet, "1.0.0", 1)
     devices = [fleet.enroll() for _ in range(3)]
     ingest, draw = Ingest(fleet.state), random.Random(7)
     outboxes = {
@@ -92,6 +96,25 @@ def test_shuffled_and_doubled_messages_leave_exact_totals(fleet: Fleet) -> None:
             assert done.ack.seq >= acked[done.device]
             acked[done.device] = done.ack.seq
     assert inferences(fleet) == 3 * 10 * 40
+
+
+def test_windows_that_count_against_another_baseline_are_refused_and_counted(fleet: Fleet) -> None:
+    """Telemetry 2.2: counts over other bins are never merged with ours. The device forgets them."""
+    publish(fleet, "1.0.0", 1)
+    device = fleet.enroll()
+    ours = device.window(index=0, rev=1, n=5)
+    theirs = [device.window(index=i, rev=2, n=50, baseline="2" * 16) for i in range(2)]
+    assert post(fleet, device, ours, *theirs) == [{"session": 7, "seq": 3}]
+    assert inferences(fleet) == 5
+    assert refused(fleet, device) == {"LM-612": 2}
+    assert 'limosa_sketch_reports_total{result="refused"} 2.0' in fleet.http.get("/metrics").text
+
+
+def test_windows_of_a_release_that_nobody_published_are_refused(fleet: Fleet) -> None:
+    device = fleet.enroll()
+    assert post(fleet, device, device.window(index=0, rev=1, n=5)) == [{"session": 7, "seq": 1}]
+    assert inferences(fleet) == 0
+    assert refused(fleet, device) == {"LM-612": 1}
 
 
 def test_a_report_signed_by_another_key_is_never_acknowledged(fleet: Fleet) -> None:

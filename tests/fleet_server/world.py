@@ -37,6 +37,7 @@ TEAM = "demo"
 MODEL = "demo/motion"
 BASE_URL = "http://fleet.test:8443"
 SHA = "ab" * 32
+BASELINE_ID = "1" * 16
 
 
 @dataclass(slots=True)
@@ -189,13 +190,13 @@ class Device:
         )
         return self.message(Suffix.EVENT, event.encode())
 
-    def window(self, *, index: int, rev: int, n: int) -> ReportMessage:
+    def window(self, *, index: int, rev: int, n: int, baseline: str = BASELINE_ID) -> ReportMessage:
         window = Window(
             device=self.id,
             model=MODEL,
             version="1.0.0",
             model_digest="0" * 16,
-            baseline="1" * 16,
+            baseline=baseline,
             boot="b1",
             index=index,
             rev=rev,

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from limosa_compiler.archive_file import archive_name, write_archive
 from limosa_compiler.package import Packaged, VariantFiles, package_release
+from limosa_contracts.baseline import Baseline
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.oci import Requirements
 from limosa_contracts.serving import Golden, Serving, TensorSpec
+
+NOTHING_MONITORED = Baseline(rows=0, features=(), class_counts=(), confidence=())
 
 
 def serving_of(release: ReleaseName, *, variant: str) -> Serving:
@@ -62,7 +65,7 @@ def packaged_release(
                     "model.onnx": model + name.encode(),
                     "serving.json": serving_of(parsed, variant=name).encode(),
                     "golden.safetensors": b"\x02\0\0\0\0\0\0\0{}",
-                    "baseline.json": b"{}",
+                    "baseline.json": NOTHING_MONITORED.encode(),
                 },
                 requirements=Requirements(architectures=("x86_64",)),
             )

@@ -42,6 +42,7 @@ class Variant(SQLModel, table=True):
     manifest_sha256: str
     size_bytes: int
     precision: str = ""
+    baseline_id: str = ""  # 16 hex digits; "" for a variant that monitors nothing
     requires: dict[str, Any] = json_field()
 
 

@@ -441,6 +441,7 @@ def upgrade() -> None:
         sa.Column("manifest_sha256", sa.String(), nullable=False),
         sa.Column("size_bytes", sa.Integer(), nullable=False),
         sa.Column("precision", sa.String(), nullable=False),
+        sa.Column("baseline_id", sa.String(), nullable=False),
         sa.Column("requires", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
             ["release_id"],
