@@ -62,6 +62,14 @@ def test_credentials_that_are_none_are_refused(fleet: Fleet, header: str) -> Non
     assert answer.json()["hint"]
 
 
+def test_only_the_registry_asks_for_basic_credentials_and_takes_them(fleet: Fleet) -> None:
+    token = fleet.headers()["Authorization"].removeprefix("Bearer ")
+    for path, status in (("/v2/", 200), ("/api/v1/devices", 401)):
+        asked = fleet.http.get(path).headers["www-authenticate"]
+        assert asked.startswith("Basic") == (status == 200)
+        assert fleet.http.get(path, auth=("any", token)).status_code == status
+
+
 def test_every_change_is_in_the_audit_trail_and_the_trail_is_whole(fleet: Fleet) -> None:
     device = fleet.enroll()
     fleet.http.post(f"/api/v1/devices/{device.id}/revoke", headers=fleet.headers())

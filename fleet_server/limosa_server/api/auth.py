@@ -17,6 +17,7 @@ from fastapi import Depends, Request
 
 from limosa_contracts.errors import NotAuthenticated, NotAuthorised
 from limosa_server import tokens
+from limosa_server.api.problems import takes_basic
 from limosa_server.api.state import State
 from limosa_server.errors import DeviceRevoked
 from limosa_server.roles import GRANTS, Role
@@ -65,7 +66,7 @@ def credential(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value:
         return value.strip()
-    if scheme.lower() == "basic":
+    if scheme.lower() == "basic" and takes_basic(request):
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
         except ValueError as error:  # not base64, not ASCII, not UTF-8

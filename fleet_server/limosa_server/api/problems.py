@@ -60,8 +60,7 @@ def problem(error: LimosaError) -> JSONResponse:
     detail = f"{error.what} ({error.why})" if error.why else error.what
     headers: dict[str, str] = {}
     if isinstance(error, NotAuthenticated):
-        # Registry clients only send Basic credentials after they were asked for them.
-        headers["WWW-Authenticate"] = 'Basic realm="limosa", charset="UTF-8"'
+        headers["WWW-Authenticate"] = 'Bearer realm="limosa"'
     if isinstance(error, TransferError):
         headers["Retry-After"] = "1"
     body = {
@@ -85,9 +84,19 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-async def _known(_: Request, error: Exception) -> JSONResponse:
+async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LimosaError)
-    return problem(error)
+    response = problem(error)
+    if isinstance(error, NotAuthenticated) and takes_basic(request):
+        # Registry clients only send Basic credentials after they were asked for them.
+        response.headers["WWW-Authenticate"] = 'Basic realm="limosa", charset="UTF-8"'
+    return response
+
+
+def takes_basic(request: Request) -> bool:
+    """Only the registry does. A browser that was asked for Basic elsewhere would from then on send the
+    token by itself, also with a form that another site posts."""
+    return request.url.path == "/v2" or request.url.path.startswith("/v2/")
 
 
 async def _validation(_: Request, error: Exception) -> JSONResponse:
