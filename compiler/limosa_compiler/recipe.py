@@ -85,15 +85,15 @@ class Recipe:
     lineage: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, document: JsonObject, *, folder: Path) -> Self:
-        """Raises InvalidField, naming an unknown key's nearest."""
-        fields = Fields(document, where="")
+    def parse(cls, document: JsonObject, *, folder: Path, where: str = "") -> Self:
+        """Raises InvalidField, naming an unknown key's nearest. `where`: the file, for its errors."""
+        fields = Fields(document, where=where)
         release = ReleaseName(
             ModelName.parse(fields.text("name")), check_version(fields.text("version", max_chars=128))
         )
         nothing: JsonObject = {}
-        data = Fields(fields.optional("data", fields.object, nothing), where="data")
-        metric = Fields(fields.optional("metric", fields.object, nothing), where="metric")
+        data = Fields(fields.optional("data", fields.object, nothing), where=fields.at("data"))
+        metric = Fields(fields.optional("metric", fields.object, nothing), where=fields.at("metric"))
         recipe = cls(
             release=release,
             model=folder / fields.text("model"),

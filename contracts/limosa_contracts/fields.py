@@ -37,8 +37,16 @@ class Fields:
     def raw(self, name: str) -> JsonValue:
         self._seen.add(name)
         if name not in self._value:
-            raise InvalidField(f"field {name!r} is missing", where=self.at(name))
+            raise InvalidField(f"field {name!r} is missing", where=self.at(name), hint=self._mistyped(name))
         return self._value[name]
+
+    def _mistyped(self, name: str) -> str:
+        """For what people write by hand: the key that may have been meant to be `name`."""
+        from difflib import get_close_matches
+
+        few = [key for key in self._value if key not in self._seen and len(key) <= 64][:64]
+        near = get_close_matches(name, few, n=1)
+        return f"is {near[0]!r} meant to be {name!r}?" if near else ""
 
     def text(
         self, name: str, *, pattern: re.Pattern[str] | None = None, max_chars: int = 4096, empty: bool = False

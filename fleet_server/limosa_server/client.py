@@ -22,6 +22,7 @@ from limosa_contracts.errors import (
     known_errors,
 )
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.link_hints import link_hint
 from limosa_server import errors as _errors  # noqa: F401  # so that codes of the server are known here
 from limosa_server.core import errors as _rollout_errors  # noqa: F401  # as above
 from limosa_server.settings import is_loopback
@@ -120,8 +121,9 @@ class Client:
             ) as response:
                 content = _read(response)
         except httpx.HTTPError as error:
+            url, why = str(self.http.base_url), str(error) or repr(error)
             raise Unreachable(
-                "the server does not answer", where=str(self.http.base_url), why=str(error) or repr(error)
+                "the server does not answer", where=url, why=why, hint=link_hint(url, why)
             ) from error
         if response.is_success:
             return parse_object(content, what="answer", max_bytes=ANSWER_MAX_BYTES)
@@ -135,7 +137,10 @@ def _check_url(base: str) -> None:
     except httpx.InvalidURL as error:
         raise Usage("this is not a URL", where="--server", why=str(error)) from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise Usage("which server?", where="--server", hint=f"export {SERVER}=https://fleet.example:8443")
+        why = f"{base[:80]!r} is no address" if base else ""
+        raise Usage(
+            "which server?", where="--server", why=why, hint=f"export {SERVER}=https://fleet.example:8443"
+        )
     if url.scheme == "http" and not is_loopback(url.host):
         raise Usage("plain http would show the token to the network", where="--server", hint="use https://")
 

@@ -49,6 +49,12 @@ def test_missing_field_is_named(kind: str) -> None:
     assert refused.value.where == "rollout.gate.x"
 
 
+def test_a_key_that_may_have_been_meant_is_named() -> None:
+    with pytest.raises(InvalidField, match="'name' is missing") as refused:
+        Fields({"nmae": "a", "version": "1"}, where="").text("name")
+    assert refused.value.hint == "is 'nmae' meant to be 'name'?"
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "why"),
     [

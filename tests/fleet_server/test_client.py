@@ -52,3 +52,20 @@ def test_whatever_a_lying_server_answers_is_a_coded_error(trick: Trick, error: t
         liar.tricks["/api/"] = trick
         with Client.of(liar.url, TOKEN, None) as client, pytest.raises(error):
             client.get("/api/v1/devices")
+
+
+def test_https_to_a_server_without_tls_says_so() -> None:
+    with (
+        hostile_server() as server,
+        Client.of(server.url.replace("http:", "https:"), TOKEN, None) as client,
+        pytest.raises(Unreachable) as refused,
+    ):
+        client.get("/api/v1/devices")
+    assert "does not speak TLS" in refused.value.hint
+
+
+def test_what_is_no_address_is_named() -> None:
+    """`LIMOSA_SERVER=fleet` was answered with "which server?" alone."""
+    with pytest.raises(Usage) as refused:
+        Client.of("fleet", TOKEN, None)
+    assert "'fleet'" in refused.value.why

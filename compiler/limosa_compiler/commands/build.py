@@ -68,7 +68,8 @@ def build(recipe: Path | None, output: Path, replay: Path | None, as_json: bool,
     SOURCE_DATE_EPOCH sets the time of the archive's members; equal inputs give an equal file.
     """
     document = with_flags(read_recipe(recipe) if recipe else {}, flags, recipe)
-    parsed = Recipe.parse(document, folder=recipe.parent if recipe else Path())
+    place, name = (recipe.parent, recipe.name) if recipe else (Path(), "")
+    parsed = Recipe.parse(document, folder=place, where=name)
 
     from limosa_compiler.building import build as run
     from limosa_compiler.evidence import Evidence

@@ -128,7 +128,7 @@ def _open(
             raise Usage(
                 f"the offline folder has no team {team!r}",
                 where=str(offline),
-                hint=f"limosa keys show --offline {offline}",
+                hint=f"limosa keys show --offline {offline}; a new team: limosa keys add-team",
             )
         key_file, metadata = key_file or key_there, metadata or metadata_there
     if metadata is None:

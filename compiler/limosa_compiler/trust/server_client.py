@@ -28,6 +28,7 @@ from limosa_contracts.errors import (
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.limits import LIMITS
+from limosa_contracts.link_hints import link_hint
 from limosa_contracts.names import ModelName
 
 T = TypeVar("T")
@@ -160,7 +161,12 @@ class FleetServer:
             ) as streamed:
                 answer = self._read(streamed)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unreachable("the server does not answer", where=self.url, why=str(error)) from error
+            raise Unreachable(
+                "the server does not answer",
+                where=self.url,
+                why=str(error),
+                hint=link_hint(self.url, str(error)),
+            ) from error
         except httpx.RequestError as error:
             raise LinkLost(
                 "the link to the server broke", where=self.url, why=str(error) or type(error).__name__
@@ -170,7 +176,7 @@ class FleetServer:
         raise refusal(answer, where=f"{method} {path}")
 
     def _read(self, streamed: httpx.Response) -> httpx.Response:
-        """The whole answer, as its bytes came: neither endless, nor unpacked. Raises ServerRefused, LinkLost."""
+        """The whole answer, as its bytes came: not endless, not unpacked. Raises ServerRefused, LinkLost."""
         deadline = time.monotonic() + self.limits.answer_s
         body = bytearray()
         for piece in streamed.iter_raw():

@@ -76,7 +76,10 @@ def _say(line: str, *, since: float) -> None:
 def _stay(world: World) -> None:
     token = (world.data / "admin.token").read_text(encoding="utf-8").strip()
     click.echo(
-        f"\ndashboard  {world.url}/\nsign in    {token}\nfolder     {world.folder}\nCtrl-C ends it.", err=True
+        f"\ndashboard  {world.url}/\nsign in    {token}\nfolder     {world.folder}\n"
+        f"commands   export LIMOSA_SERVER={world.url} LIMOSA_TOKEN={token}"
+        f" LIMOSA_CA={world.data / 'trust' / 'ca.crt'}\nCtrl-C ends it.",
+        err=True,
     )
     try:
         signal.pause()
