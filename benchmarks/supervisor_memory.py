@@ -2,17 +2,21 @@
 
 One real fleet: server with its broker (mutual TLS where mosquitto is installed), one enrolled device
 that got its first model by a rollout. Resident set size (RSS: shared pages count whole), of the
-supervisor alone. `agent_overhead.py` holds the bar.
+supervisor alone; the bar is agent 1's. `agent_overhead.py` measures the same among other things.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +26,7 @@ from limosa_devices.demo.releases import NAME, STORIES, build
 from limosa_devices.demo.world import BIN, GROUP, World, broker_here
 
 SETTLE_S: Final = 8.0
+IDLE_MAX_BYTES: Final = 40_000_000  # agent 1
 RAPID: Final = "poll_interval_s"
 """The demo's key for short times; a device at rest has the default, an hour."""
 ROLLOUT: Final = f"""
@@ -109,14 +114,22 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         memory = supervisor_memory(Path(name))
-    for what in ("updated", "idle", "worker"):
-        sys.stdout.write(f"{what:<8} {getattr(memory, what) / 2**20:6.1f} MiB\n")
+    rows = [{"what": what, "rss_bytes": getattr(memory, what)} for what in ("updated", "idle", "worker")]
+    for row in rows:
+        sys.stdout.write(f"{row['what']:<8} {row['rss_bytes'] / 2**20:6.1f} MiB\n")
     sys.stdout.write(f"over {memory.link}\n")
+    if "--json" in words:
+        versions = {name: version(name) for name in ("limosa", "cryptography", "paho-mqtt")}
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
+        bar = {"name": "supervisor idle RSS, bytes", "limit": IDLE_MAX_BYTES, "value": memory.idle}
+        bars = [{**bar, "ok": memory.idle <= IDLE_MAX_BYTES}]
+        line = {"versions": versions, "machine": machine, "rows": rows, "bars": bars}
+        sys.stdout.write(json.dumps(line) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
