@@ -58,12 +58,32 @@ TABLE: Final[tuple[Row, ...]] = (
         (
             ("build", "Compile a trained model into an edge artifact", "limosa build recipe.toml"),
             ("inspect", "Say what is in an artifact, and why", "limosa inspect motion-1.0.0.limosa"),
-            ("verify", "Check an artifact's digests and signatures", "limosa verify motion-1.0.0.limosa"),
-            ("publish", "Sign an artifact and push it to a server", "limosa publish motion-1.0.0.limosa"),
-            ("keys init", "Make the keys and the trust root of a team", "limosa keys init --dev"),
+            (
+                "verify",
+                "Check an artifact's digests and signatures",
+                "limosa verify motion-1.0.0.signed.limosa --key team.pub",
+            ),
+            (
+                "publish",
+                "Sign an artifact and push it to a server",
+                "limosa publish motion-1.0.0.limosa --offline keys",
+            ),
+            (
+                "keys init",
+                "Make the keys and the trust root of a team",
+                "limosa keys init --dev --offline keys --server fleet/trust --team demo",
+            ),
             ("keys show", "Show teams, their keys and when they expire", "limosa keys show --offline keys"),
-            ("keys add-team", "Make the keys of one more team", "limosa keys add-team --team audio"),
-            ("keys refresh", "Sign a team's role for another 90 days", "limosa keys refresh --team vision"),
+            (
+                "keys add-team",
+                "Make the keys of one more team",
+                "limosa keys add-team --offline keys --server fleet/trust --team audio",
+            ),
+            (
+                "keys refresh",
+                "Sign a team's role for another 90 days",
+                "limosa keys refresh --offline keys --team vision",
+            ),
             ("target list", "List the device profiles that can be built for", "limosa target list"),
             ("target show", "Show one device profile", "limosa target show generic-x86-64"),
         ),
@@ -83,7 +103,11 @@ TABLE: Final[tuple[Row, ...]] = (
             ("group remove", "Remove devices from a static group", "limosa group remove canary dev-0017"),
             ("release list", "List the releases the server holds", "limosa release list"),
             ("release show", "Show a release and its variants", "limosa release show demo/motion@1.0.0"),
-            ("rollout plan", "Show what a rollout would do, and start nothing", "limosa rollout plan r.toml"),
+            (
+                "rollout plan",
+                "Show what a rollout would do, and start nothing",
+                "limosa rollout plan rollout.toml",
+            ),
             ("rollout start", "Start a rollout", "limosa rollout start rollout.toml"),
             ("rollout list", "List rollouts", "limosa rollout list"),
             (
@@ -101,10 +125,10 @@ TABLE: Final[tuple[Row, ...]] = (
         SERVER,
         "server",
         (
-            ("server run", "Run the fleet server", "limosa server run"),
+            ("server run", "Run the fleet server", "limosa server run --data fleet --dev"),
             ("token create", "Make an API token with a role", "limosa token create --role operator"),
             ("token list", "List API tokens", "limosa token list"),
-            ("token revoke", "Make an API token invalid", "limosa token revoke 3"),
+            ("token revoke", "Make an API token invalid", "limosa token revoke m5iax5weoghx"),
         ),
     ),
     *_section(

@@ -90,7 +90,7 @@ def test_the_commands_of_groups_and_releases(
     assert limosa("group", "create", "some", "--device", devices[0].id) == 0
     assert limosa("group", "add", "some", devices[1].id) == 0
     assert limosa("group", "remove", "some", devices[0].id) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "group some: 1 devices"
+    assert capsys.readouterr().out.splitlines()[-1] == "group some: 1 device"
     assert limosa("group", "show", "some") == 0
     assert devices[1].id in capsys.readouterr().out
     assert limosa("group", "list") == 0
@@ -110,6 +110,8 @@ def test_the_command_that_takes_a_device_out(
     assert capsys.readouterr().out == f"device {devices[0].id} is revoked\n"
     assert limosa("device", "show", devices[0].id, "--json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "revoked"
+    assert limosa("device", "list", "--label", "site") == 2
+    assert "for example --label site=lab" in capsys.readouterr().err
     assert limosa("device", "revoke", "ghost") == 2
     assert "hint: limosa device list" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from limosa_contracts.cli import answer, columns, command, json_option, printabl
 from limosa_contracts.duration import parse_duration
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_server.cli.times import minute
+from limosa_server.cli.times import minute, second
 from limosa_server.cli.token import path_part
 from limosa_server.client import Client, server_options
 
@@ -51,7 +51,7 @@ def enroll_token(
     }
     with Client.of(server, token, ca) as client:
         made = client.post("/api/v1/enrollment-tokens", body)
-    progress("it is not shown again; on the device: limosa-agent enroll")
+    progress("hint: the token is not shown again; on the device: limosa-agent enroll --token …")
     answer(made, as_json=as_json, text=lambda: str(made["token"]))
 
 
@@ -64,6 +64,8 @@ def enroll_token(
 @json_option
 def list_devices(label: str, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
     """List devices and what they run."""
+    if label:
+        parse_labels((label,))
     with Client.of(server, token, ca) as client:
         found = list(client.every(PATH, label=label))
     answer(
@@ -142,7 +144,7 @@ def _page(device: JsonObject) -> str:
         ["AT", "MODEL", "VERSION", "PHASE", "REASON"],
         [
             [
-                minute(one["at"]),
+                second(one["at"]),
                 str(one["model"]),
                 str(one["version"]),
                 str(one["phase"]),

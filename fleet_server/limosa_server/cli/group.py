@@ -6,6 +6,7 @@ import click
 
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.wording import so_many
 from limosa_server.client import Client, server_options
 
 PATH = "/api/v1/groups"
@@ -43,7 +44,7 @@ def create(
     }
     with Client.of(server, token, ca) as client:
         group = client.post(PATH, body)
-    answer(group, as_json=as_json, text=lambda: f"group {name}: {group['devices']} devices")
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {so_many(group['devices'])}")
 
 
 @command("list", examples=["limosa group list", "limosa group list --json"])
@@ -84,7 +85,7 @@ def show(name: str, server: str | None, token: str | None, ca: str | None, as_js
     answer(
         {**group, "members": list(devices)},
         as_json=as_json,
-        text=lambda: "\n".join([f"group {name} ({how}), {len(devices)} devices", *devices]),
+        text=lambda: "\n".join([f"group {name} ({how}), {so_many(len(devices))}", *devices]),
     )
 
 
@@ -99,7 +100,7 @@ def add(
     """Add devices to a static group."""
     with Client.of(server, token, ca) as client:
         group = client.post(f"{PATH}/{name}/devices", {"devices": list(devices)})
-    answer(group, as_json=as_json, text=lambda: f"group {name}: {group['devices']} devices")
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {so_many(group['devices'])}")
 
 
 @command("remove", examples=["limosa group remove canary dev-0017"])
@@ -113,4 +114,4 @@ def remove(
     """Remove devices from a static group."""
     with Client.of(server, token, ca) as client:
         group = client.post(f"{PATH}/{name}/devices/remove", {"devices": list(devices)})
-    answer(group, as_json=as_json, text=lambda: f"group {name}: {group['devices']} devices")
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {so_many(group['devices'])}")

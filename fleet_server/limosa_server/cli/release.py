@@ -9,6 +9,7 @@ import click
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.names import ReleaseName
+from limosa_server.cli.wording import so_many
 from limosa_server.client import Client, server_options
 
 PATH = "/api/v1/releases"
@@ -72,7 +73,7 @@ def _text(found: JsonObject) -> str:
         f"published   {_day(found['published_at'])} by {found['published_by']}",
         f"index       sha256:{found['index_sha256']}",
         f"returns to  {', '.join(str(one) for one in back) or 'nothing: a device that commits it stays'}",
-        f"runs on     {len(running)} devices",
+        f"runs on     {so_many(len(running))}",
         "",
     ]
     rows = [

@@ -25,6 +25,15 @@ def minute(value: JsonValue) -> str:
     return _format(value, "%Y-%m-%d %H:%M")
 
 
+def second(value: JsonValue) -> str:
+    """As `minute`, with seconds: for what follows one upon the other.
+
+    >>> second(0.0)
+    '1970-01-01 00:00:00'
+    """
+    return _format(value, "%Y-%m-%d %H:%M:%S")
+
+
 def _format(value: JsonValue, form: str) -> str:
     if not isinstance(value, (int, float)):
         return "-"

@@ -46,7 +46,7 @@ def create(
     }
     with Client.of(server, token, ca) as client:
         made = client.post(PATH, body)
-    progress("it is not shown again")
+    progress("hint: the token is not shown again")
     answer(made, as_json=as_json, text=lambda: str(made["token"]))
 
 

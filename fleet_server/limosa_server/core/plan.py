@@ -162,13 +162,15 @@ def what_it_sees(spec: RolloutSpec, waves: Sequence[PlannedWave], group: int) ->
     n = len(waves[0].devices)
     visible = 1 - 0.05 ** (1 / n)
     text = (
-        f"criteria judge (no control cohort): {n} {'device' if n == 1 else 'devices'} in the first wave "
-        f"show at least one failure (95 %) from a true failure rate of {visible:.0%} on"
+        f"criteria judge (no control cohort): {'1 device' if n == 1 else f'{n} devices'} in the first "
+        f"wave {'shows' if n == 1 else 'show'} at least one failure (95 %) "
+        f"from a true failure rate of {visible:.0%} on"
     )
     for rule in spec.abort:
         stop = _first_stop(rule, group)
+        of = max(stop, rule.min_executed or min(MIN_EXECUTED_DEFAULT, group))
         text += (
-            f"; stops at {stop} failures of {max(stop, rule.min_executed or min(10, group))}"
+            f"; stops at {'1 failure' if stop == 1 else f'{stop} failures'} of {of}"
             if stop <= group
             else "; its abort rule cannot fire on so few"
         )
