@@ -227,7 +227,7 @@ class Play:
             killed=self.killed,
             offline_converged=self.offline_converged,
             killed_recovered=self.killed_recovered,
-            collapse_seen=any(event.code == "output_collapse" for event in events),
+            stopped={(event.version, event.phase, event.code) for event in events if event.kind == "update"},
             seconds=seconds,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from limosa_contracts.json_value import JsonValue
@@ -46,7 +46,7 @@ class Observed:
     killed: Mapping[str, Interval]  # device -> from SIGKILL until it answered again
     offline_converged: bool
     killed_recovered: bool
-    collapse_seen: bool
+    stopped: Collection[tuple[str, str, str]]  # (version, phase, reason code) of devices' own events
     seconds: float
 
 
@@ -57,6 +57,14 @@ EXPECTED_STATUS: Mapping[str, str] = {
     "demo/motion@3.0.1": "ROLLED_BACK",
     "demo/motion@4.0.0": "ROLLED_BACK",
 }
+
+
+EXPECTED_STOP: Sequence[tuple[str, str, Sequence[str], str]] = (
+    ("3.0.0", "FELL_BACK", ("worker_crashed", "crash_loop"), "fell back from 3.0.0 after a crash"),
+    ("3.0.1", "REJECTED", ("golden_mismatch",), "rejected 3.0.1 for its golden vectors"),
+    ("4.0.0", "FELL_BACK", ("output_collapse",), "fell back from 4.0.0 for collapsed outputs"),
+)
+"""(version, phase, reason codes, what devices did): each bad release is stopped for its own reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +109,10 @@ def judge(observed: Observed) -> Verdict:
         ),
         (observed.fallbacks >= 1, "no device fell back by itself"),
         (observed.rejected >= 1, "no device rejected a release"),
-        (observed.collapse_seen, "no probation was stopped by collapsed outputs"),
+        *(
+            (any((version, phase, code) in observed.stopped for code in codes), f"no device {sentence}")
+            for version, phase, codes, sentence in EXPECTED_STOP
+        ),
         (bool(observed.crashes), "no worker crash was reported"),
         (observed.requests > 0, "no request was made"),
         (not failed, f"{len(failed)} requests failed, the first: {failed[0].what if failed else ''}"),

@@ -8,6 +8,12 @@ import pytest
 
 from limosa_devices.demo.verdict import EXPECTED_STATUS, Failure, Interval, Observed, judge
 
+COLLAPSED = ("4.0.0", "FELL_BACK", "output_collapse")
+STOPPED = {
+    ("3.0.0", "FELL_BACK", "worker_crashed"),
+    ("3.0.1", "REJECTED", "golden_mismatch"),
+    COLLAPSED,
+}
 GOOD = Observed(
     devices=6,
     rollouts=tuple(EXPECTED_STATUS.items()),
@@ -20,7 +26,7 @@ GOOD = Observed(
     killed={"dev-2": Interval(begin=50.0, end=60.0)},
     offline_converged=True,
     killed_recovered=True,
-    collapse_seen=True,
+    stopped=STOPPED,
     seconds=90.04,
 )
 
@@ -47,7 +53,8 @@ def test_everything_observed_is_a_yes_with_the_object_that_readers_know() -> Non
         {"failures": (Failure(device="dev-3", at=55.0, what="HTTP 500"),)},
         {"offline_converged": False},
         {"killed_recovered": False},
-        {"collapse_seen": False},
+        *({"stopped": STOPPED - {one}} for one in sorted(STOPPED)),
+        {"stopped": STOPPED - {COLLAPSED} | {("2.0.0", *COLLAPSED[1:])}},
     ],
 )
 def test_each_missing_fact_is_a_no_that_says_so(change: dict[str, object]) -> None:
