@@ -134,7 +134,7 @@ def _broker(config: AgentConfig) -> Finding:
             says=f"{host}:{port}: {error}",
             hint="check that the broker runs and that no firewall is between; HTTPS is used meanwhile",
         )
-    return Finding(name="broker", ok=True, says=f"{host}:{port} accepts this device")
+    return Finding(name="broker", ok=True, says=f"{host}:{port} answers")
 
 
 def _shake_hands(identity: Identity, host: str, port: int) -> None:
@@ -147,4 +147,6 @@ def _shake_hands(identity: Identity, host: str, port: int) -> None:
 
 def _agent(config: AgentConfig) -> Finding:
     status = ask_agent(config.control_socket, "status")
-    return Finding(name="agent", ok=True, says=f"runs; mqtt {status.get('mqtt')}")
+    ok = status.get("mqtt") == "up"  # only the agent knows: a broker refuses after its handshake
+    hint = "it asks over HTTPS meanwhile; if broker and clock are well, was this device revoked or replaced?"
+    return Finding(name="agent", ok=ok, says=f"runs; mqtt {status.get('mqtt')}", hint="" if ok else hint)
