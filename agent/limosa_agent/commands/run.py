@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from limosa_agent.commands.options import config_option
-from limosa_contracts.cli import command
+from limosa_contracts.cli import command, json_option
 
 SMALL: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """One arena for all threads, and what is freed goes back: for glibc, as defaults."""
@@ -16,10 +16,12 @@ SMALL: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 @command("run", examples=["limosa-agent run --config agent.toml"])
 @config_option
-def run_command(config: Path) -> None:
+@json_option
+def run_command(config: Path, as_json: bool) -> None:
     """Run the agent: serve models, follow the fleet server, report.
 
-    Prints one line of JSON when it is ready, and logs to stderr. SIGTERM ends it.
+    Prints one line of JSON when it is ready, and logs to stderr; with --json a mistake in the
+    configuration is told as JSON too. SIGTERM ends it.
     """
     from limosa_agent.config import AgentConfig
     from limosa_agent.identity import load_identity, recover_identity

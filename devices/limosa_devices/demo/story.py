@@ -43,7 +43,6 @@ class Play:
     ended: list[tuple[str, str]] = field(default_factory=list)
     killed: dict[str, Interval] = field(default_factory=dict)
     offline_converged: bool = False
-    killed_recovered: bool = False
     _heard: int = 0
 
     def run(self) -> None:
@@ -168,7 +167,6 @@ class Play:
             what=f"{device.name} answering again",
         )
         self.killed[device.name] = Interval(begin=begin, end=time.time())
-        self.killed_recovered = True
         self.say(f"start    {device.name} answers again {time.time() - begin:.1f} s after it was killed")
 
     def _stream(self, device: DemoDevice) -> None:
@@ -211,6 +209,7 @@ class Play:
 
     def observed(self, *, seconds: float) -> Observed:
         events = self.world.ledger.events()
+        running = self.world.ledger.running(NAME)
         crashes: dict[str, list[float]] = {}
         for event in events:
             if event.code in ("worker_crashed", "crash_loop"):
@@ -226,7 +225,7 @@ class Play:
             crashes=crashes,
             killed=self.killed,
             offline_converged=self.offline_converged,
-            killed_recovered=self.killed_recovered,
+            killed_recovered=bool(self.killed) and all(running.get(name) == "2.0.0" for name in self.killed),
             stopped={(event.version, event.phase, event.code) for event in events if event.kind == "update"},
             seconds=seconds,
         )

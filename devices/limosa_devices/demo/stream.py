@@ -47,9 +47,7 @@ class LiveStream:
             try:
                 self._ask(connection, window)
             except (OSError, http.client.HTTPException) as error:
-                self.failures.append(
-                    Failure(device=self.device, at=time.time(), what=f"{type(error).__name__}: {error}")
-                )
+                self._failed(f"{type(error).__name__}: {error}", broken=True)
                 connection.close()
                 connection = self._connect()
         connection.close()
@@ -80,11 +78,12 @@ class LiveStream:
         body = answer.read()
         if not 200 <= answer.status < 300:
             text = body[:200].decode(errors="replace")
-            self.failures.append(
-                Failure(device=self.device, at=time.time(), what=f"HTTP {answer.status}: {text}")
-            )
+            self._failed(f"HTTP {answer.status}: {text}", broken=False)
             return
         self._note(json.loads(body))
+
+    def _failed(self, what: str, *, broken: bool) -> None:
+        self.failures.append(Failure(device=self.device, at=time.time(), what=what, broken=broken))
 
     def _note(self, answer: dict[str, object]) -> None:
         outputs = answer["outputs"]

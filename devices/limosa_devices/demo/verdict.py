@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from limosa_contracts.json_value import JsonValue
 
 SCHEMA = "limosa.demo/1"
-CRASH_NEIGHBOURHOOD_S = 5.0  # a broken connection this near to its worker's crash was lost to it
+CRASH_NEIGHBOURHOOD_S = 2.0  # a connection that broke this near to its worker's crash was lost to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class Failure:
     device: str
     at: float
     what: str
+    broken: bool  # the connection broke; else an answer came that is not 2xx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def sort_failures(observed: Observed) -> tuple[list[Failure], list[Failure], lis
         crashes = observed.crashes.get(failure.device, ())
         if interval is not None and interval.holds(failure.at):
             killed.append(failure)
-        elif any(abs(failure.at - at) <= CRASH_NEIGHBOURHOOD_S for at in crashes):
+        elif failure.broken and any(abs(failure.at - at) <= CRASH_NEIGHBOURHOOD_S for at in crashes):
             crash.append(failure)
         else:
             failed.append(failure)

@@ -73,10 +73,7 @@ def list_devices(label: str, server: str | None, token: str | None, ca: str | No
         as_json=as_json,
         text=lambda: columns(
             ["DEVICE", "LINK", "RUNS", "LAST SEEN", "LABELS"],
-            [
-                [str(one["id"]), _link(one), _runs(one), minute(one["last_seen"]), _labels(one)]
-                for one in found
-            ],
+            [[str(one["id"]), _link(one), _runs(one), _seen(one), _labels(one)] for one in found],
         ),
     )
 
@@ -129,7 +126,7 @@ def _page(device: JsonObject) -> str:
         [
             ["device", str(device["id"])],
             ["link", _link(device)],
-            ["last seen", minute(device["last_seen"])],
+            ["last seen", _seen(device)],
             ["serial", printable(str(device["serial"])) or "-"],
             ["agent", printable(str(device["agent"])) or "-"],
             ["profile", printable(str(device["profile"])) or "-"],
@@ -160,6 +157,11 @@ def _link(device: JsonObject) -> str:
     if device["state"] != "active":
         return str(device["state"])
     return "online" if device["online"] else "offline"
+
+
+def _seen(device: JsonObject) -> str:
+    """A device whose link is up is seen now, however long it has had nothing to say."""
+    return "now" if _link(device) == "online" else minute(device["last_seen"])
 
 
 def _runs(device: JsonObject) -> str:

@@ -50,6 +50,11 @@ def state(word: str) -> str:
     return click.style(f"{mark} {word}", fg=colour)
 
 
+def told(wave: JsonObject, rollout: JsonObject) -> bool:
+    """Whether the rollout's own sentence holds the wave's."""
+    return str(wave.get("reason") or "") in str(rollout["reason"])
+
+
 def ladder(rollout: JsonObject) -> str:
     """Several lines; nothing in them steers a terminal."""
     pause = f" ({rollout['pause']})" if rollout.get("pause") else ""
@@ -63,7 +68,7 @@ def ladder(rollout: JsonObject) -> str:
     width = max((len(str(one["name"])) for one in shown), default=0)
     for one in shown:
         lines.append(_rung(one, width))
-        if one["status"] in ("FAILED", "INCONCLUSIVE") and one.get("reason") != rollout["reason"]:
+        if one["status"] in ("FAILED", "INCONCLUSIVE") and not told(one, rollout):
             lines.append(f"  {' ' * width}  {printable(str(one.get('reason') or ''))}".rstrip())
     for name, what in (("unreachable", "out of reach now"), ("stragglers", "to follow on coming back")):
         if rollout.get(name):

@@ -10,6 +10,7 @@ from limosa_server.core.board import Board
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.facts import GoBack
 from limosa_server.core.rollout import RolloutEvent
+from limosa_server.core.wave import WaveStatus
 from limosa_server.core.wording import devices
 
 _TAKEN = (Execution.SUPERSEDED, Execution.REMOVED)
@@ -127,9 +128,15 @@ def _finish(board: Board) -> None:
         board.say(f"{devices(waiting)} on the way back")
         return
     if stuck:
-        reason = f"{devices(stuck)} could not go back"
+        reason = _after_the_cause(board, f"{devices(stuck)} could not go back")
         board.move(RolloutEvent.STUCK, reason)
     else:
-        reason = "every device runs the version it had before"
+        reason = _after_the_cause(board, "every device runs the version it had before")
         board.move(RolloutEvent.RETURNED, reason)
     board.decide("rolled_back", board.rollout.status.value, reason)
+
+
+def _after_the_cause(board: Board, outcome: str) -> str:
+    """What stopped the rollout comes first, wherever its end is told."""
+    causes = [wave.reason for wave in board.waves if wave.status is WaveStatus.FAILED and wave.reason]
+    return "; ".join([*causes[:1], outcome])

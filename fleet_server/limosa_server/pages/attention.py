@@ -10,7 +10,6 @@ from sqlalchemy import func
 from sqlmodel import col, select
 
 from limosa_server.core.rollout import RolloutStatus
-from limosa_server.core.wave import WaveStatus
 from limosa_server.pages.device_rows import TROUBLE, unreachable
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import path_part
@@ -19,7 +18,7 @@ from limosa_server.pages.words import Tone, sign
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
 from limosa_server.tables.reports import OutboxRow, RefusedReport
-from limosa_server.tables.rollouts import RolloutRow, WaveRow
+from limosa_server.tables.rollouts import RolloutRow
 
 _ENDED_BADLY: Final = (
     RolloutStatus.ROLLED_BACK.value,
@@ -81,22 +80,12 @@ def _rollouts(tx: Transaction, now: float) -> list[Concern]:
                 mark=shown.mark,
                 what=f"Rollout {row.id} of {row.model}@{row.version} "
                 + ("cannot be advanced" if stuck else f"is {shown.word}"),
-                why=row.failing_reason or _cause(tx, row),
+                why=row.failing_reason or row.reason,
                 link=f"/rollouts/{row.id}",
                 at=row.failing_since if stuck else row.since,
             )
         )
     return found
-
-
-def _cause(tx: Transaction, row: RolloutRow) -> str:
-    """What stopped it before what came of it: the end of a rollout back says only the latter."""
-    failed = tx.exec(
-        select(WaveRow.reason)
-        .where(WaveRow.rollout == row.id, WaveRow.status == WaveStatus.FAILED.value)
-        .order_by(col(WaveRow.index))
-    ).first()
-    return f"{failed}; {row.reason}" if failed and failed != row.reason else row.reason
 
 
 def _outbox(tx: Transaction, now: float) -> list[Concern]:

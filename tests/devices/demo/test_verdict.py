@@ -50,7 +50,7 @@ def test_everything_observed_is_a_yes_with_the_object_that_readers_know() -> Non
         {"rejected": 0},
         {"crashes": {}},
         {"requests": 0},
-        {"failures": (Failure(device="dev-3", at=55.0, what="HTTP 500"),)},
+        {"failures": (Failure(device="dev-3", at=55.0, what="HTTP 500", broken=False),)},
         {"offline_converged": False},
         {"killed_recovered": False},
         *({"stopped": STOPPED - {one}} for one in sorted(STOPPED)),
@@ -65,12 +65,14 @@ def test_each_missing_fact_is_a_no_that_says_so(change: dict[str, object]) -> No
 
 def test_a_broken_connection_counts_as_lost_only_near_a_crash_of_the_same_device() -> None:
     failures = (
-        Failure(device="dev-1", at=101.0, what="reset"),  # its worker crashed at 100
-        Failure(device="dev-2", at=55.0, what="refused"),  # its supervisor was dead
-        Failure(device="dev-3", at=100.0, what="reset"),  # nothing crashed there
+        Failure(device="dev-1", at=101.0, what="reset", broken=True),  # its worker crashed at 100
+        Failure(device="dev-2", at=55.0, what="refused", broken=True),  # its supervisor was dead
+        Failure(device="dev-3", at=100.0, what="reset", broken=True),  # nothing crashed there
+        Failure(device="dev-1", at=101.0, what="HTTP 503", broken=False),  # an answer is no broken connection
+        Failure(device="dev-1", at=104.0, what="reset", broken=True),  # long after the crash
     )
     verdict = judge(replace(GOOD, failures=failures))
     assert verdict.result["requests_lost_to_crash"] == 1
     assert verdict.result["requests_while_killed"] == 1
-    assert verdict.result["failed_requests"] == 1
+    assert verdict.result["failed_requests"] == 3
     assert not verdict.ok
