@@ -138,7 +138,8 @@ class Play:
         status, reason = self.world.ledger.rollout(number)
         self._tell_news()
         self.ended.append((f"{NAME}@{version}", status))
-        self.say(f"rollout  {NAME}@{version} {status}: {reason}")
+        outcome = reason.rpartition("; ")[2]  # the cause was said when its wave failed
+        self.say(f"rollout  {NAME}@{version} {status}: {outcome}")
 
     def _kill_in_the_middle(self, device: DemoDevice, number: int) -> None:
         """SIGKILL to the supervisor once it says that it is at the new version, then a new start."""
