@@ -18,6 +18,7 @@ from limosa_devices.demo.releases import NAME, STORIES, build
 from limosa_devices.demo.stream import LiveStream
 from limosa_devices.demo.world import BIN, World
 from tests.support.programs import require_program
+from tests.support.stock_client import INFERENCES, ask_with_stock_client
 from tests.support.waiting import wait_until
 
 Committed: TypeAlias = tuple[dict[str, int], set[tuple[str, str, str, str]]]
@@ -57,6 +58,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_kill_9_of_server_broker_and_agent_loses_nothing_and_counts_nothing_twice(world: World) -> None:
     first = _roll_out(world, "1.0.0")
     assert world.await_rollout(first, ("COMPLETED", "FAILED"), timeout_s=90) == "COMPLETED"
+    ask_with_stock_client(world.devices[0].port)
     streams = [
         LiveStream(
             device=device.name, port=device.port, motion=load("live"), seed=device.number, every_s=0.05
@@ -83,6 +85,7 @@ def test_kill_9_of_server_broker_and_agent_loses_nothing_and_counts_nothing_twic
         assert set(world.ledger.executions(number).values()) == {"SUCCEEDED"}
         assert _counted(world, number) == DEVICES
     answered = {stream.device: sum(stream.answers.values()) for stream in streams}
+    answered[world.devices[0].name] += INFERENCES
     killed = world.devices[-1].name
     wait_until(
         lambda: all(_inferences(world, d) == n for d, n in answered.items() if d != killed),
