@@ -95,6 +95,7 @@ class WindowBook:
         self._next_index = 0
         self._open: dict[tuple[str, str], OpenWindow] = {}  # (model, manifest)
         self._last: dict[tuple[str, str], tuple[int, Snapshot]] = {}  # generation, snapshot
+        self._stopped: set[tuple[str, str]] = set()  # digests that another one has followed
 
     def observe(
         self,
@@ -111,6 +112,8 @@ class WindowBook:
         """Counts it in; the windows that closed by it."""
         key = (model, manifest_sha256)
         before = self._last.get(key)
+        if before is not None and generation > before[0]:
+            self._stopped.discard(key)  # it was loaded again
         self._last[key] = (generation, snapshot)
         continues = before is not None and before[0] == generation and before[1].n <= snapshot.n
         fresh = snapshot.minus(before[1]) if before is not None and continues else snapshot
@@ -135,16 +138,23 @@ class WindowBook:
         return closed
 
     def due(self, *, in_probation: bool) -> list[Window]:
-        """The next rev of every open window that has news worth sending."""
-        return [
-            self._revise(entry)
-            for entry in self._open.values()
-            if entry.news and (in_probation or entry.window.n >= MIN_ROWS)
-        ]
+        """The next rev of every open window that has news worth sending.
+
+        The last answers of a digest that stopped serving go out however few they are: there is no
+        next window that could take them up (telemetry 3.5).
+        """
+        sent: list[Window] = []
+        for key, entry in list(self._open.items()):
+            if entry.news and key in self._stopped:
+                sent.append(self._close(key))
+            elif entry.news and (in_probation or entry.window.n >= MIN_ROWS):
+                sent.append(self._revise(entry))
+        return sent
 
     def stop_serving(self, model: str, manifest_sha256: str) -> list[Window]:
         """Closes what this digest counted: another one answers from here on."""
         key = (model, manifest_sha256)
+        self._stopped.add(key)
         return [self._close(key)] if key in self._open else []
 
     def open_windows(self) -> list[Window]:

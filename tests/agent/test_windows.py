@@ -107,6 +107,17 @@ def test_switch_closes_what_the_old_digest_counted_and_its_last_answers_come_aft
     assert {(w.model_digest, w.n) for w in made.due(in_probation=True)} == {(A[:16], 2), (B[:16], 7)}
 
 
+def test_a_single_answer_after_the_switch_is_not_held_back_for_ever() -> None:
+    made = book()
+    observe(made, 30)
+    assert [w.n for w in made.stop_serving("demo/motion", A)] == [30]
+    observe(made, 31)  # the one that an open connection still asked for, after the commit
+    assert [w.n for w in made.due(in_probation=False)] == [1]
+    assert made.due(in_probation=False) == []
+    observe(made, 5, generation=3)  # rolled back: it serves again, and a few are held as ever
+    assert made.due(in_probation=False) == []
+
+
 @given(
     steps=st.lists(
         st.one_of(
