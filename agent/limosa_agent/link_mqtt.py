@@ -115,11 +115,16 @@ class MqttLink:
         self._stopping.set()
         client = self._client
         if client is not None and self._up:
-            client.publish(
-                self._topic(Suffix.STATUS), self._status(online=False), qos=0, retain=True
-            ).wait_for_publish(1.0)
+            self._say_offline(client)
             client.disconnect()
         self._thread.join(CONNECT_TIMEOUT_S + 5)
+
+    def _say_offline(self, client: mqtt.Client) -> None:
+        said = client.publish(self._topic(Suffix.STATUS), self._status(online=False), qos=0, retain=True)
+        try:
+            said.wait_for_publish(1.0)
+        except (RuntimeError, ValueError) as error:  # the link broke just now: the will says it instead
+            log.info("mqtt ended before this device could say that it goes offline: %s", error)
 
     def publish(self, message: ReportMessage) -> bool:
         """Whether the client took it. Delivery is known only from the server's acknowledgement."""
