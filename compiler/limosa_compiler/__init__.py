@@ -6,11 +6,16 @@ result = build(Recipe.parse(read_recipe(path), folder=path.parent), folder=Path(
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from limosa_compiler.building import BuildResult, build
     from limosa_compiler.recipe import Gate, Recipe, read_recipe
+
+# From 1.31 on, onnxruntime sends usage telemetry from Linux too, and leaves a session file in the temporary
+# folder. Nothing goes out that the operator did not ask for (telemetry 1); it must be said before import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["BuildResult", "Gate", "Recipe", "build", "read_recipe"]
 
