@@ -130,7 +130,8 @@ def plan_text(planned: JsonObject) -> str:
         assert isinstance(given, dict)
         devices = wave["devices"]
         assert isinstance(devices, list)
-        some = ", ".join(str(one) for one in devices[:4]) + (" …" if len(devices) > 4 else "")
+        named = sorted(str(one) for one in devices)  # the plan's own order is drawn by its salt
+        some = ", ".join(named[:4]) + (" …" if len(named) > 4 else "")
         rows.append([str(wave["name"]), str(len(devices)), str(given["bake"]), str(given["then"]), some])
     target = spec.get("group") or f"selector {spec.get('selector')}"
     lines = [
