@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 INSTALLED_FROM := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint fmt docs bench constraints programs clean
+.PHONY: help demo test soak lint fmt docs bench constraints programs clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s "$$(printf '\t')"
@@ -23,6 +23,9 @@ demo: $(VENV)/.with-all  ## the whole loop on this machine, with real processes
 
 test: $(VENV)/.with-dev programs lint  ## lint, types and all tests
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup $(TESTS)
+
+soak: $(VENV)/.with-dev programs  ## the long versions of tests
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup -m soak --timeout 3600 $(TESTS)
 
 lint: $(VENV)/.with-dev  ## style, types and who may import whom
 	$(BIN)/ruff check .
