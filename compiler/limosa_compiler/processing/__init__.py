@@ -1,0 +1,1 @@
+"""Pre- and postprocessing of the recipe, attached to the model as ONNX nodes."""
