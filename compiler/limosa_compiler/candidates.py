@@ -10,6 +10,7 @@ import numpy as np
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.calibrate import RangeTable, calibrate
+from limosa_compiler.candidate import FP32, INT8, Candidate, candidate
 from limosa_compiler.errors import ModelRefused, PassFailed
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.loading import Loaded
@@ -17,8 +18,9 @@ from limosa_compiler.measure import Latency, Measured, measure, reference_of, ti
 from limosa_compiler.metrics import Metric
 from limosa_compiler.passes import OnPass, PassReport, run_passes
 from limosa_compiler.prepare import PREPARE
-from limosa_compiler.quantize import FP32, INT8, PERCENTILE_SHARE, Candidate, candidate, ladder, static_int8
+from limosa_compiler.quantize import PERCENTILE_SHARE, ladder, static_int8
 from limosa_compiler.runner import Runner
+from limosa_compiler.runs import Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +28,13 @@ class Ladder:
     """Candidates that load, cheapest to make first; fp32 is the first and the reference."""
 
     candidates: tuple[Candidate, ...]
-    runners: Mapping[str, Runner]
+    runners: Mapping[str, Runs]
     ranges: RangeTable
     reports: tuple[PassReport, ...]
     warnings: tuple[str, ...]
 
     @property
-    def fp32(self) -> Runner:
+    def fp32(self) -> Runs:
         return self.runners[FP32]
 
     def candidate(self, name: str) -> Candidate:
@@ -43,7 +45,7 @@ def make_ladder(loaded: Loaded, *, on_pass: OnPass) -> Ladder:
     """A rung that cannot be made, or does not load, is left out with a warning; fp32 must."""
     prepared, reports = run_passes(loaded.model, PREPARE, loaded.context, on_pass=on_pass)
     fp32 = candidate(FP32, FP32, loaded.model)
-    runners = {FP32: Runner(fp32.model, what=FP32)}
+    runners: dict[str, Runs] = {FP32: Runner(fp32.model, what=FP32)}
     rows = runners[FP32].batch_rows
     begin = time.perf_counter()
     table = calibrate(prepared, lambda: loaded.calibration.batches(rows), share=PERCENTILE_SHARE)
@@ -117,7 +119,7 @@ def _step(name: str, *, prepared_nodes: int, begin: float) -> PassReport:
     )
 
 
-def _distance(runner: Runner, reference: Runner, sample: Mapping[str, Array]) -> float | None:
+def _distance(runner: Runs, reference: Runs, sample: Mapping[str, Array]) -> float | None:
     """Largest |difference| of any output on sample rows; None where fp32 is not finite there."""
     ours, theirs = runner.predict(sample), reference.predict(sample)
     gaps: Sequence[float] = [

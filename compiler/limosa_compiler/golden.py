@@ -11,23 +11,26 @@ from limosa_compiler.arrays import Array, Arrays, encode_arrays, parse_arrays
 from limosa_compiler.data import Rows
 from limosa_compiler.errors import PassFailed
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.runner import Runner
+from limosa_compiler.runs import Runs
 from limosa_contracts.serving import Golden
 
 INPUT_PREFIX: Final = "input."
 OUTPUT_PREFIX: Final = "output."
 TOLERANCE: Final[Mapping[str, tuple[float, float]]] = {
     "fp32": (1e-4, 1e-3),
+    "fp16": (2e-3, 1e-2),
     "int8": (0.03, 0.02),
+    "int4": (1e-3, 5e-3),
 }
 """Precision -> (absolute, as a share of the largest expected value; relative).
 
-fp32 differs between processors in the order of sums; int8 also by a step of 1/255 here and there,
-which later layers may carry on.
+fp32 differs between processors in the order of sums; fp16 also by whether a processor has it or
+widens it; int8 by a step of 1/255 here and there, which later layers may carry on; int4 has only
+its weights in 4 bits, and kernels differ in how exactly they multiply them.
 """
 
 
-def make_golden(runner: Runner, rows: Rows, *, precision: str) -> tuple[bytes, Golden]:
+def make_golden(runner: Runs, rows: Rows, *, precision: str) -> tuple[bytes, Golden]:
     """(the tensor file, its tolerance) over rows spread evenly. Raises PassFailed if no answer is finite."""
     row_bytes = sum(array[:1].nbytes for array in rows.inputs.values())
     cases = max(1, min(LIMITS.golden_cases, rows.count, LIMITS.golden_max_bytes // max(1, row_bytes)))

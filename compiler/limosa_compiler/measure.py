@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from limosa_compiler.arrays import Array
+from limosa_compiler.candidate import Candidate
 from limosa_compiler.data import Rows
 from limosa_compiler.metrics import Doubles, Metric, lower_bound
-from limosa_compiler.quantize import Candidate
-from limosa_compiler.runner import Runner
+from limosa_compiler.runs import Runs
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 
@@ -100,7 +100,7 @@ class Reference:
     holdout: Doubles
 
 
-def reference_of(runner: Runner, metric: Metric, output: str, tune: Rows, holdout: Rows) -> Reference:
+def reference_of(runner: Runs, metric: Metric, output: str, tune: Rows, holdout: Rows) -> Reference:
     return Reference(
         tune=_columns(runner, metric, output, tune), holdout=_columns(runner, metric, output, holdout)
     )
@@ -108,7 +108,7 @@ def reference_of(runner: Runner, metric: Metric, output: str, tune: Rows, holdou
 
 def measure(
     candidate: Candidate,
-    runner: Runner,
+    runner: Runs,
     reference: Reference,
     *,
     metric: Metric,
@@ -132,7 +132,7 @@ def measure(
     )
 
 
-def time_in_turns(runner: Runner, fp32: Runner, row: Mapping[str, Array]) -> Latency:
+def time_in_turns(runner: Runs, fp32: Runs, row: Mapping[str, Array]) -> Latency:
     """One run of each in turn, so that whatever slows the machine slows both."""
     ours: list[float] = []
     theirs: list[float] = []
@@ -150,7 +150,7 @@ def time_in_turns(runner: Runner, fp32: Runner, row: Mapping[str, Array]) -> Lat
     )
 
 
-def _columns(runner: Runner, metric: Metric, output: str, rows: Rows) -> Doubles:
+def _columns(runner: Runs, metric: Metric, output: str, rows: Rows) -> Doubles:
     labels = rows.labels if rows.labels is not None else np.empty(0)
     return metric.columns(runner.predict(rows.inputs)[output], labels)
 

@@ -9,13 +9,13 @@ import numpy as np
 import onnxruntime
 
 from limosa_compiler.arrays import Array
+from limosa_compiler.candidate import Candidate
 from limosa_compiler.golden import make_golden
 from limosa_compiler.loading import Loaded
 from limosa_compiler.metrics import Metric
 from limosa_compiler.monitored import features_of
-from limosa_compiler.quantize import Candidate
 from limosa_compiler.recipe import Recipe
-from limosa_compiler.runner import Runner
+from limosa_compiler.runs import Runs
 from limosa_compiler.sketch_baseline import make_baseline
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.errors import InvalidField
@@ -36,11 +36,11 @@ _SUM_ERROR: Final = 1e-3  # of a row of probabilities
 def files_of_variant(
     variant: str,
     chosen: Candidate,
-    runner: Runner,
+    runner: Runs,
     loaded: Loaded,
     recipe: Recipe,
     metric: Metric,
-    fp32: Runner,
+    fp32: Runs,
 ) -> dict[str, bytes]:
     """The flat folder of one variant. Raises InvalidField if the recipe's class names do not fit."""
     answers = fp32.predict(loaded.tune.inputs)[loaded.output]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,11 +17,8 @@ from limosa_compiler.calibrate import RangeTable, TensorRange
 from limosa_compiler.errors import PassFailed
 from limosa_compiler.passes import copy_of
 from limosa_compiler.prepare import quiet_runtime
-from limosa_contracts.oci import digest_of
 
 PERCENTILE_SHARE: Final = 0.999
-FP32: Final = "fp32"
-INT8: Final = "int8"
 # Its quantizer meets what it does not expect with whatever Python raises then.
 _QUANTIZER_ERRORS: Final = (
     RuntimeError,
@@ -35,36 +31,6 @@ _QUANTIZER_ERRORS: Final = (
 )
 # What the quantizer knows; sorted, since a set's order would change the bytes.
 _OPERATORS: Final = tuple(sorted({*QLinearOpsRegistry, *QDQRegistry}))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One possible model. `structure` is equal where only constants differ: such are equally fast."""
-
-    name: str
-    precision: str
-    model: bytes
-    structure: str
-
-    @property
-    def size(self) -> int:
-        return len(self.model)
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.model)
-
-
-def candidate(name: str, precision: str, model: onnx.ModelProto) -> Candidate:
-    graph = ";".join(
-        f"{node.op_type}({','.join(node.input)})->{','.join(node.output)}" for node in model.graph.node
-    )
-    return Candidate(
-        name=name,
-        precision=precision,
-        model=model.SerializeToString(deterministic=True),
-        structure=digest_of(graph.encode()),
-    )
 
 
 def static_int8(

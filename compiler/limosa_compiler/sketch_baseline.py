@@ -9,7 +9,7 @@ import numpy as np
 from limosa_compiler.arrays import Array
 from limosa_compiler.data import Rows
 from limosa_compiler.metrics import Doubles, classes_of
-from limosa_compiler.runner import Runner
+from limosa_compiler.runs import Runs
 from limosa_contracts.baseline import BINS, CELLS, CONFIDENCE_BINS, Baseline, FeatureBaseline
 from limosa_contracts.binning import Binner
 from limosa_contracts.features import FeatureReader
@@ -21,7 +21,7 @@ _HEAVY = 32  # tails are heavy if half of the rows lie within 1/32 of the range
 _GAIN = 2  # and asinh is worth it if it widens that at least twice
 
 
-def make_baseline(runner: Runner, serving: Serving, rows: Rows) -> Baseline:
+def make_baseline(runner: Runs, serving: Serving, rows: Rows) -> Baseline:
     """From the chosen variant's own answers on evaluation rows."""
     outputs = runner.predict(rows.inputs)
     table = FeatureReader(serving).rows(rows.inputs, outputs)

@@ -23,7 +23,7 @@ from limosa_contracts.names import NAME
 SCHEMA: Final = "limosa.profile/1"
 GROUP: Final = "limosa.profiles"
 ARCHITECTURES: Final = ("x86_64", "aarch64", "armv7l")
-PRECISIONS: Final = ("int8", "fp16", "fp32")
+PRECISIONS: Final = ("int4", "int8", "fp16", "fp32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

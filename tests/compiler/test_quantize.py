@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.calibrate import RangeTable, TensorRange, calibrate, cut_tails
+from limosa_compiler.candidate import candidate
 from limosa_compiler.ingest import INGEST
 from limosa_compiler.passes import Context, run_passes
 from limosa_compiler.prepare import PREPARE
-from limosa_compiler.quantize import candidate, ladder, static_int8
+from limosa_compiler.quantize import ladder, static_int8
 from limosa_compiler.runner import Runner
 from limosa_devices.demo.motion import asset, load
 from tests.compiler.graphs import classifier, rows
