@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,15 +14,20 @@ import numpy as np
 from limosa_compiler.arrays import Array, digest_of_arrays
 from limosa_compiler.errors import DataMismatch, DataUnreadable, LabelsMissing
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.recipe_data import Source
 from limosa_contracts.serving import NUMPY_OF_DTYPE, TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """`inputs` fit the model: names, types, shapes; every array has the same first dimension."""
+    """`inputs` fit the model: names, types, shapes; every array has the same first dimension.
+
+    `slices` [N] name the part of the data that a row belongs to, by column.
+    """
 
     inputs: Mapping[str, Array]
     labels: Array | None
+    slices: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -38,6 +43,7 @@ class Rows:
         return Rows(
             inputs={name: array[index] for name, array in self.inputs.items()},
             labels=None if self.labels is None else self.labels[index],
+            slices={name: array[index] for name, array in self.slices.items()},
         )
 
     def batches(self, rows: int) -> Iterator[dict[str, Array]]:
@@ -46,8 +52,10 @@ class Rows:
             yield {name: array[begin : begin + rows] for name, array in self.inputs.items()}
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Source) -> dict[str, Array]:
     """From an .npz file or a folder of .npy files. Raises DataUnreadable; nothing is unpickled."""
+    if not isinstance(path, Path):
+        raise DataUnreadable("this version reads files only", where=path.name)
     try:
         if path.is_dir():
             files = sorted(path.glob("*.npy"))

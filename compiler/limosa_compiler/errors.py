@@ -82,6 +82,11 @@ class FolderNotEmpty(RequestError):
     default_hint = "name a folder that does not exist yet"
 
 
+class EntryPointFailed(RequestError):
+    code = "LM-138"
+    summary = "a Python function that the recipe names cannot be imported, or fails"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"

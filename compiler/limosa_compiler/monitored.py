@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.recipe import InputNotes
+from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.serving import FeatureSpec, TensorSpec
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final, Self, cast
 
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.recipe_data import DataNotes, Source
+from limosa_compiler.recipe_inputs import InputNotes, parse_inputs
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS as CONTRACT
 from limosa_contracts.names import NAME, ModelName, ReleaseName, check_version
 
-DEFAULT_LABEL: Final = "label"
 _ABOUT_TEXTS: Final = ("title", "description", "vendor", "family", "docURL", "sourceURL", "revision")
 _ABOUT_LISTS: Final = ("authors", "licenses", "datasetsURL")
 
@@ -47,34 +48,16 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputNotes:
-    """What the recipe says about one input: names of its channels, and the range of valid values."""
-
-    channels: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-
-    @classmethod
-    def parse(cls, fields: Fields) -> Self:
-        notes = cls(
-            channels=fields.optional("channels", lambda n: fields.texts(n, max_items=1024), ()),
-            low=fields.maybe("low", fields.number),
-            high=fields.maybe("high", fields.number),
-        )
-        fields.refuse_rest()
-        return notes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One build. Paths are as given, or relative to the recipe's folder."""
+    """One build. Paths are as given, or relative to the recipe's folder.
+
+    A block is a field here, a line in `parse`, and a file `recipe_BLOCK.py` that knows its keys.
+    """
 
     release: ReleaseName
     model: Path
     targets: tuple[str, ...]
-    calibration: Path
-    evaluation: Path
-    label: str = DEFAULT_LABEL
+    data: DataNotes
     metric: str = "accuracy"
     output: str = ""  # the model's output that the metric reads; "" is the first
     tune_share: float = 0.6  # of the evaluation rows; the rest is holdout
@@ -83,6 +66,18 @@ class Recipe:
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)
     about: Mapping[str, JsonValue] = field(default_factory=dict)  # ModelPack descriptor
     lineage: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def calibration(self) -> Source:
+        return self.data.calibration
+
+    @property
+    def evaluation(self) -> Source:
+        return self.data.evaluation
+
+    @property
+    def label(self) -> str:
+        return self.data.label
 
     @classmethod
     def parse(cls, document: JsonObject, *, folder: Path, where: str = "") -> Self:
@@ -98,19 +93,17 @@ class Recipe:
             release=release,
             model=folder / fields.text("model"),
             targets=_targets(fields),
-            calibration=folder / data.text("calibration"),
-            evaluation=folder / data.text("evaluation"),
-            label=data.optional("label", lambda n: data.text(n, max_chars=256), DEFAULT_LABEL),
+            data=DataNotes.parse(data, folder=folder),
             metric=metric.optional("name", lambda n: metric.text(n, max_chars=64), "accuracy"),
             output=metric.optional("output", lambda n: metric.text(n, max_chars=256), ""),
             tune_share=metric.optional("tune_share", lambda n: metric.number(n, low=0.1, high=0.9), 0.6),
             gate=fields.optional("gate", lambda n: Gate.parse(fields.fields(n)), Gate()),
             classes=fields.optional("classes", lambda n: fields.texts(n, max_items=CONTRACT.classes_max), ()),
-            inputs=fields.optional("inputs", lambda n: _inputs(fields, n), {}),
+            inputs=fields.optional("inputs", lambda n: parse_inputs(fields, n), {}),
             about=fields.optional("about", lambda n: _about(fields.fields(n)), {}),
             lineage=fields.optional("lineage", lambda n: fields.text_map(n, max_items=32), {}),
         )
-        for part in (data, metric, fields):
+        for part in (metric, fields):
             part.refuse_rest()
         return recipe
 
@@ -130,11 +123,6 @@ def _targets(fields: Fields) -> tuple[str, ...]:
     if not targets or len(set(targets)) != len(targets):
         raise fields.wrong("targets", "name at least one device profile, each once")
     return targets
-
-
-def _inputs(fields: Fields, name: str) -> dict[str, InputNotes]:
-    tables = fields.fields(name)
-    return {key: InputNotes.parse(tables.fields(key)) for key in fields.object(name)}
 
 
 def _about(fields: Fields) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.graph_walk import fed_inputs
-from limosa_compiler.recipe import InputNotes
+from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.serving import TensorSpec
 

@@ -17,7 +17,7 @@ from limosa_compiler.golden import make_golden, parse_golden, worst_excess
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.monitored import features_of
 from limosa_compiler.prove import class_names
-from limosa_compiler.recipe import InputNotes
+from limosa_compiler.recipe_inputs import InputNotes
 from limosa_compiler.runner import Runner
 from limosa_compiler.sketch_baseline import baseline_of_column
 from limosa_contracts.baseline import BINS, Baseline

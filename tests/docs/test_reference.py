@@ -17,7 +17,9 @@ import pytest
 from limosa_agent.cli import agent as agent_group
 from limosa_agent.config import AgentConfig
 from limosa_agent.config import Limits as AgentLimits
-from limosa_compiler.recipe import Gate, InputNotes, Recipe
+from limosa_compiler.recipe import Gate, Recipe
+from limosa_compiler.recipe_data import DataNotes
+from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.cli_host import load, make_host
 from limosa_contracts.cli_learn import all_errors
 from limosa_contracts.command_table import TABLE
@@ -77,14 +79,15 @@ def test_defaults_of_the_agents_configuration_are_those_of_the_code() -> None:
 
 def test_every_key_of_a_recipe_stands_in_the_reference() -> None:
     text = page("reference/limosa-toml.md")
-    tables = {"calibration": "data", "evaluation": "data", "label": "data", "output": "metric"}
+    tables = {"output": "metric"}
     renamed = {"release": "name", "metric": "metric.name", "tune_share": "metric.tune_share"}
-    apart = {"gate", "inputs"}
+    apart = {"data", "gate", "inputs"}
     for field in dataclasses.fields(Recipe):
         if field.name not in apart:
             key = renamed.get(field.name) or ".".join(filter(None, (tables.get(field.name), field.name)))
             assert f"| `{key}` |" in text, key
     assert all(f"`gate.{field.name}`" in text for field in dataclasses.fields(Gate))
+    assert all(f"`data.{field.name}`" in text for field in dataclasses.fields(DataNotes))
     assert all(f"`inputs.NAME.{field.name}`" in text for field in dataclasses.fields(InputNotes))
 
 
