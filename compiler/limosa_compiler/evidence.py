@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from limosa_compiler.choose import Choice, Verdict
+from limosa_compiler.evidence_parts import FeatureImportance, Mistakes, NodeSensitivity, RangeSummary
 from limosa_compiler.measure import Latency, Measured, Score
 from limosa_contracts.archive import SUFFIX as ARCHIVE_SUFFIX
 from limosa_contracts.canonical import encode_canonical, parse_object
@@ -20,6 +21,11 @@ from limosa_contracts.names import DIGEST, SHA256_HEX, ReleaseName
 
 SCHEMA: Final = "limosa.evidence/1"
 SUFFIX: Final = ".evidence.json"
+T = TypeVar("T", covariant=True)
+
+
+class Parse(Protocol[T]):
+    def __call__(self, value: JsonValue, /, *, where: str) -> T: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,11 @@ class Evidence:
     build: JsonObject  # gate, metric, split
     passes: tuple[JsonValue, ...]
     machine: Mapping[str, str]
+    lineage: Mapping[str, str] = field(default_factory=dict)  # where model and data come from
+    sensitivity: tuple[NodeSensitivity, ...] = ()  # worst first
+    ranges: tuple[RangeSummary, ...] = ()  # of the tensors that were cut most
+    importance: tuple[FeatureImportance, ...] = ()  # of the first target's choice, on tune rows
+    mistakes: tuple[Mistakes, ...] = ()  # of each candidate that was chosen, on holdout rows
     extra: JsonObject = field(default_factory=dict)
 
     def candidate(self, name: str) -> Measured | None:
@@ -61,6 +72,11 @@ class Evidence:
             build=fields.object("build"),
             passes=tuple(item for _, item in fields.items("passes")),
             machine=fields.text_map("machine"),
+            lineage=fields.optional("lineage", fields.text_map, {}),
+            sensitivity=_parts(fields, "sensitivity", NodeSensitivity.parse),
+            ranges=_parts(fields, "ranges", RangeSummary.parse),
+            importance=_parts(fields, "importance", FeatureImportance.parse),
+            mistakes=_parts(fields, "mistakes", Mistakes.parse),
             extra=fields.rest(),
         )
 
@@ -79,7 +95,19 @@ class Evidence:
             "build": dict(self.build),
             "passes": list(self.passes),
             "machine": dict(self.machine),
+            **self._optional_parts(),
         }
+
+    def _optional_parts(self) -> dict[str, JsonValue]:
+        """Left out where there are none: the evidence of a build that did not look says nothing."""
+        parts: dict[str, JsonValue] = {
+            "lineage": dict(self.lineage),
+            "sensitivity": [item.as_json() for item in self.sensitivity],
+            "ranges": [item.as_json() for item in self.ranges],
+            "importance": [item.as_json() for item in self.importance],
+            "mistakes": [item.as_json() for item in self.mistakes],
+        }
+        return {name: value for name, value in parts.items() if value}
 
     def encode(self) -> bytes:
         return encode_canonical(self.as_json()) + b"\n"
@@ -101,6 +129,13 @@ def choice_json(choice: Choice) -> dict[str, JsonValue]:
         "chosen": choice.chosen,
         "verdicts": [verdict.as_json() for verdict in choice.verdicts],
     }
+
+
+def _parts(fields: Fields, name: str, parse: Parse[T]) -> tuple[T, ...]:
+    nothing: tuple[T, ...] = ()
+    return fields.optional(
+        name, lambda n: tuple(parse(item, where=place) for place, item in fields.items(n)), nothing
+    )
 
 
 def _choice(fields: Fields) -> Choice:
