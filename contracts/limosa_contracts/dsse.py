@@ -12,7 +12,7 @@ from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import InvalidField, SignatureMismatch
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
-from limosa_contracts.signing_keys import PublicKey, SigningKey
+from limosa_contracts.signing_keys import PublicKey, Signs
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -40,7 +40,7 @@ class Envelope:
     signatures: Sequence[DsseSignature]
 
     @classmethod
-    def sign(cls, payload: bytes, *, payload_type: str, key: SigningKey) -> Self:
+    def sign(cls, payload: bytes, *, payload_type: str, key: Signs) -> Self:
         signature = DsseSignature(keyid=key.public.keyid, sig=key.sign(pae(payload_type, payload)))
         return cls(payload_type=payload_type, payload=payload, signatures=(signature,))
 

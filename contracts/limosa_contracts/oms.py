@@ -18,7 +18,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import SHA256_HEX
 from limosa_contracts.oci import SIGNATURE_FILE
-from limosa_contracts.signing_keys import Algorithm, PublicKey, SigningKey
+from limosa_contracts.signing_keys import Algorithm, PublicKey, Signs
 
 BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
@@ -36,7 +36,7 @@ SERIALIZATION: Final[Mapping[str, JsonValue]] = {
 }
 
 
-def make_bundle(files: Mapping[str, str], key: SigningKey) -> bytes:
+def make_bundle(files: Mapping[str, str], key: Signs) -> bytes:
     """`model.sig` over file names and their sha256 (64 hex digits); equal input gives equal bytes.
 
     Raises InvalidField for a key that is not P-256, a name or digest that cannot be signed, no files.

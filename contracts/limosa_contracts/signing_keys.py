@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -76,6 +76,22 @@ class PublicKey:
         )
 
 
+class Signs(Protocol):
+    """Whatever signs with one key: a key held here, or one that a device or a service holds."""
+
+    @property
+    def public(self) -> PublicKey: ...
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the same message always gets the same signature."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """As `PublicKey.verifies` takes it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class SigningKey:
     """A private key. Its repr shows the key id only."""
@@ -88,6 +104,10 @@ class SigningKey:
     @property
     def public(self) -> PublicKey:
         return PublicKey(self.raw.public_key())
+
+    @property
+    def repeats(self) -> bool:
+        return True
 
     def sign(self, message: bytes) -> bytes:
         if isinstance(self.raw, ed25519.Ed25519PrivateKey):

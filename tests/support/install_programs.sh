@@ -8,6 +8,7 @@ missing=()
 for program in mosquitto skopeo strace chromium; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
+command -v softhsm2-util >/dev/null || missing+=(softhsm2)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

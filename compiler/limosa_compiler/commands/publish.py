@@ -6,22 +6,32 @@ import os
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from limosa_compiler.archive_file import read_archive, write_archive
+from limosa_compiler.archive_file import Archive, read_archive, write_archive
 from limosa_compiler.trust.folders import locked, refusals
-from limosa_compiler.trust.key_files import load_team_key
-from limosa_compiler.trust.offline_folder import team_paths
+from limosa_compiler.trust.key_sources import open_key
+from limosa_compiler.trust.offline_folder import metadata_folder, team_key
 from limosa_compiler.trust.publishing import Published, Publisher
-from limosa_compiler.trust.roles import check_team
 from limosa_compiler.trust.server_client import FleetServer
+from limosa_compiler.trust.signatures import SignedBlobs, sign_archive
 from limosa_compiler.trust.team_folder import TeamFolder, open_folder
 from limosa_contracts.archive import SUFFIX
 from limosa_contracts.cli import answer, command, json_option, progress
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.names import check_version
+from limosa_contracts.signing_keys import Signs
+
+
+class _Key(NamedTuple):
+    """As it was given on the command line."""
+
+    source: str | None
+    public: Path | None
+
 
 SIGNED_SUFFIX = f".signed{SUFFIX}"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -39,7 +49,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.argument("artifact", type=FILE, required=False)
 @click.option("--offline", type=FOLDER, help="The offline folder: holds key and metadata of the team.")
-@click.option("--key", "key_file", type=FILE, help="The team's key in PEM; else LIMOSA_TEAM_KEY.")
+@click.option(
+    "--key", metavar="FILE|env:NAME|URI", help="The team's key, if not --offline's; else LIMOSA_TEAM_KEY."
+)
+@click.option("--public-key", type=FILE, help="Its public half in PEM; a URI (hsm:, awskms:, …) needs it.")
 @click.option("--metadata", type=FOLDER, help="The team's metadata folder, where it is not in --offline.")
 @click.option(
     "--server", envvar="LIMOSA_SERVER", metavar="URL", help="Or LIMOSA_SERVER; without it only signed."
@@ -60,7 +73,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def publish(
     artifact: Path | None,
     offline: Path | None,
-    key_file: Path | None,
+    key: str | None,
+    public_key: Path | None,
     metadata: Path | None,
     server: str | None,
     token: str | None,
@@ -85,24 +99,39 @@ def publish(
         if artifact is None:
             if remote is None or team is None:
                 raise Usage("--sync needs --server and --team", where="limosa publish")
-            folder = _open(stack, offline, key_file, metadata, team)
+            folder = _open(stack, offline, _Key(key, public_key), metadata, team)
             _sync(_publisher(folder, remote), as_json=as_json)
             return
+        path = output or _signed_path(artifact)
         archive = read_archive(artifact)
-        folder = _open(stack, offline, key_file, metadata, archive.release.name.team)
+        folder = _open(stack, offline, _Key(key, public_key), metadata, archive.release.name.team)
         back = None if may_return_to is None else _versions(may_return_to)
+        if not folder.key.repeats:
+            archive = _signed_once(archive, path, folder.key)
         done = _publisher(folder, remote).publish(archive, may_return_to=back)
-    path = output or _signed_path(artifact)
+    _write(path, archive, done.signed)
+    answer(_json(done, path), as_json=as_json, text=lambda: _text(done, path))
+
+
+def _signed_once(archive: Archive, path: Path, key: Signs) -> Archive:
+    """What was signed before, or is signed now and written before anyone hears of it.
+
+    A key that a device holds gives another signature each time, and so another release.
+    """
+    if path.exists():
+        before = read_archive(path)
+        if before.content_digest == archive.content_digest:
+            return before
+    _write(path, archive, sign_archive(archive, key))
+    return read_archive(path)
+
+
+def _write(path: Path, archive: Archive, signed: SignedBlobs) -> None:
+    release = archive.release
     with refusals(path, "write the signed artifact"):
         write_archive(
-            path,
-            done.signed.blobs,
-            done.signed.index,
-            name=str(done.release.name),
-            version=done.release.version,
-            mtime=_mtime(),
+            path, signed.blobs, signed.index, name=str(release.name), version=release.version, mtime=_mtime()
         )
-    answer(_json(done, path), as_json=as_json, text=lambda: _text(done, path))
 
 
 def _publisher(folder: TeamFolder, server: FleetServer | None) -> Publisher:
@@ -119,22 +148,26 @@ def _sync(publisher: Publisher, *, as_json: bool) -> None:
 
 
 def _open(
-    stack: ExitStack, offline: Path | None, key_file: Path | None, metadata: Path | None, team: str
+    stack: ExitStack, offline: Path | None, given: _Key, metadata: Path | None, team: str
 ) -> TeamFolder:
     """--key and --metadata go before what --offline holds; locked until `stack` ends."""
     if offline is not None:
-        key_there, metadata_there = team_paths(offline, check_team(team))
+        metadata_there = metadata_folder(offline, team)
         if not metadata_there.is_dir() and metadata is None:
             raise Usage(
                 f"the offline folder has no team {team!r}",
                 where=str(offline),
                 hint=f"limosa keys show --offline {offline}; a new team: limosa keys add-team",
             )
-        key_file, metadata = key_file or key_there, metadata or metadata_there
+        metadata = metadata or metadata_there
     if metadata is None:
         raise Usage("the team's metadata is needed", where="limosa publish", hint="--offline or --metadata")
     stack.enter_context(locked(metadata))
-    return open_folder(metadata, team=team, key=load_team_key(key_file, os.environ))
+    if offline is not None and given.source is None:
+        key = team_key(offline, team, os.environ)
+    else:
+        key = open_key(given.source, given.public, os.environ)
+    return open_folder(metadata, team=team, key=key)
 
 
 def _versions(text: str) -> tuple[str, ...]:

@@ -17,10 +17,11 @@ from tuf.api.metadata import Metadata, Snapshot, Targets, Timestamp
 from limosa_compiler.trust import folders, roles
 from limosa_compiler.trust.certificates import make_device_ca, make_root_ca, make_server_certificate
 from limosa_compiler.trust.errors import KeysExist
+from limosa_compiler.trust.key_sources import HeldKey
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.errors import Usage
 from limosa_contracts.release import DIRECTOR_SCHEMA, DIRECTOR_TARGET
-from limosa_contracts.signing_keys import Algorithm, PublicKey, SigningKey
+from limosa_contracts.signing_keys import Algorithm, PublicKey, SigningKey, Signs
 
 ROOT_KEYS: Final = 3
 ROOT_THRESHOLD: Final = 2
@@ -40,21 +41,33 @@ class KeyFolders:
 class TeamFiles:
     """A new team's key, and its role and bins as signed with it."""
 
-    key: SigningKey
+    key: Signs
     metadata: Mapping[str, bytes]  # "<role>.json" -> bytes
     versions: Mapping[str, int]
+    key_uri: str = ""  # where a key is that is not in the folder
 
     def folder(self) -> dict[str, bytes]:
         """Of the team alone, below `teams/<team>/` of the offline folder."""
         files = {f"metadata/{name}": data for name, data in self.metadata.items()}
-        return {**files, "team.pem": self.key.pem(), "team.pub": self.key.public.pem()}
+        if isinstance(self.key, SigningKey):
+            files["team.pem"] = self.key.pem()
+        else:
+            files["team.uri"] = self.key_uri.encode() + b"\n"
+        return {**files, "team.pub": self.key.public.pem()}
 
     def server(self) -> dict[str, bytes]:
         return {f"tuf/{self.versions[name]}.{name}": data for name, data in self.metadata.items()}
 
 
 def init_keys(
-    *, offline: Path, server: Path, team: str, now: datetime, dev: bool = False, hosts: Sequence[str] = ()
+    *,
+    offline: Path,
+    server: Path,
+    team: str,
+    now: datetime,
+    dev: bool = False,
+    hosts: Sequence[str] = (),
+    held: HeldKey | None = None,
 ) -> KeyFolders:
     """Makes both folders. Raises KeysExist where one is not empty, InvalidField, SystemRefused, Usage."""
     ours, theirs = offline.absolute(), server.absolute()
@@ -67,19 +80,26 @@ def init_keys(
     for folder in (ours, theirs):
         if not folders.is_free(folder):
             raise KeysExist("there is something already", where=str(folder))
-    made = make_keys(team=team, now=now, dev=dev, hosts=hosts)
+    made = make_keys(team=team, now=now, dev=dev, hosts=hosts, held=held)
     folders.create_folder(ours, made.offline)
     folders.create_folder(theirs, made.server)
     return made
 
 
-def make_keys(*, team: str, now: datetime, dev: bool = False, hosts: Sequence[str] = ()) -> KeyFolders:
+def make_keys(
+    *,
+    team: str,
+    now: datetime,
+    dev: bool = False,
+    hosts: Sequence[str] = (),
+    held: HeldKey | None = None,
+) -> KeyFolders:
     """Fresh keys, certificates and TUF metadata for one fleet with one team."""
     roles.check_team(team)
     root_keys = [SigningKey.generate(Algorithm.ED25519) for _ in range(1 if dev else ROOT_KEYS)]
     targets_key = SigningKey.generate(Algorithm.P256)
     online = {name: SigningKey.generate(Algorithm.ED25519) for name in ONLINE}
-    team_files = make_team(team, now)
+    team_files = make_team(team, now, held)
     root = _root(root_keys, targets_key, online, now)
     director = director_document(online["director"].public)
     targets = roles.make_targets(roles.next_version(0, now), now + roles.LIFETIMES.targets)
@@ -114,9 +134,12 @@ def make_keys(*, team: str, now: datetime, dev: bool = False, hosts: Sequence[st
     return KeyFolders(offline=offline, server=server)
 
 
-def make_team(team: str, now: datetime) -> TeamFiles:
-    """A new team: its key, and its role with empty bins, all signed with it (trust 2.2)."""
-    key = SigningKey.generate(Algorithm.P256)
+def make_team(team: str, now: datetime, held: HeldKey | None = None) -> TeamFiles:
+    """A new team: its key, and its role with empty bins, all signed with it (trust 2.2).
+
+    `held`: the key that a device or a service holds; else a new one is made.
+    """
+    key: Signs = held or SigningKey.generate(Algorithm.P256)
     version, expires = roles.next_version(0, now), now + roles.LIFETIMES.team
     role = roles.make_team_role(team, key.public, version=version, expires=expires)
     documents: dict[str, Targets] = {team: role}
@@ -126,6 +149,7 @@ def make_team(team: str, now: datetime) -> TeamFiles:
         key=key,
         metadata={f"{name}.json": roles.signed(doc, [key]).to_bytes() for name, doc in documents.items()},
         versions={f"{name}.json": version for name in documents},
+        key_uri=held.uri if held else "",
     )
 
 

@@ -1,7 +1,7 @@
 """Errors of keys, signing and publishing: LM-150 to LM-179.
 
 TrustError      WrongTeam, DamagedMetadata, ExpiredMetadata, NotSigned, RedirectRefused
-RequestError    KeyUnusable, KeysExist, ServerRefused
+RequestError    KeyUnusable, KeysExist, KeyHolderRefused, ServerRefused
   Conflict      VersionTaken, PublishRace
   NotAuthorised TokenUnusable
 """
@@ -71,6 +71,12 @@ class TokenUnusable(NotAuthorised):
     summary = "the API token is missing or is not one"
     exit_code = 4
     default_hint = "limosa token create --role publisher, then --token or LIMOSA_TOKEN"
+
+
+class KeyHolderRefused(RequestError):
+    code = "LM-161"
+    summary = "the device or service that holds a signing key did not sign, or signed with another key"
+    default_hint = "its PIN goes into LIMOSA_KEY_PIN; its access rights come from its own environment"
 
 
 class ServerRefused(RequestError):

@@ -1,4 +1,4 @@
-"""Where a team's signing key comes from: a PEM file, or the environment. Its bytes enter no message."""
+"""Signing keys in PEM, from files and texts. Their bytes enter no message."""
 
 from __future__ import annotations
 
@@ -16,24 +16,13 @@ PASSWORD_VARIABLE: Final = "LIMOSA_KEY_PASSWORD"  # noqa: S105  # a name, not a 
 KEY_MAX_BYTES: Final = 16 * 1024
 
 
-def load_team_key(path: Path | None, environment: Mapping[str, str]) -> SigningKey:
-    """From `path`, else the PEM text in LIMOSA_TEAM_KEY. Raises KeyUnusable, SystemRefused."""
-    if path is not None:
-        return load_key(path, environment)
-    text = environment.get(KEY_VARIABLE, "")
-    if not text:
-        raise KeyUnusable(
-            "no signing key is given", where="--key", hint=f"--offline, --key or {KEY_VARIABLE}"
-        )
-    return _parse(text.encode(), environment, where=KEY_VARIABLE)
-
-
 def load_key(path: Path, environment: Mapping[str, str]) -> SigningKey:
     """A P-256 key from a PEM file. Raises KeyUnusable, SystemRefused."""
-    return _parse(folders.read_file(path, max_bytes=KEY_MAX_BYTES), environment, where=str(path))
+    return parse_key(folders.read_file(path, max_bytes=KEY_MAX_BYTES), environment, where=str(path))
 
 
-def _parse(pem: bytes, environment: Mapping[str, str], *, where: str) -> SigningKey:
+def parse_key(pem: bytes, environment: Mapping[str, str], *, where: str) -> SigningKey:
+    """A P-256 key; LIMOSA_KEY_PASSWORD opens an encrypted one. Raises KeyUnusable."""
     password = environment.get(PASSWORD_VARIABLE) if b"ENCRYPTED" in pem else None
     try:
         key = SigningKey.parse(pem, password=password.encode() if password is not None else None)

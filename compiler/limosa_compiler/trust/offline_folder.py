@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from tuf.api.metadata import Targets
 
 from limosa_compiler.trust import ceremony, folders, releases, roles
 from limosa_compiler.trust.errors import DamagedMetadata, KeysExist
 from limosa_compiler.trust.key_files import load_key
+from limosa_compiler.trust.key_sources import HeldKey, held_key, read_public
 from limosa_compiler.trust.team_folder import TeamFolder, open_folder
 from limosa_contracts.limits import LIMITS
-from limosa_contracts.signing_keys import PublicKey
+from limosa_contracts.signing_keys import PublicKey, Signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +27,26 @@ class TeamSummary:
     releases: tuple[str, ...]  # target paths
 
 
-def team_paths(offline: Path, team: str) -> tuple[Path, Path]:
-    """(key file, metadata folder) of a team."""
-    folder = offline / "teams" / team
-    return folder / "team.pem", folder / "metadata"
+URI_MAX_BYTES: Final = 4096
+
+
+def metadata_folder(offline: Path, team: str) -> Path:
+    return offline / "teams" / roles.check_team(team) / "metadata"
+
+
+def team_key(offline: Path, team: str, environment: Mapping[str, str]) -> Signs:
+    """The key in the folder, or the one that the folder names by its URI. Raises KeyUnusable."""
+    folder = offline / "teams" / roles.check_team(team)
+    uri = folder / "team.uri"
+    if not uri.exists():
+        return load_key(folder / "team.pem", environment)
+    text = folders.read_file(uri, max_bytes=URI_MAX_BYTES).decode(errors="replace").strip()
+    return held_key(text, read_public(folder / "team.pub"), environment)
 
 
 def open_team(offline: Path, team: str, environment: Mapping[str, str]) -> TeamFolder:
-    key, metadata = team_paths(offline, roles.check_team(team))
-    return open_folder(metadata, team=team, key=load_key(key, environment))
+    metadata = metadata_folder(offline, team)
+    return open_folder(metadata, team=team, key=team_key(offline, team, environment))
 
 
 def read_top(offline: Path) -> Targets:
@@ -50,9 +63,17 @@ def summaries(offline: Path) -> tuple[TeamSummary, ...]:
 
 
 def add_team(
-    offline: Path, server: Path, team: str, *, now: datetime, environment: Mapping[str, str]
+    offline: Path,
+    server: Path,
+    team: str,
+    *,
+    now: datetime,
+    environment: Mapping[str, str],
+    held: HeldKey | None = None,
 ) -> TeamSummary:
     """Makes a team's keys, and signs a top role that lends it its paths, for both folders.
+
+    `held`: the key that a device or a service holds, instead of a new one.
 
     The offline top role is written last: where this was interrupted, the same command finishes it.
     Raises KeysExist, DamagedMetadata, SystemRefused.
@@ -62,7 +83,7 @@ def add_team(
     if top.delegations is not None and team in (top.delegations.roles or {}):
         raise KeysExist(f"there is a team {team!r} already", where=str(folder))
     if folders.is_free(folder):
-        folders.create_folder(folder, ceremony.make_team(team, now).folder())
+        folders.create_folder(folder, ceremony.make_team(team, now, held).folder())
     made = open_team(offline, team, environment)
     data = ceremony.extended(top, targets_key, team, made.key.public, now)
     for role, metadata in made.signed.items():

@@ -13,7 +13,7 @@ from limosa_compiler.trust.errors import DamagedMetadata, VersionTaken
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.names import ModelName, ReleaseName
 from limosa_contracts.release import ReleaseCustom
-from limosa_contracts.signing_keys import SigningKey
+from limosa_contracts.signing_keys import Signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +63,7 @@ def next_release(
     )
 
 
-def with_target(
-    bin_metadata: Metadata[Targets], target: ReleaseTarget, key: SigningKey, now: datetime
-) -> bytes:
+def with_target(bin_metadata: Metadata[Targets], target: ReleaseTarget, key: Signs, now: datetime) -> bytes:
     """The bin with one more target, its next version, signed. Raises VersionTaken."""
     role = copy_of(bin_metadata)
     _add(role, target.path, _tuf_target(target))
@@ -83,7 +81,7 @@ def union(ours: Targets, theirs: Targets) -> dict[str, TargetFile]:
     return role.targets
 
 
-def merged(ours: Metadata[Targets], theirs: Metadata[Targets], key: SigningKey, now: datetime) -> bytes:
+def merged(ours: Metadata[Targets], theirs: Metadata[Targets], key: Signs, now: datetime) -> bytes:
     """A newer bin than both, with what either lists: nothing published from anywhere is lost."""
     role = copy_of(theirs)
     role.targets = union(ours.signed, theirs.signed)
@@ -91,7 +89,7 @@ def merged(ours: Metadata[Targets], theirs: Metadata[Targets], key: SigningKey, 
     return resigned(role, key, now)
 
 
-def resigned(role: Targets, key: SigningKey, now: datetime) -> bytes:
+def resigned(role: Targets, key: Signs, now: datetime) -> bytes:
     """`role` is changed: its next version, a new expiry; the bytes of its metadata are returned."""
     role.version = roles.next_version(role.version, now)
     role.expires = (now + roles.LIFETIMES.team).replace(microsecond=0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import Key, SecretsHandler, Signature, Signer, SSlibKey
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     DelegatedRole,
@@ -28,7 +28,7 @@ from limosa_contracts.errors import InvalidField
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import check_name
 from limosa_contracts.release import DIRECTOR_TARGET
-from limosa_contracts.signing_keys import PublicKey, SigningKey
+from limosa_contracts.signing_keys import PublicKey, Signs
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
@@ -78,11 +78,31 @@ def tuf_key(key: PublicKey) -> SSlibKey:
     return SSlibKey.from_crypto(key.raw)
 
 
-def signed(document: S, keys: Sequence[SigningKey]) -> Metadata[S]:
+class _TufSigner(Signer):
+    """One of our keys, as TUF asks for it."""
+
+    def __init__(self, key: Signs) -> None:
+        self._key = key
+
+    @property
+    def public_key(self) -> Key:
+        return tuf_key(self._key.public)
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> Signer:
+        raise NotImplementedError("keys are opened by `key_sources`, not by TUF")
+
+    def sign(self, payload: bytes) -> Signature:
+        return Signature(self.public_key.keyid, self._key.sign(payload).hex())
+
+
+def signed(document: S, keys: Sequence[Signs]) -> Metadata[S]:
     """The document with one signature by each key."""
     metadata = Metadata(document)
     for key in keys:
-        metadata.sign(CryptoSigner(key.raw), append=True)
+        metadata.sign(_TufSigner(key), append=True)
     return metadata
 
 

@@ -15,7 +15,7 @@ from limosa_contracts.oci import DOC, FILEPATH, INDEX, SIGNATURE_FILE, Descripto
 from limosa_contracts.oms import make_bundle, verify_bundle
 from limosa_contracts.serving import FILE as SERVING_FILE
 from limosa_contracts.serving import Serving
-from limosa_contracts.signing_keys import PublicKey, SigningKey
+from limosa_contracts.signing_keys import PublicKey, Signs
 
 SIGNATURE_LAYER: Final = DOC
 
@@ -39,10 +39,11 @@ class SignedBlobs:
     manifests: tuple[Descriptor, ...]
 
 
-def sign_archive(archive: Archive, key: SigningKey) -> SignedBlobs:
+def sign_archive(archive: Archive, key: Signs) -> SignedBlobs:
     """`model.sig` in every variant, new manifests, a new index; equal input gives equal bytes.
 
-    A signature that is there already is replaced. Raises InvalidArtifact, InvalidField.
+    A signature that this key has made already is kept: a key that a device holds would make another
+    one, and so another release. Any other is replaced. Raises InvalidArtifact, InvalidField.
     """
     blobs: dict[str, bytes] = {}
     descriptors = [_sign_variant(archive, variant, key, blobs) for variant in archive.variants]
@@ -69,10 +70,10 @@ def signed_names(variant: Variant) -> dict[str, str]:
     }
 
 
-def _sign_variant(archive: Archive, variant: Variant, key: SigningKey, blobs: dict[str, bytes]) -> Descriptor:
+def _sign_variant(archive: Archive, variant: Variant, key: Signs, blobs: dict[str, bytes]) -> Descriptor:
     """The signed variant's descriptor; its blobs are put into `blobs`."""
     _check_serving(archive, variant)
-    bundle = make_bundle(signed_names(variant), key)
+    bundle = _own_bundle(archive, variant, key.public) or make_bundle(signed_names(variant), key)
     files = tuple(layer for layer in variant.manifest.layers if layer.filename != SIGNATURE_FILE)
     signature = Descriptor.of(bundle, media_type=SIGNATURE_LAYER, annotations={FILEPATH: SIGNATURE_FILE})
     layers = (*files, signature)
@@ -84,6 +85,17 @@ def _sign_variant(archive: Archive, variant: Variant, key: SigningKey, blobs: di
     blobs.update({layer.digest: archive.blobs[layer.digest] for layer in files})
     blobs.update({signature.digest: bundle, config.digest: config_data, descriptor.digest: data})
     return descriptor
+
+
+def _own_bundle(archive: Archive, variant: Variant, key: PublicKey) -> bytes | None:
+    bundle = archive.files(variant).get(SIGNATURE_FILE)
+    if bundle is None:
+        return None
+    try:
+        verify_bundle(bundle, signed_names(variant), key)
+    except SignatureMismatch:
+        return None
+    return bundle
 
 
 def _redescribed(descriptor: Descriptor, data: bytes) -> Descriptor:

@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from limosa_compiler.trust import folders, roles
 from limosa_compiler.trust.errors import DamagedMetadata, ExpiredMetadata, WrongTeam
 from limosa_contracts.limits import LIMITS
-from limosa_contracts.signing_keys import SigningKey
+from limosa_contracts.signing_keys import Signs
 
 BIN_MARK = "-bins-"
 
@@ -27,7 +27,7 @@ class TeamFolder:
 
     path: Path
     team: str
-    key: SigningKey = field(repr=False)
+    key: Signs = field(repr=False)
     signed: dict[str, Metadata[Targets]]
     files: dict[str, bytes]
 
@@ -69,7 +69,7 @@ class TeamFolder:
         self.files[role] = data
 
 
-def open_folder(path: Path, *, team: str, key: SigningKey) -> TeamFolder:
+def open_folder(path: Path, *, team: str, key: Signs) -> TeamFolder:
     """Reads and checks all of it. Raises WrongTeam, DamagedMetadata, SystemRefused."""
     where = path / f"{team}.json"
     if path.is_dir() and not where.exists():
@@ -96,7 +96,7 @@ def open_folder(path: Path, *, team: str, key: SigningKey) -> TeamFolder:
     return folder
 
 
-def check_own_signature(metadata: Metadata[Targets], key: SigningKey, *, where: str) -> None:
+def check_own_signature(metadata: Metadata[Targets], key: Signs, *, where: str) -> None:
     """That the team's own role is signed with the team's key; devices check it from the top role down."""
     tuf_key = roles.tuf_key(key.public)
     try:
