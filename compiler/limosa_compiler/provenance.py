@@ -65,4 +65,4 @@ def manifest_annotations(recipe: Recipe, *, candidate: str, inputs: Mapping[str,
     }
     if isinstance(licenses, list):
         said["org.opencontainers.image.licenses"] = " AND ".join(str(item) for item in licenses)
-    return said | {f"dev.limosa.lineage.{key}": text for key, text in recipe.lineage.items()}
+    return said | {f"dev.limosa.lineage.{key}": text for key, text in recipe.lineage.texts.items()}

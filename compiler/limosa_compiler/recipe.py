@@ -11,6 +11,7 @@ from typing import Final, Self, cast
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.recipe_data import DataNotes, Source
 from limosa_compiler.recipe_inputs import InputNotes, parse_inputs
+from limosa_compiler.recipe_lineage import LineageNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -65,7 +66,7 @@ class Recipe:
     classes: tuple[str, ...] = ()
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)
     about: Mapping[str, JsonValue] = field(default_factory=dict)  # ModelPack descriptor
-    lineage: Mapping[str, str] = field(default_factory=dict)
+    lineage: LineageNotes = field(default_factory=LineageNotes)
 
     @property
     def calibration(self) -> Source:
@@ -101,7 +102,7 @@ class Recipe:
             classes=fields.optional("classes", lambda n: fields.texts(n, max_items=CONTRACT.classes_max), ()),
             inputs=fields.optional("inputs", lambda n: parse_inputs(fields, n), {}),
             about=fields.optional("about", lambda n: _about(fields.fields(n)), {}),
-            lineage=fields.optional("lineage", lambda n: fields.text_map(n, max_items=32), {}),
+            lineage=LineageNotes.parse(fields, folder=folder),
         )
         for part in (metric, fields):
             part.refuse_rest()
