@@ -87,6 +87,25 @@ class EntryPointFailed(RequestError):
     summary = "a Python function that the recipe names cannot be imported, or fails"
 
 
+class MetricFailed(RequestError):
+    code = "LM-136"
+    summary = "a metric of the user's own does not give what it must"
+    default_hint = "see [metric] in the reference of limosa.toml: what the function is given, and gives"
+
+
+class PromiseBroken(VerdictError):
+    code = "LM-137"
+    summary = "the variant is larger than its target takes"
+    default_hint = "limosa target show TARGET names the limits; a smaller model, or another target"
+
+
+class RecipeExists(RequestError):
+    code = "LM-148"
+    summary = "there is a recipe already where one is to be written"
+    http_status = 409
+    default_hint = "name another file with --output, or --output - to look at it"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"

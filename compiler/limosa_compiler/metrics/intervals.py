@@ -1,0 +1,68 @@
+"""Confidence by a paired bootstrap: candidate and fp32 are resampled by the same rows (compiler 2.6, 2.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from limosa_compiler.metrics.metric import Doubles, Metric
+
+RESAMPLES: Final = 2000
+SEED: Final = 20_011_999
+ONE_SIDED: Final = 0.05
+TWO_SIDED: Final = (0.025, 0.975)
+_CHUNK_NUMBERS: Final = 4_000_000  # bounds memory while resampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """95 %, two-sided."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Of a candidate to fp32, in points; and the metric's own interval."""
+
+    lower_bound: float  # exceeded with 95 % confidence, one-sided
+    points: Interval
+    metric: Interval
+
+
+def difference_points(metric: Metric, columns: Doubles, reference: Doubles) -> Difference:
+    """Both [N, C]. A fixed seed: the same answers give the same intervals.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, percentile intervals, 13.3.
+    """
+    rows = len(columns)
+    draw = np.random.default_rng(SEED)
+    each = max(1, min(RESAMPLES, _CHUNK_NUMBERS // max(rows, columns.shape[1], reference.shape[1])))
+    values: list[Doubles] = []
+    points: list[Doubles] = []
+    for begin in range(0, RESAMPLES, each):
+        size = min(each, RESAMPLES - begin)
+        weights = draw.multinomial(rows, np.full(rows, 1.0 / rows), size=size).astype(np.float64)
+        ours = metric.value(weights @ columns, rows)
+        theirs = metric.value(weights @ reference, rows)
+        values.append(ours)
+        points.append(metric.points(ours, theirs))
+    found = np.concatenate(points)
+    return Difference(
+        lower_bound=float(np.quantile(found, ONE_SIDED)),
+        points=_interval(found),
+        metric=_interval(np.concatenate(values)),
+    )
+
+
+def lower_bound(metric: Metric, columns: Doubles, reference: Doubles) -> float:
+    """Points against the reference that are exceeded with 95 % confidence."""
+    return difference_points(metric, columns, reference).lower_bound
+
+
+def _interval(found: Doubles) -> Interval:
+    low, high = np.quantile(found, TWO_SIDED)
+    return Interval(low=float(low), high=float(high))
