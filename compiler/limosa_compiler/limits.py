@@ -24,8 +24,13 @@ class CompilerLimits:
     model_max_bytes: int = CONTRACT.blob_max_bytes  # it becomes one layer
     nodes_max: int = 1_000_000  # with functions written out; large language models have some 10,000
     function_depth_max: int = 64  # functions that call functions
+    graph_depth_max: int = 16  # graphs in branches and loops; real ones have 1 to 3 levels
     recipe_max_bytes: int = 1024 * 1024
     array_max_bytes: int = 8 * 1024**3  # one array of calibration or evaluation data
+    alphabet_max: int = 65_536  # entries of `classes`: what a reader of texts may tell apart
+    slice_rows_min: int = 30  # fewer on tune or holdout: the slice gets a warning, not a verdict
+    slice_values_max: int = 64  # different values of one column of slices
+    prune_rows_min: int = 50  # fewer: nothing is called a clear failure
     batch_rows: int = 64  # rows per run: bounds memory while calibrating and measuring
     holdout_rows_min: int = 200  # fewer: the report warns (compiler 2.7)
     evaluation_rows_min: int = 20  # fewer: nothing can be said

@@ -10,8 +10,11 @@ from typing import Final, Self, cast
 
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.recipe_data import DataNotes, Source
+from limosa_compiler.recipe_gate import Gate as Gate  # also found here
+from limosa_compiler.recipe_gate import Prefer, parse_prefer
 from limosa_compiler.recipe_inputs import InputNotes, parse_inputs
 from limosa_compiler.recipe_lineage import LineageNotes
+from limosa_compiler.recipe_metric import DEFAULT_METRIC, DEFAULT_TUNE_SHARE, MetricNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -20,32 +23,6 @@ from limosa_contracts.names import NAME, ModelName, ReleaseName, check_version
 
 _ABOUT_TEXTS: Final = ("title", "description", "vendor", "family", "docURL", "sourceURL", "revision")
 _ABOUT_LISTS: Final = ("authors", "licenses", "datasetsURL")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """What a candidate must hold to be shipped.
-
-    `max_loss_points`: percentage points (percent, for metrics that are no shares) that it may lose
-    against fp32; `min_metric`: least value of the metric itself (greatest, where lower is better).
-    """
-
-    max_loss_points: float = 1.0
-    min_metric: float | None = None
-
-    @classmethod
-    def parse(cls, fields: Fields) -> Self:
-        gate = cls(
-            max_loss_points=fields.optional(
-                "max_loss_points", lambda n: fields.number(n, low=0, high=100), 1.0
-            ),
-            min_metric=fields.maybe("min_metric", fields.number),
-        )
-        fields.refuse_rest()
-        return gate
-
-    def as_json(self) -> dict[str, JsonValue]:
-        return {"max_loss_points": self.max_loss_points, "min_metric": self.min_metric}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +36,11 @@ class Recipe:
     model: Path
     targets: tuple[str, ...]
     data: DataNotes
-    metric: str = "accuracy"
+    metric: str = DEFAULT_METRIC
     output: str = ""  # the model's output that the metric reads; "" is the first
-    tune_share: float = 0.6  # of the evaluation rows; the rest is holdout
+    tune_share: float = DEFAULT_TUNE_SHARE  # of the evaluation rows; the rest is holdout
     gate: Gate = field(default_factory=Gate)
+    prefer: Prefer = Prefer.SIZE
     classes: tuple[str, ...] = ()
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)
     about: Mapping[str, JsonValue] = field(default_factory=dict)  # ModelPack descriptor
@@ -89,23 +67,25 @@ class Recipe:
         )
         nothing: JsonObject = {}
         data = Fields(fields.optional("data", fields.object, nothing), where=fields.at("data"))
-        metric = Fields(fields.optional("metric", fields.object, nothing), where=fields.at("metric"))
+        metric = MetricNotes.parse(
+            Fields(fields.optional("metric", fields.object, nothing), where=fields.at("metric"))
+        )
         recipe = cls(
             release=release,
             model=folder / fields.text("model"),
             targets=_targets(fields),
             data=DataNotes.parse(data, folder=folder),
-            metric=metric.optional("name", lambda n: metric.text(n, max_chars=64), "accuracy"),
-            output=metric.optional("output", lambda n: metric.text(n, max_chars=256), ""),
-            tune_share=metric.optional("tune_share", lambda n: metric.number(n, low=0.1, high=0.9), 0.6),
+            metric=metric.name,
+            output=metric.output,
+            tune_share=metric.tune_share,
             gate=fields.optional("gate", lambda n: Gate.parse(fields.fields(n)), Gate()),
-            classes=fields.optional("classes", lambda n: fields.texts(n, max_items=CONTRACT.classes_max), ()),
+            prefer=parse_prefer(fields),
+            classes=fields.optional("classes", lambda n: fields.texts(n, max_items=LIMITS.alphabet_max), ()),
             inputs=fields.optional("inputs", lambda n: parse_inputs(fields, n), {}),
             about=fields.optional("about", lambda n: _about(fields.fields(n)), {}),
             lineage=LineageNotes.parse(fields, folder=folder),
         )
-        for part in (metric, fields):
-            part.refuse_rest()
+        fields.refuse_rest()
         return recipe
 
 
