@@ -49,6 +49,7 @@ def build_facts(recipe: Recipe) -> dict[str, JsonValue]:
         "metric": recipe.metric,
         "tune_share": recipe.tune_share,
         "gate": recipe.gate.as_json(),
+        "prefer": recipe.prefer.value,
     }
 
 

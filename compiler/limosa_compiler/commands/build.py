@@ -25,6 +25,7 @@ PLACE_OF_FLAG: Final[Mapping[str, tuple[str, ...]]] = {
     "metric": ("metric", "name"),
     "max_loss_points": ("gate", "max_loss_points"),
     "min_metric": ("gate", "min_metric"),
+    "prefer": ("prefer",),
 }
 """Parameter -> its place in the recipe."""
 _PATHS: Final = ("model", "calibration", "evaluation")
@@ -47,9 +48,14 @@ _PATHS: Final = ("model", "calibration", "evaluation")
 @click.option("--calibration", type=click.Path(), help=".npz, or a folder of .npy: arrays named like inputs.")
 @click.option("--evaluation", type=click.Path(), help="The same, with an array of labels.")
 @click.option("--label", help="Name of the array of labels.")
-@click.option("--metric", help="accuracy, macro_f1 or rmse.")
+@click.option("--metric", help="accuracy, macro_f1, top5, map, rmse, cer, wer, cosine, sqnr, or a function.")
 @click.option("--max-loss-points", type=float, help="May be lost against fp32, in percentage points.")
 @click.option("--min-metric", type=float, help="Least value of the metric.")
+@click.option(
+    "--prefer",
+    type=click.Choice(["size", "latency", "accuracy"]),
+    help="Which of those that meet the gate is best.",
+)
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder to write into."
 )
