@@ -106,6 +106,11 @@ class RecipeExists(RequestError):
     default_hint = "name another file with --output, or --output - to look at it"
 
 
+class BrokenWeights(RequestError):
+    code = "LM-139"
+    summary = "a weight of the model is NaN or infinite, or a scale is not above zero"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"
@@ -119,3 +124,19 @@ class GoldenMismatch(VerdictError):
 class PassFailed(FaultError):
     code = "LM-132"
     summary = "a step of the compiler failed on a model that it had accepted"
+
+
+class NoPython(FaultError):
+    code = "LM-141"
+    summary = "a toolchain needs a newer Python than any that runs here"
+
+
+class ToolchainMissing(FaultError):
+    code = "LM-142"
+    summary = "a target needs a toolchain that is not installed"
+    default_hint = "limosa toolchain install litert"
+
+
+class ToolchainFailed(FaultError):
+    code = "LM-143"
+    summary = "a toolchain cannot be installed, or does not do its work"
