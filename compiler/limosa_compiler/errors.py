@@ -111,6 +111,12 @@ class BrokenWeights(RequestError):
     summary = "a weight of the model is NaN or infinite, or a scale is not above zero"
 
 
+class ProfileUnusable(RequestError):
+    code = "LM-149"
+    summary = "a device profile of one's own cannot be read, or its name is taken"
+    default_hint = "limosa target check FILE says what is wrong; limosa target new NAME writes one"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"

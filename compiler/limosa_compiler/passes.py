@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import onnx
 
+from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.json_value import JsonValue
 
 
@@ -40,6 +41,7 @@ class Context:
 
     where: str  # names the model in errors
     source_bytes: int
+    inputs: Mapping[str, InputNotes] = field(default_factory=dict)  # what the recipe says of each
 
 
 class Pass(Protocol):

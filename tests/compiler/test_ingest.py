@@ -35,7 +35,7 @@ def test_file_that_is_no_model_is_refused_by_name(data: bytes) -> None:
 
 
 def test_model_larger_than_the_limit_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limosa_compiler.ingest.LIMITS", CompilerLimits(model_max_bytes=10))
+    monkeypatch.setattr("limosa_compiler.ingest.parsing.LIMITS", CompilerLimits(model_max_bytes=10))
     with pytest.raises(TooLarge):
         parse_model(b"x" * 11, where="m.onnx")
 
@@ -48,18 +48,41 @@ def test_graph_that_names_a_tensor_nobody_makes_is_refused() -> None:
         ingest(broken)
 
 
-def test_what_onnx_writes_by_default_is_newer_than_devices_load() -> None:
+def test_what_onnx_writes_by_default_is_newer_than_devices_load_and_converted() -> None:
     newest = classifier(opset=onnx.defs.onnx_opset_version(), ir=onnx.IR_VERSION)
+    result, reports = ingest(newest)
+    assert (opset_of(result), result.ir_version) == (OPSET_MAX, IR_MAX)
+    assert reports["pin_versions"].changed == 1
+    np.testing.assert_allclose(answers(result), answers(classifier()), atol=1e-6)
+
+
+def test_operator_that_devices_do_not_have_yet_is_named() -> None:
+    """Swish came with opset 24."""
+    model = model_of(
+        [helper.make_node("Swish", ["x"], ["y"], name="swish")],
+        {},
+        {"x": ["N", 4]},
+        {"y": ["N", 4]},
+        opset=24,
+        ir=12,
+    )
     with pytest.raises(UnsupportedVersion) as refused:
-        ingest(newest)
-    assert str(onnx.defs.onnx_opset_version()) in refused.value.why
+        ingest(model)
+    assert "Swish" in refused.value.why
     assert "opset_version=17" in refused.value.hint
 
 
-@pytest.mark.parametrize("opset, ir", [(OPSET_MAX + 1, 8), (17, IR_MAX + 1)])
-def test_one_version_too_new_is_enough(opset: int, ir: int) -> None:
-    with pytest.raises(UnsupportedVersion):
-        ingest(classifier(opset=opset, ir=ir))
+def test_opset_of_the_future_is_refused() -> None:
+    model = classifier()
+    model.opset_import[0].version = 99
+    with pytest.raises(UnsupportedVersion, match="newest known"):
+        ingest(model)
+
+
+def test_newer_ir_with_an_older_opset_is_lowered() -> None:
+    result, _ = ingest(classifier(opset=17, ir=IR_MAX + 2))
+    assert (opset_of(result), result.ir_version) == (17, IR_MAX)
+    np.testing.assert_allclose(answers(result), answers(classifier()), atol=1e-6)
 
 
 @pytest.mark.parametrize("opset", [7, 9, 11, 13, 16])
