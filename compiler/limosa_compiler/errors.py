@@ -117,6 +117,12 @@ class ProfileUnusable(RequestError):
     default_hint = "limosa target check FILE says what is wrong; limosa target new NAME writes one"
 
 
+class StepRefused(RequestError):
+    code = "LM-144"
+    summary = "a step of pre- or postprocessing does not fit the model, or what comes before it"
+    default_hint = "docs/reference/limosa-toml.md lists every step with the types that it takes"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"
