@@ -10,7 +10,7 @@ from pathlib import Path
 from limosa_compiler.archive_file import Archive, archive_name, archive_of, write_archive, written_at_once
 from limosa_compiler.candidates import Ladder, make_ladder, measure_all
 from limosa_compiler.choose import Choice, choose, shortfall
-from limosa_compiler.errors import GateNotMet, UnknownTarget
+from limosa_compiler.errors import GateNotMet
 from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
 from limosa_compiler.ingest import opset_of
 from limosa_compiler.limits import LIMITS
@@ -23,8 +23,9 @@ from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.requirements import best_first, requirements_for
+from limosa_compiler.target_files import known_profiles, profile_named
 from limosa_contracts.json_value import JsonValue
-from limosa_contracts.profiles import Profile, load_profiles
+from limosa_contracts.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ def build(
     candidate; RequestErrors for bad input.
     """
     begin = time.perf_counter()
-    profiles, metric = profiles_named(recipe.targets), metric_named(recipe.metric)
+    profiles, metric = profiles_of(recipe), metric_named(recipe.metric)
     loaded = load(recipe, metric, on_pass=on_pass)
     found = make_ladder(loaded, on_pass=on_pass)
     recorded = {item.digest: item.latency for item in replay.candidates} if replay else {}
@@ -85,20 +86,10 @@ def build(
     )
 
 
-def profiles_named(targets: Sequence[str]) -> tuple[Profile, ...]:
-    """In the order in which devices choose. Raises UnknownTarget, naming the nearest."""
-    from difflib import get_close_matches
-
-    known = load_profiles()
-    for target in targets:
-        if target not in known:
-            near = get_close_matches(target, list(known), n=1, cutoff=0.5)
-            raise UnknownTarget(
-                f"there is no target {target!r}",
-                where="targets",
-                hint=f"did you mean {near[0]!r}? All of them: limosa target list" if near else "",
-            )
-    return best_first(known[target] for target in targets)
+def profiles_of(recipe: Recipe) -> tuple[Profile, ...]:
+    """In the order in which devices choose. Raises UnknownTarget, ProfileUnusable."""
+    known = known_profiles(recipe.profiles)
+    return best_first(profile_named(target, known) for target in recipe.targets)
 
 
 def write_both(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:

@@ -123,6 +123,17 @@ class StepRefused(RequestError):
     default_hint = "docs/reference/limosa-toml.md lists every step with the types that it takes"
 
 
+class RungNotMade(RequestError):
+    code = "LM-134"
+    summary = "the model has nothing that this way of making a candidate changes"
+
+
+class ProfileDoubtful(VerdictError):
+    code = "LM-176"
+    summary = "a device profile contradicts itself, or is not one of this machine"
+    default_hint = "limosa target show says what it says, and where each figure is from"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"

@@ -36,6 +36,7 @@ class Recipe:
     model: Path
     targets: tuple[str, ...]
     data: DataNotes
+    profiles: Path | None = None  # a folder of device profiles of one's own
     metric: str = DEFAULT_METRIC
     output: str = ""  # the model's output that the metric reads; "" is the first
     tune_share: float = DEFAULT_TUNE_SHARE  # of the evaluation rows; the rest is holdout
@@ -75,6 +76,7 @@ class Recipe:
             model=folder / fields.text("model"),
             targets=_targets(fields),
             data=DataNotes.parse(data, folder=folder),
+            profiles=fields.maybe("profiles", lambda n: folder / fields.text(n)),
             metric=metric.name,
             output=metric.output,
             tune_share=metric.tune_share,

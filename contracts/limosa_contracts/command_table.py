@@ -56,6 +56,7 @@ TABLE: Final[tuple[Row, ...]] = (
         LOCAL,
         "compiler",
         (
+            ("init", "Write a commented recipe for a model", "limosa init model.onnx"),
             ("build", "Compile a trained model into an edge artifact", "limosa build recipe.toml"),
             ("inspect", "Say what is in an artifact, and why", "limosa inspect motion-1.0.0.limosa"),
             (
@@ -86,6 +87,8 @@ TABLE: Final[tuple[Row, ...]] = (
             ),
             ("target list", "List the device profiles that can be built for", "limosa target list"),
             ("target show", "Show one device profile", "limosa target show generic-x86-64"),
+            ("target new", "Write a device profile of your own", "limosa target new kiosk --like rpi4"),
+            ("target check", "Check a device profile", "limosa target check boards/kiosk.toml"),
         ),
     ),
     *_section(

@@ -7,6 +7,7 @@ from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
     "build": "limosa_compiler.commands.build:build",
+    "init": "limosa_compiler.commands.init:init",
     "inspect": "limosa_compiler.commands.inspect:inspect",
     "verify": "limosa_compiler.commands.verify:verify",
     "target": "limosa_compiler.commands.target:target",
