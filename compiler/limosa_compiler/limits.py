@@ -24,6 +24,7 @@ class CompilerLimits:
     model_max_bytes: int = CONTRACT.blob_max_bytes  # it becomes one layer
     nodes_max: int = 1_000_000  # with functions written out; large language models have some 10,000
     function_depth_max: int = 64  # functions that call functions
+    labels_max: int = 100_000  # class labels that a model carries itself
     graph_depth_max: int = 16  # graphs in branches and loops; real ones have 1 to 3 levels
     recipe_max_bytes: int = 1024 * 1024
     array_max_bytes: int = 8 * 1024**3  # one array of calibration or evaluation data
@@ -35,6 +36,9 @@ class CompilerLimits:
     holdout_rows_min: int = 200  # fewer: the report warns (compiler 2.7)
     evaluation_rows_min: int = 20  # fewer: nothing can be said
     calibration_rows_max: int = 4096  # more do not change a range, they only take time
+    activation_bytes: int = 192 * 1024 * 1024  # that calibration holds at once
+    float_nodes_max: int = 4096  # that a recipe may allow the sensitivity search
+    int4_weights_min: int = 16_384  # numbers of a matrix; smaller ones gain nothing from 4 bits
     golden_cases: int = 24
     golden_max_bytes: int = 8 * 1024 * 1024  # large inputs get fewer cases
     features_per_tensor_max: int = 64

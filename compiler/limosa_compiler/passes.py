@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 import onnx
 
 from limosa_compiler.recipe_inputs import InputNotes
+from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 
 
@@ -22,6 +23,18 @@ class PassReport:
     note: str = ""
     max_abs_error: float | None = None  # of the outputs on sample rows, where it was measured
     seconds: float = 0.0
+
+    @classmethod
+    def parse(cls, fields: Fields) -> PassReport:
+        return cls(
+            name=fields.text("name"),
+            nodes_before=fields.integer("nodes_before", low=0),
+            nodes_after=fields.integer("nodes_after", low=0),
+            changed=fields.integer("changed", low=0),
+            note=fields.text("note", empty=True),
+            max_abs_error=fields.maybe("max_abs_error", fields.number),
+            seconds=fields.number("seconds", low=0),
+        )
 
     def as_json(self) -> dict[str, JsonValue]:
         return {

@@ -49,6 +49,17 @@ class InputNotes:
             raise fields.wrong("state_from", "a state is not read from a table")
         return notes
 
+    def as_json(self) -> dict[str, JsonValue]:
+        return {
+            "channels": list(self.channels),
+            "low": self.low,
+            "high": self.high,
+            "shape": None if self.shape is None else list(self.shape),
+            "value": self.value,
+            "state_from": self.state_from or None,
+            "columns": list(self.columns),
+        }
+
 
 def parse_inputs(fields: Fields, name: str) -> Mapping[str, InputNotes]:
     """The table of all inputs, by name. Raises InvalidField."""

@@ -12,6 +12,7 @@ from limosa_agent.serving.errors import LoadFailed
 from limosa_agent.serving.tensor_codec import Array
 from limosa_contracts.serving import GOLDEN_FILE, Golden, Serving, TensorSpec
 from limosa_contracts.tensors import NUMPY_NAME, RawTensor, parse_tensors
+from limosa_contracts.text_tensors import TEXT, parse_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class GoldenVectors:
     @classmethod
     def parse(cls, data: bytes, serving: Serving) -> Self:
         """Raises InvalidArtifact, LoadFailed."""
-        raw, _ = parse_tensors(data)
-        inputs = {spec.name: _tensor(raw, f"input.{spec.name}") for spec in serving.inputs}
+        raw, said = parse_tensors(data)
+        texts = frozenset(name for name, kind in said.items() if kind == TEXT)
+        inputs = {spec.name: _tensor(raw, f"input.{spec.name}", texts) for spec in serving.inputs}
         outputs = {
-            spec.name: _tensor(raw, f"output.{spec.name}")
+            spec.name: _tensor(raw, f"output.{spec.name}", texts)
             for spec in serving.outputs
             if f"output.{spec.name}" in raw
         }
@@ -62,6 +64,10 @@ def difference(got: Mapping[str, Array], case: GoldenCase, golden: Golden) -> tu
     for name, expected in case.outputs.items():
         if name not in got or got[name].size != expected.size:
             return float("inf"), False
+        if expected.dtype.kind == "O":  # texts have no distance: equal, or not
+            equal = [str(item) for item in got[name].ravel()] == [str(item) for item in expected.ravel()]
+            worst, holds = (worst, holds) if equal else (float("inf"), False)
+            continue
         want = expected.astype(np.float64).ravel()
         have = got[name].astype(np.float64).ravel()
         with np.errstate(invalid="ignore"):
@@ -73,10 +79,13 @@ def difference(got: Mapping[str, Array], case: GoldenCase, golden: Golden) -> tu
     return worst, holds
 
 
-def _tensor(raw: Mapping[str, RawTensor], name: str) -> Array:
+def _tensor(raw: Mapping[str, RawTensor], name: str, texts: frozenset[str]) -> Array:
     if name not in raw:
         raise LoadFailed(f"golden vectors lack {name}", where=GOLDEN_FILE)
     tensor = raw[name]
+    if name in texts:
+        flat, shape = parse_texts(tensor)
+        return np.array(flat, dtype=object).reshape(shape)
     kind = np.dtype(NUMPY_NAME[tensor.dtype]).newbyteorder("<")
     return np.frombuffer(tensor.data, kind).reshape(tensor.shape)
 
