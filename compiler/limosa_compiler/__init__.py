@@ -1,7 +1,8 @@
 """A trained model in, a signed artifact out.
 
-from limosa_compiler import Recipe, build
-result = build(Recipe.parse(read_recipe(path), folder=path.parent), folder=Path("dist"))
+from limosa_compiler import build
+result = build("limosa.toml", folder="dist")
+result.chosen["rpi4"].size
 """
 
 from __future__ import annotations
@@ -10,18 +11,36 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limosa_compiler.building import BuildResult, build
+    from limosa_compiler.api import build
+    from limosa_compiler.building import BuildResult
+    from limosa_compiler.choose import Choice, Verdict
+    from limosa_compiler.evidence import Evidence
+    from limosa_compiler.measure import Measured
     from limosa_compiler.recipe import Gate, Recipe, read_recipe
 
 # From 1.31 on, onnxruntime sends usage telemetry from Linux too, and leaves a session file in the temporary
 # folder. Nothing goes out that the operator did not ask for (telemetry 1); it must be said before import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["BuildResult", "Gate", "Recipe", "build", "read_recipe"]
+__all__ = [
+    "BuildResult",
+    "Choice",
+    "Evidence",
+    "Gate",
+    "Measured",
+    "Recipe",
+    "Verdict",
+    "build",
+    "read_recipe",
+]
 
 _HOME = {
     "BuildResult": "limosa_compiler.building",
-    "build": "limosa_compiler.building",
+    "build": "limosa_compiler.api",
+    "Choice": "limosa_compiler.choose",
+    "Verdict": "limosa_compiler.choose",
+    "Evidence": "limosa_compiler.evidence",
+    "Measured": "limosa_compiler.measure",
     "Gate": "limosa_compiler.recipe",
     "Recipe": "limosa_compiler.recipe",
     "read_recipe": "limosa_compiler.recipe",

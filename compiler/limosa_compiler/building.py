@@ -12,8 +12,10 @@ from limosa_compiler.candidates import Ladder, make_ladder, measure_all
 from limosa_compiler.choose import Choice, choose, shortfall
 from limosa_compiler.errors import GateNotMet
 from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
+from limosa_compiler.findings import ranges_summary, with_findings
 from limosa_compiler.ingest import opset_of
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.lineage import resolved
 from limosa_compiler.loading import Loaded, load
 from limosa_compiler.measure import Measured
 from limosa_compiler.metrics import Metric, metric_named
@@ -22,6 +24,7 @@ from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.recipe import Recipe
+from limosa_compiler.report import make_report, report_path_of
 from limosa_compiler.requirements import best_first, requirements_for
 from limosa_compiler.target_files import known_profiles, profile_named
 from limosa_contracts.json_value import JsonValue
@@ -39,9 +42,24 @@ class BuildResult:
     seconds: float
 
     @property
+    def report_path(self) -> Path:
+        """What ships where and why, for people; beside the artifact too."""
+        return report_path_of(self.path)
+
+    @property
     def index_digest(self) -> str:
         """sha256:… of the image index; the same for the same inputs, tools and decisions."""
         return self.archive.index_descriptor.digest
+
+    @property
+    def chosen(self) -> Mapping[str, Measured]:
+        """Target -> the candidate that it gets, as it was measured."""
+        found: dict[str, Measured] = {}
+        for choice in self.evidence.choices:
+            candidate = self.evidence.candidate(choice.chosen or "")
+            assert candidate is not None, "a build without a choice writes nothing"
+            found[choice.target] = candidate
+        return found
 
 
 def build(
@@ -58,6 +76,7 @@ def build(
     candidate; RequestErrors for bad input.
     """
     begin = time.perf_counter()
+    recipe = replace(recipe, lineage=resolved(recipe.lineage))
     profiles, metric = profiles_of(recipe), metric_named(recipe.metric)
     loaded = load(recipe, metric, on_pass=on_pass)
     found = make_ladder(loaded, on_pass=on_pass)
@@ -74,6 +93,15 @@ def build(
         candidates=measured,
         choices=choices,
         passes=_as_json((*loaded.reports, *found.reports, *reports)),
+    )
+    evidence = with_findings(
+        evidence,
+        runners=found.runners,
+        tune=loaded.tune,
+        holdout=loaded.holdout,
+        output=loaded.output,
+        recipe=recipe,
+        metric=metric,
     )
     path = folder / archive_name(recipe.release)
     evidence_path = write_both(path, packaged, evidence, mtime=mtime)
@@ -93,11 +121,13 @@ def profiles_of(recipe: Recipe) -> tuple[Profile, ...]:
 
 
 def write_both(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:
-    """Evidence first: an archive that is there has its evidence. Gives the evidence's path."""
+    """Evidence and report first: an archive that is there has both. Gives the evidence's path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     evidence_path = evidence_path_of(path)
     with written_at_once(evidence_path) as stream:
         stream.write(evidence.encode())
+    with written_at_once(report_path_of(path)) as stream:
+        stream.write(make_report(evidence))
     release = packaged.release
     write_archive(
         path, packaged.blobs, packaged.index, name=str(release.name), version=release.version, mtime=mtime
@@ -119,6 +149,8 @@ def _evidence(recipe: Recipe, archive: Archive, loaded: Loaded, found: Ladder) -
         build=build_facts(recipe),
         passes=(),
         machine=machine(),
+        lineage=recipe.lineage.texts,
+        ranges=ranges_summary(found.ranges.minmax, found.ranges.percentile),
     )
 
 
