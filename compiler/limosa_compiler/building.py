@@ -150,7 +150,7 @@ def _evidence(recipe: Recipe, archive: Archive, loaded: Loaded, found: Ladder) -
         passes=(),
         machine=machine(),
         lineage=recipe.lineage.texts,
-        ranges=ranges_summary(found.ranges.minmax, found.ranges.percentile),
+        ranges=ranges_summary(found.ranges.minmax, found.ranges.cut["p99.9"]),
     )
 
 

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from limosa_compiler.arrays import Array, Arrays
-from limosa_compiler.range_table import TensorRange
 from limosa_compiler.data import Rows
+from limosa_compiler.evidence import Evidence
 from limosa_compiler.evidence_parts import RANGES_MAX, FeatureImportance, Mistakes, RangeSummary
 from limosa_compiler.importance import features_to_permute, permutation_importance, rows_for
 from limosa_compiler.metrics import Metric
 from limosa_compiler.mistakes import mistakes_of
+from limosa_compiler.range_table import TensorRange
 from limosa_compiler.recipe import Recipe
 
 
 class Predicts(Protocol):
     def predict(self, inputs: Arrays) -> Mapping[str, Array]: ...
+
+
+def with_findings(
+    evidence: Evidence,
+    *,
+    runners: Mapping[str, Predicts],
+    tune: Rows,
+    holdout: Rows,
+    output: str,
+    recipe: Recipe,
+    metric: Metric,
+) -> Evidence:
+    """The same evidence, with importance and mistakes of what was chosen."""
+    chosen = [choice.chosen for choice in evidence.choices if choice.chosen]
+    first = evidence.candidate(chosen[0])
+    return replace(
+        evidence,
+        importance=importance_of(
+            runners[chosen[0]],
+            tune,
+            recipe,
+            metric=metric,
+            output=output,
+            row_us=first.latency.median_us if first else 0.0,
+        ),
+        mistakes=mistakes_of_chosen(runners, chosen, holdout, recipe, metric=metric, output=output),
+    )
 
 
 def importance_of(
