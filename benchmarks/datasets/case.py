@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from limosa_contracts.json_value import JsonValue
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
+Answers: TypeAlias = Callable[[Arrays], npt.NDArray[np.floating]]
+"""The fp32 model's first output for all rows: the truth where there are no labels."""
 LABEL = "label"
 
 
