@@ -1,10 +1,8 @@
-"""Which candidate a target gets: gate, then size, then latency (compiler 2.7). Pure.
+"""Which candidate a target gets: target and gate, then the preference, then holdout (compiler 2.7). Pure.
 
-Measured time never decides alone, so that a build repeats: it is looked at only between candidates
-whose sizes are within 5 %, whose graphs differ in more than constants (graphs that do not, run
-equally fast), and only a difference of 10 % or more counts. Between equals the better metric on tune
-rows wins, then the ladder's order. Where a build must repeat although such a pair is close,
-`limosa build --replay EVIDENCE` takes the times recorded before.
+The choice is made on tune rows alone. The one that was chosen is then confirmed on holdout rows; if it
+is not, the next best is asked, and how often holdout rows were looked at is said: each look that fails
+makes the next less certain.
 """
 
 from __future__ import annotations
@@ -14,15 +12,36 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from limosa_compiler.measure import Measured
+from limosa_compiler.candidate import FP32, Candidate
+from limosa_compiler.gates import fails_clearly, impossible, misses_on_holdout, misses_on_tune, shortfall
+from limosa_compiler.measure import Measured, Pruned
 from limosa_compiler.metrics import Metric
-from limosa_compiler.recipe import Gate
+from limosa_compiler.pareto import SIZE_TIE, best, clearly_faster, dominates
+from limosa_compiler.recipe_gate import Gate, Prefer
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile
 
-SIZE_TIE: Final = 1.05
-LATENCY_DECIDES: Final = 0.90
+__all__ = [
+    "Choice",
+    "Standing",
+    "Verdict",
+    "cannot_win",
+    "choose",
+    "fails_clearly",
+    "impossible",
+    "may_be_shipped",
+    "shortfall",
+]
+
+_WORDS: Final = {
+    Prefer.SIZE: ("smallest that meets the gate", "as small as the smallest, and faster"),
+    Prefer.LATENCY: ("fastest that meets the gate", "as fast as the fastest, and smaller"),
+    Prefer.ACCURACY: (
+        "best metric of those that meet the gate",
+        "as good as the best, and smaller",
+    ),
+}
 
 
 class Standing(Enum):
@@ -31,8 +50,11 @@ class Standing(Enum):
     NOT_FOR_TARGET = "not_for_target"
     TOO_LARGE = "too_large"
     GATE = "gate"
+    PRUNED = "pruned"
+    HOLDOUT = "holdout"
     LARGER = "larger"
     SLOWER = "slower"
+    WORSE = "worse"
     SECOND = "second"
     CHOSEN = "chosen"
 
@@ -58,10 +80,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A verdict for every candidate, in the order of the ladder."""
+    """A verdict for every candidate, in the order of the ladder; those pruned come last."""
 
     target: str
     verdicts: tuple[Verdict, ...]
+    holdout_looks: int = 0  # candidates that were asked on holdout rows; 0 in evidence of old
 
     @property
     def chosen(self) -> str | None:
@@ -71,92 +94,114 @@ class Choice:
         return None
 
 
-def choose(measured: Sequence[Measured], *, profile: Profile, gate: Gate, metric: Metric) -> Choice:
-    """The choice for one target; `chosen` is None if no candidate meets the gate."""
-    refused = {item.name: verdict for item in measured if (verdict := _refusal(item, profile, gate, metric))}
-    passing = [item for item in measured if item.name not in refused]
-    winner = _best(passing, metric) if passing else None
+def choose(
+    measured: Sequence[Measured],
+    *,
+    profile: Profile,
+    gate: Gate,
+    metric: Metric,
+    prefer: Prefer = Prefer.SIZE,
+    pruned: Sequence[Pruned] = (),
+) -> Choice:
+    """The choice for one target; `chosen` is None if no candidate may be shipped there."""
+    size = _fp32_size(measured)
+    verdicts = {
+        item.name: verdict for item in measured if (verdict := _refusal(item, profile, gate, metric, size))
+    }
+    left = [item for item in measured if item.name not in verdicts]
+    looks = 0
+    winner: Measured | None = None
+    while left and winner is None:
+        asked = best(left, metric, prefer)
+        looks += 1
+        if reason := misses_on_holdout(asked, gate, metric):
+            verdicts[asked.name] = Verdict(candidate=asked.name, standing=Standing.HOLDOUT, reason=reason)
+            left.remove(asked)
+        else:
+            winner = asked
+    if winner is not None:
+        verdicts |= {item.name: _placed(item, winner, left, metric, prefer) for item in left}
+    ended = [Verdict(candidate=item.name, standing=Standing.PRUNED, reason=item.reason) for item in pruned]
     return Choice(
         target=profile.name,
-        verdicts=tuple(refused.get(item.name) or _placed(item, winner, passing) for item in measured),
+        verdicts=(*(verdicts[item.name] for item in measured), *ended),
+        holdout_looks=looks,
     )
 
 
-def shortfall(item: Measured, gate: Gate, metric: Metric) -> float:
-    """Points that the candidate misses the gate by, 0 if it meets it: what came closest is least."""
-    bound = item.tune.points if item.tune.lower_bound_points is None else item.tune.lower_bound_points
-    misses = [0.0, -bound - gate.max_loss_points, -item.holdout.points - gate.max_loss_points]
-    misses += [_below(score.metric, gate, metric) for score in (item.tune, item.holdout)]
-    return max(misses)
+def may_be_shipped(item: Measured, *, profile: Profile, gate: Gate, metric: Metric, fp32_size: int) -> bool:
+    """Target and gate, on tune and on holdout rows: what is larger need not be measured then."""
+    return _refusal(item, profile, gate, metric, fp32_size) is None and not misses_on_holdout(
+        item, gate, metric
+    )
 
 
-def _below(value: float, gate: Gate, metric: Metric) -> float:
-    if gate.min_metric is None:
-        return 0.0
-    miss = gate.min_metric - value if metric.higher_is_better else value - gate.min_metric
-    scale = 100.0 if metric.is_share else 100.0 / max(abs(gate.min_metric), 1e-12)
-    return max(0.0, miss * scale)
+def cannot_win(item: Candidate, passing: Sequence[Measured], prefer: Prefer) -> str:
+    """Why a candidate need not be measured, or "".
+
+    `passing` may be shipped to every target that takes `item`: see `may_be_shipped`.
+
+    Only size is known before measuring, so only a preference for size spares anything.
+    """
+    if prefer is not Prefer.SIZE or not passing:
+        return ""
+    smallest = min(passing, key=lambda other: (other.size, other.name))
+    if item.size <= smallest.size * SIZE_TIE:
+        return ""
+    return f"{item.size / smallest.size:.2f} × the size of {smallest.name}, which meets the gate"
 
 
-def _refusal(item: Measured, profile: Profile, gate: Gate, metric: Metric) -> Verdict | None:
+def _refusal(item: Measured, profile: Profile, gate: Gate, metric: Metric, fp32_size: int) -> Verdict | None:
     if item.precision not in profile.precisions:
         why = f"{profile.name} takes {', '.join(profile.precisions)}"
         return Verdict(candidate=item.name, standing=Standing.NOT_FOR_TARGET, reason=why)
-    limit = profile.limits.artifact_bytes
-    if limit and item.size > limit:
-        why = f"{item.size} bytes, {profile.name} takes at most {limit}"
-        return Verdict(candidate=item.name, standing=Standing.TOO_LARGE, reason=why)
-    reason = _gate_reason(item, gate, metric)
+    if item.runtime not in {runtime.name for runtime in profile.runtimes}:
+        why = f"{profile.name} has no {item.runtime}"
+        return Verdict(candidate=item.name, standing=Standing.NOT_FOR_TARGET, reason=why)
+    for what, needs, limit in (
+        ("bytes", item.size, profile.limits.artifact_bytes),
+        ("bytes of memory", item.memory_bytes or 0, profile.limits.memory_bytes),
+    ):
+        if limit and needs > limit:
+            why = f"{needs} {what}, {profile.name} takes at most {limit}"
+            return Verdict(candidate=item.name, standing=Standing.TOO_LARGE, reason=why)
+    reason = misses_on_tune(item, gate, metric, fp32_size=fp32_size)
     return Verdict(candidate=item.name, standing=Standing.GATE, reason=reason) if reason else None
 
 
-def _gate_reason(item: Measured, gate: Gate, metric: Metric) -> str:
-    """Empty if the gate is met: on tune rows with 95 % confidence, on holdout rows as they are."""
-    for part, score in (("tune", item.tune), ("holdout", item.holdout)):
-        if _below(score.metric, gate, metric) > 0:
-            side = "below" if metric.higher_is_better else "above"
-            return f"{metric.name} {score.metric:.4f} on {part} rows is {side} {gate.min_metric}"
-    bound = item.tune.lower_bound_points
-    if bound is not None and -bound > gate.max_loss_points:
-        return (
-            f"may lose {-bound:.2f} points on tune rows (95 % bound of {item.tune.rows} rows), "
-            f"{gate.max_loss_points:g} are allowed"
-        )
-    if -item.holdout.points > gate.max_loss_points:
-        return (
-            f"loses {-item.holdout.points:.2f} points on holdout rows, {gate.max_loss_points:g} are allowed"
-        )
-    return ""
+def _fp32_size(measured: Sequence[Measured]) -> int:
+    """Of the reference; where it is not among them, of the largest."""
+    sizes = [item.size for item in measured if item.name == FP32] or [item.size for item in measured]
+    return max(sizes, default=1)
 
 
-def _best(passing: Sequence[Measured], metric: Metric) -> Measured:
-    sign = -1.0 if metric.higher_is_better else 1.0
-    ranked = sorted(passing, key=lambda item: (item.size, sign * item.tune.metric))
-    best = ranked[0]
-    for item in ranked[1:]:
-        if item.size <= ranked[0].size * SIZE_TIE and _clearly_faster(item, best):
-            best = item
-    return best
+def _placed(
+    item: Measured, winner: Measured, left: Sequence[Measured], metric: Metric, prefer: Prefer
+) -> Verdict:
+    if item is winner:
+        return Verdict(candidate=item.name, standing=Standing.CHOSEN, reason=_why(winner, left, prefer))
+    standing, why = _second_place(item, winner, metric)
+    return Verdict(candidate=item.name, standing=standing, reason=f"meets the gate{why}")
 
 
-def _clearly_faster(item: Measured, other: Measured) -> bool:
-    return item.structure != other.structure and item.latency.ratio <= LATENCY_DECIDES * other.latency.ratio
+def _why(winner: Measured, left: Sequence[Measured], prefer: Prefer) -> str:
+    first = {
+        Prefer.SIZE: winner.size == min(other.size for other in left),
+        Prefer.LATENCY: winner.latency.ratio == min(other.latency.ratio for other in left),
+        Prefer.ACCURACY: winner.tune.points == max(other.tune.points for other in left),
+    }[prefer]
+    return _WORDS[prefer][0 if first else 1]
 
 
-def _placed(item: Measured, winner: Measured | None, passing: Sequence[Measured]) -> Verdict:
-    if winner is None or item is winner:
-        smallest = min(other.size for other in passing)
-        why = (
-            "smallest that meets the gate"
-            if item.size == smallest
-            else "as small as the smallest, and faster"
-        )
-        return Verdict(candidate=item.name, standing=Standing.CHOSEN, reason=why)
+def _second_place(item: Measured, winner: Measured, metric: Metric) -> tuple[Standing, str]:
     if item.size > winner.size * SIZE_TIE:
-        why = f"meets the gate, but {item.size / winner.size:.2f} × the size of {winner.name}"
-        return Verdict(candidate=item.name, standing=Standing.LARGER, reason=why)
-    if _clearly_faster(winner, item):
-        why = f"meets the gate, but {winner.name} is as small and clearly faster"
-        return Verdict(candidate=item.name, standing=Standing.SLOWER, reason=why)
-    why = f"meets the gate; {winner.name} is no larger, and not worse on tune rows"
-    return Verdict(candidate=item.name, standing=Standing.SECOND, reason=why)
+        return Standing.LARGER, f", but {item.size / winner.size:.2f} × the size of {winner.name}"
+    if clearly_faster(winner, item):
+        times = winner.latency.ratio / item.latency.ratio
+        return Standing.SLOWER, f", but {winner.name} takes {times:.2f} × its time"
+    points = winner.tune.points - item.tune.points
+    if dominates(winner, item, metric):
+        return Standing.SECOND, f"; {winner.name} is no larger, and not worse on tune rows"
+    if points <= 0:
+        return Standing.SECOND, f"; {winner.name} is smaller, or as good by what is preferred"
+    return Standing.WORSE, f", but {winner.name} is {points:.2f} points better on tune rows"

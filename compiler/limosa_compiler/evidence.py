@@ -10,9 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
-from limosa_compiler.choose import Choice, Verdict
+from limosa_compiler.choose import Choice
+from limosa_compiler.evidence_candidates import (
+    candidate_json,
+    parse_candidate,
+    parse_choice,
+    parse_pruned,
+    pruned_json,
+)
+from limosa_compiler.evidence_candidates import choice_json as choice_json  # also found here
 from limosa_compiler.evidence_parts import FeatureImportance, Mistakes, NodeSensitivity, RangeSummary
-from limosa_compiler.measure import Latency, Measured, Score
+from limosa_compiler.measure import Measured, Pruned
+from limosa_compiler.promises import Promise
 from limosa_contracts.archive import SUFFIX as ARCHIVE_SUFFIX
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.fields import Fields
@@ -47,6 +56,8 @@ class Evidence:
     sensitivity: tuple[NodeSensitivity, ...] = ()  # worst first
     ranges: tuple[RangeSummary, ...] = ()  # of the tensors that were cut most
     importance: tuple[FeatureImportance, ...] = ()  # of the first target's choice, on tune rows
+    pruned: tuple[Pruned, ...] = ()  # not measured to the end
+    promises: tuple[Promise, ...] = ()  # one for each target
     mistakes: tuple[Mistakes, ...] = ()  # of each candidate that was chosen, on holdout rows
     extra: JsonObject = field(default_factory=dict)
 
@@ -63,9 +74,9 @@ class Evidence:
             index_digest=fields.text("index_digest", pattern=DIGEST),
             content=fields.text("content", pattern=SHA256_HEX),
             candidates=tuple(
-                _candidate(Fields(item, where=place)) for place, item in fields.items("candidates")
+                parse_candidate(item, where=place) for place, item in fields.items("candidates")
             ),
-            choices=tuple(_choice(Fields(item, where=place)) for place, item in fields.items("targets")),
+            choices=tuple(parse_choice(item, where=place) for place, item in fields.items("targets")),
             warnings=fields.texts("warnings"),
             tools=fields.text_map("tools"),
             inputs=fields.text_map("inputs"),
@@ -76,6 +87,8 @@ class Evidence:
             sensitivity=_parts(fields, "sensitivity", NodeSensitivity.parse),
             ranges=_parts(fields, "ranges", RangeSummary.parse),
             importance=_parts(fields, "importance", FeatureImportance.parse),
+            pruned=_parts(fields, "pruned", parse_pruned),
+            promises=_parts(fields, "promises", Promise.parse),
             mistakes=_parts(fields, "mistakes", Mistakes.parse),
             extra=fields.rest(),
         )
@@ -87,7 +100,7 @@ class Evidence:
             "release": str(self.release),
             "index_digest": self.index_digest,
             "content": self.content,
-            "candidates": [_candidate_json(item) for item in self.candidates],
+            "candidates": [candidate_json(item) for item in self.candidates],
             "targets": [choice_json(choice) for choice in self.choices],
             "warnings": list(self.warnings),
             "tools": dict(self.tools),
@@ -105,6 +118,8 @@ class Evidence:
             "sensitivity": [item.as_json() for item in self.sensitivity],
             "ranges": [item.as_json() for item in self.ranges],
             "importance": [item.as_json() for item in self.importance],
+            "pruned": [pruned_json(item) for item in self.pruned],
+            "promises": [item.as_json() for item in self.promises],
             "mistakes": [item.as_json() for item in self.mistakes],
         }
         return {name: value for name, value in parts.items() if value}
@@ -123,49 +138,8 @@ def evidence_path_of(artifact: Path) -> Path:
     return artifact.with_name(plain + SUFFIX)
 
 
-def choice_json(choice: Choice) -> dict[str, JsonValue]:
-    return {
-        "target": choice.target,
-        "chosen": choice.chosen,
-        "verdicts": [verdict.as_json() for verdict in choice.verdicts],
-    }
-
-
 def _parts(fields: Fields, name: str, parse: Parse[T]) -> tuple[T, ...]:
     nothing: tuple[T, ...] = ()
     return fields.optional(
         name, lambda n: tuple(parse(item, where=place) for place, item in fields.items(n)), nothing
-    )
-
-
-def _choice(fields: Fields) -> Choice:
-    return Choice(
-        target=fields.text("target"),
-        verdicts=tuple(Verdict.parse(item, where=place) for place, item in fields.items("verdicts")),
-    )
-
-
-def _candidate_json(item: Measured) -> dict[str, JsonValue]:
-    return {
-        "name": item.name,
-        "precision": item.precision,
-        "size_bytes": item.size,
-        "model_digest": item.digest,
-        "structure": item.structure,
-        "tune": item.tune.as_json(),
-        "holdout": item.holdout.as_json(),
-        "latency": item.latency.as_json(),
-    }
-
-
-def _candidate(fields: Fields) -> Measured:
-    return Measured(
-        name=fields.text("name", max_chars=128),
-        precision=fields.text("precision", max_chars=64),
-        size=fields.integer("size_bytes", low=0),
-        digest=fields.text("model_digest", pattern=DIGEST),
-        structure=fields.text("structure", pattern=DIGEST),
-        tune=Score.parse(fields.fields("tune")),
-        holdout=Score.parse(fields.fields("holdout")),
-        latency=Latency.parse(fields.fields("latency")),
     )
