@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import click
+import yaml
 import pytest
 
 from limosa_agent.cli import agent as agent_group
@@ -201,6 +202,29 @@ def test_commands_on_pages_exist_with_their_options() -> None:
         ):
             wrong += [f"{path.name}: {line}" for line in _commands(block) if not _exists(line)]
     assert wrong == []
+
+
+def test_commands_of_examples_exist_with_their_options_and_name_no_secret() -> None:
+    examples = sorted((DOCS / "examples").glob("*.yml"))
+    assert examples
+    for path in examples:
+        lines = _runs(yaml.safe_load(path.read_text(encoding="utf-8")))
+        assert lines, f"{path.name} runs nothing"
+        assert [line for line in lines if not _exists(re.sub(r"\$\{[^}]*\}", "1.0.0", line))] == []
+        assert [line for line in lines if "secrets." in line] == []
+
+
+def _runs(document: object) -> list[str]:
+    """Every line under a key `run` that begins with `limosa`."""
+    if isinstance(document, dict):
+        own = document.get("run")
+        lines = own.splitlines() if isinstance(own, str) else []
+        return [line for line in lines if line.startswith("limosa ")] + [
+            line for value in document.values() for line in _runs(value)
+        ]
+    if isinstance(document, list):
+        return [line for value in document for line in _runs(value)]
+    return []
 
 
 def _commands(block: str) -> Iterator[str]:
