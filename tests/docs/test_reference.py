@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import click
-import yaml
 import pytest
+import yaml
 
 from limosa_agent.cli import agent as agent_group
 from limosa_agent.config import AgentConfig
