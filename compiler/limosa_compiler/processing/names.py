@@ -1,6 +1,6 @@
 """Which nodes of a graph are pre- and postprocessing: they are told by the prefix of their name.
 
-Every rung leaves them in float (a resize or a logarithm gains nothing from 8 bits, and loses the input's scale).
+Every rung leaves them in float: a resize or a logarithm gains nothing from 8 bits, and loses the scale.
 """
 
 from __future__ import annotations
