@@ -9,7 +9,8 @@ from pathlib import Path
 
 from limosa_compiler.archive_file import Archive, archive_name, archive_of, write_archive, written_at_once
 from limosa_compiler.candidates import Ladder, make_ladder, measure_all
-from limosa_compiler.choose import Choice, choose, shortfall
+from limosa_compiler.choice_notes import choice_warnings, promises_of
+from limosa_compiler.choose import Choice, choose, impossible, shortfall
 from limosa_compiler.errors import GateNotMet
 from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
 from limosa_compiler.findings import ranges_summary, with_findings
@@ -21,6 +22,7 @@ from limosa_compiler.measure import Measured
 from limosa_compiler.metrics import Metric, metric_named
 from limosa_compiler.package import Packaged, VariantFiles, package_release
 from limosa_compiler.passes import OnPass, PassReport
+from limosa_compiler.promises import unchecked_limits
 from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.recipe import Recipe
@@ -72,26 +74,31 @@ def build(
 ) -> BuildResult:
     """Writes `NAME-VERSION.limosa` and its evidence into `folder`, or nothing.
 
-    With `replay`, latencies are those recorded there. Raises GateNotMet if a target is left without a
+    With `replay`, time and memory are those recorded there. Raises GateNotMet if a target is left without a
     candidate; RequestErrors for bad input.
     """
     begin = time.perf_counter()
     recipe = replace(recipe, lineage=resolved(recipe.lineage))
-    profiles, metric = profiles_of(recipe), metric_named(recipe.metric)
+    profiles, metric = profiles_of(recipe), metric_named(recipe.metric, classes=recipe.classes)
     loaded = load(recipe, metric, on_pass=on_pass)
     found = make_ladder(loaded, on_pass=on_pass)
-    recorded = {item.digest: item.latency for item in replay.candidates} if replay else {}
+    recorded = {item.digest: item.recorded for item in replay.candidates} if replay else {}
     measured, reports = measure_all(found, loaded, metric, recorded=recorded, on_pass=on_pass)
     choices = tuple(
-        choose(measured, profile=profile, gate=recipe.gate, metric=metric) for profile in profiles
+        choose(measured, profile=profile, gate=recipe.gate, metric=metric, prefer=recipe.prefer)
+        for profile in profiles
     )
     _require_chosen(choices, measured, recipe, metric)
     packaged = _package(choices, profiles, found, loaded, recipe, metric)
     archive = archive_of(packaged.blobs, packaged.index)
+    promises = promises_of(choices, measured, profiles, archive)
+    evidence = _evidence(recipe, archive, loaded, found)
     evidence = replace(
-        _evidence(recipe, archive, loaded, found),
+        evidence,
         candidates=measured,
         choices=choices,
+        promises=promises,
+        warnings=(*evidence.warnings, *choice_warnings(choices, measured), *unchecked_limits(promises)),
         passes=_as_json((*loaded.reports, *found.reports, *reports)),
     )
     evidence = with_findings(
@@ -206,7 +213,8 @@ def _require_chosen(
             f"no candidate may be shipped to {choice.target}",
             where="gate",
             why=f"closest first: {attempts}",
-            hint="train a better model, give more evaluation rows, or change [gate]",
+            hint=impossible(recipe.gate, metric)
+            or "train a better model, give more evaluation rows, or change [gate]",
             evidence={
                 "gate": recipe.gate.as_json(),
                 "metric": metric.name,

@@ -10,11 +10,12 @@ import numpy as np
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.calibrate import RangeTable, calibrate
-from limosa_compiler.candidate import FP32, INT8, Candidate, candidate
+from limosa_compiler.candidate import FP32, INT8, ONNXRUNTIME, Candidate, candidate
 from limosa_compiler.errors import ModelRefused, PassFailed
+from limosa_compiler.footprint import NOT_MEASURED, FootprintMeter
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.loading import Loaded
-from limosa_compiler.measure import Latency, Measured, measure, reference_of, time_in_turns
+from limosa_compiler.measure import Measured, Recorded, measure, reference_of, time_in_turns
 from limosa_compiler.metrics import Metric
 from limosa_compiler.passes import OnPass, PassReport, run_passes
 from limosa_compiler.prepare import PREPARE
@@ -81,32 +82,40 @@ def measure_all(
     loaded: Loaded,
     metric: Metric,
     *,
-    recorded: Mapping[str, Latency],
+    recorded: Mapping[str, Recorded],
     on_pass: OnPass,
 ) -> tuple[tuple[Measured, ...], tuple[PassReport, ...]]:
-    """Every candidate; where a latency was `recorded` for its digest, it is not measured again."""
+    """Every candidate; where time and memory were `recorded` for its digest, they are not measured again."""
     reference = reference_of(found.fp32, metric, loaded.output, loaded.tune, loaded.holdout)
     row = {name: array[:1] for name, array in loaded.tune.inputs.items()}
     result: list[Measured] = []
     reports: list[PassReport] = []
-    for item in found.candidates:
-        begin = time.perf_counter()
-        runner = found.runners[item.name]
-        latency = recorded.get(item.digest) or time_in_turns(runner, found.fp32, row)
-        one = measure(
-            item,
-            runner,
-            reference,
-            metric=metric,
-            output=loaded.output,
-            tune=loaded.tune,
-            holdout=loaded.holdout,
-            latency=latency,
-        )
-        result.append(one)
-        note = f"{metric.name} {one.tune.metric:.4f}, {one.size} bytes, {latency.ratio:.2f} × fp32's time"
-        reports.append(replace(_step(f"measure {item.name}", prepared_nodes=0, begin=begin), note=note))
-        on_pass(reports[-1])
+    with FootprintMeter() as meter:
+        for item in found.candidates:
+            begin = time.perf_counter()
+            runner = found.runners[item.name]
+            known = recorded.get(item.digest) or Recorded(
+                latency=time_in_turns(runner, found.fp32, row),
+                footprint=meter.of(item.model, row) if item.runtime == ONNXRUNTIME else NOT_MEASURED,
+            )
+            one = measure(
+                item,
+                runner,
+                reference,
+                metric=metric,
+                output=loaded.output,
+                tune=loaded.tune,
+                holdout=loaded.holdout,
+                latency=known.latency,
+                footprint=known.footprint,
+            )
+            result.append(one)
+            note = (
+                f"{metric.name} {one.tune.metric:.4f}, {one.size} bytes, "
+                f"{known.latency.ratio:.2f} × fp32's time"
+            )
+            reports.append(replace(_step(f"measure {item.name}", prepared_nodes=0, begin=begin), note=note))
+            on_pass(reports[-1])
     return tuple(result), tuple(reports)
 
 

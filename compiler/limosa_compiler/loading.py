@@ -61,7 +61,7 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     calibration = fit_rows(
         read_arrays(recipe.calibration), inputs, label=recipe.label, where=recipe.calibration.name
     )
-    evaluation = _labelled(recipe, inputs)
+    evaluation = _labelled(recipe, metric, inputs)
     begin = time.perf_counter()
     sample = _first_load(model, evaluation, outputs, where=recipe.model.name)
     first_load = PassReport(
@@ -72,8 +72,8 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
         seconds=time.perf_counter() - begin,
     )
     on_pass(first_load)
-    labels = require_labels(evaluation, label=recipe.label, known=(), where=recipe.evaluation.name)
-    check_labels(metric, sample[output], labels, where=recipe.evaluation.name)
+    if evaluation.labels is not None:
+        check_labels(metric, sample[output], evaluation.labels, where=recipe.evaluation.name)
     tune, holdout = split_rows(evaluation, tune_share=recipe.tune_share)
     return Loaded(
         model=model,
@@ -90,11 +90,12 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     )
 
 
-def _labelled(recipe: Recipe, inputs: tuple[TensorSpec, ...]) -> Rows:
+def _labelled(recipe: Recipe, metric: Metric, inputs: tuple[TensorSpec, ...]) -> Rows:
     arrays = read_arrays(recipe.evaluation)
     where = recipe.evaluation.name
     rows = fit_rows(arrays, inputs, label=recipe.label, where=where)
-    require_labels(rows, label=recipe.label, known=tuple(arrays), where=where)
+    if metric.needs_labels:
+        require_labels(rows, label=recipe.label, known=tuple(arrays), where=where)
     if rows.count < LIMITS.evaluation_rows_min:
         raise TooFewRows(
             f"there are {rows.count} evaluation rows",

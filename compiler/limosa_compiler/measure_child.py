@@ -25,6 +25,8 @@ _STATUS: Final = Path("/proc/self/status")
 
 def main() -> int:
     requests = os.fdopen(0, "rb", buffering=0, closefd=False)
+    # A first session on one thread: what the runtime itself takes is there before any model.
+    Runner(_exactly(requests, int.from_bytes(_exactly(requests, 4), "big")))
     while length := _exactly(requests, 4):
         head = json.loads(_exactly(requests, int.from_bytes(length, "big")))
         answer = _forked(head, requests)

@@ -23,6 +23,7 @@ def check_same_width(answers: Array, labels: Array, where: str) -> None:
             "labels and outputs have different shapes",
             where=where,
             why=f"labels {list(labels.shape[1:])}, output {list(answers.shape[1:])} per row",
+            hint="cosine and sqnr compare with fp32's answers where [data] label names no array",
         )
 
 
