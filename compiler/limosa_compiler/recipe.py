@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Final, Self, cast
 
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.recipe_about import parse_about
 from limosa_compiler.recipe_data import DataNotes, Source
 from limosa_compiler.recipe_gate import Gate as Gate  # also found here
 from limosa_compiler.recipe_gate import Prefer, parse_prefer
 from limosa_compiler.recipe_inputs import InputNotes, parse_inputs
 from limosa_compiler.recipe_lineage import LineageNotes
 from limosa_compiler.recipe_metric import DEFAULT_METRIC, DEFAULT_TUNE_SHARE, MetricNotes
+from limosa_compiler.recipe_processing import Processing
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS as CONTRACT
 from limosa_contracts.names import NAME, ModelName, ReleaseName, check_version
-
-_ABOUT_TEXTS: Final = ("title", "description", "vendor", "family", "docURL", "sourceURL", "revision")
-_ABOUT_LISTS: Final = ("authors", "licenses", "datasetsURL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,7 @@ class Recipe:
     prefer: Prefer = Prefer.SIZE
     classes: tuple[str, ...] = ()
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)
+    processing: Processing = field(default_factory=Processing)
     about: Mapping[str, JsonValue] = field(default_factory=dict)  # ModelPack descriptor
     lineage: LineageNotes = field(default_factory=LineageNotes)
 
@@ -84,7 +84,8 @@ class Recipe:
             prefer=parse_prefer(fields),
             classes=fields.optional("classes", lambda n: fields.texts(n, max_items=LIMITS.alphabet_max), ()),
             inputs=fields.optional("inputs", lambda n: parse_inputs(fields, n), {}),
-            about=fields.optional("about", lambda n: _about(fields.fields(n)), {}),
+            processing=Processing.parse(fields),
+            about=fields.optional("about", lambda n: parse_about(fields.fields(n)), {}),
             lineage=LineageNotes.parse(fields, folder=folder),
         )
         fields.refuse_rest()
@@ -106,15 +107,3 @@ def _targets(fields: Fields) -> tuple[str, ...]:
     if not targets or len(set(targets)) != len(targets):
         raise fields.wrong("targets", "name at least one device profile, each once")
     return targets
-
-
-def _about(fields: Fields) -> dict[str, JsonValue]:
-    about: dict[str, JsonValue] = {}
-    for name in _ABOUT_TEXTS:
-        if (text := fields.maybe(name, fields.text)) is not None:
-            about[name] = text
-    for name in _ABOUT_LISTS:
-        if (texts := fields.maybe(name, fields.texts)) is not None:
-            about[name] = list(texts)
-    fields.refuse_rest()
-    return about
