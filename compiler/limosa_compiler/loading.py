@@ -18,6 +18,7 @@ from limosa_compiler.limited_child import run_limited
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport, run_passes
+from limosa_compiler.processing.attach import attach
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.signature import inputs_of, outputs_of
 from limosa_contracts.errors import InvalidField
@@ -56,6 +57,9 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     data = recipe.model.read_bytes()
     context = Context(where=recipe.model.name, source_bytes=len(data))
     model, reports = run_passes(parse_model(data, where=recipe.model.name), INGEST, context, on_pass=on_pass)
+    model, attached = attach(model, recipe.processing, context)
+    for report in attached:
+        on_pass(report)
     inputs, outputs = inputs_of(model, recipe.inputs), outputs_of(model)
     output = _metric_output(recipe.output, outputs)
     calibration = fit_rows(
@@ -86,7 +90,7 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
         tune=tune,
         holdout=holdout,
         model_digest=digest_of(data),
-        reports=(*reports, first_load),
+        reports=(*reports, *attached, first_load),
     )
 
 
