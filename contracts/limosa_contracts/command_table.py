@@ -89,6 +89,14 @@ TABLE: Final[tuple[Row, ...]] = (
             ("target show", "Show one device profile", "limosa target show generic-x86-64"),
             ("target new", "Write a device profile of your own", "limosa target new kiosk --like rpi4"),
             ("target check", "Check a device profile", "limosa target check boards/kiosk.toml"),
+            (
+                "toolchain install",
+                "Make the environment that a kind of target needs",
+                "limosa toolchain install litert",
+            ),
+            ("toolchain list", "List what is installed", "limosa toolchain list"),
+            ("toolchain check", "Convert, quantize and run a small model", "limosa toolchain check litert"),
+            ("toolchain remove", "Remove such an environment", "limosa toolchain remove litert"),
         ),
     ),
     *_section(
@@ -148,6 +156,7 @@ TABLE: Final[tuple[Row, ...]] = (
 NOUNS: Final[Mapping[str, str]] = {
     "keys": "Keys and the trust root of a team",
     "target": "Device profiles that can be built for",
+    "toolchain": "Environments that some targets need for compiling",
     "device": "Devices: let them join, list, show, revoke",
     "group": "Groups of devices, static or by label selector",
     "release": "Releases the server holds",

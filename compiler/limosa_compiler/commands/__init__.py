@@ -11,6 +11,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "inspect": "limosa_compiler.commands.inspect:inspect",
     "verify": "limosa_compiler.commands.verify:verify",
     "target": "limosa_compiler.commands.target:target",
+    "toolchain": "limosa_compiler.commands.toolchain:toolchain",
     "keys": "limosa_compiler.commands.keys:keys",
     "publish": "limosa_compiler.commands.publish:publish",
 }
