@@ -42,6 +42,7 @@ PLATFORM_OF_ARCHITECTURE: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """`platform.machine()` -> OCI platform."""
 _DOC_SUFFIXES: Final = (".md", ".html", ".txt")
+_DOC_FILES: Final = ("bom.json",)  # told by name: other .json files are part of the model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ def media_type_of(filename: str, *, model_file: str) -> str:
         return WEIGHT
     if filename == GOLDEN_FILE:
         return DATASET
-    return DOC if filename.endswith(_DOC_SUFFIXES) else WEIGHT_CONFIG
+    return DOC if filename.endswith(_DOC_SUFFIXES) or filename in _DOC_FILES else WEIGHT_CONFIG
 
 
 def _release(variant: VariantFiles) -> ReleaseName:

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Self, cast
 
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.recipe_about import parse_about
