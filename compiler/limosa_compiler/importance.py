@@ -16,6 +16,7 @@ from limosa_compiler.data import Rows
 from limosa_compiler.evidence_parts import FeatureImportance
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Doubles, Metric, difference_points
+from limosa_compiler.monitored import channel_axis
 
 ROWS_MAX: Final = 512
 SECONDS_MAX: Final = 10.0  # of predicted time: fewer rows where the model is slow
@@ -73,7 +74,7 @@ def permutation_importance(
 
 
 def _features(name: str, array: Array, names: Sequence[str]) -> Iterator[Feature]:
-    width = array.shape[1] if array.ndim > 1 else 0
+    width = array.shape[channel_axis(array.shape)] if array.ndim > 1 else 0
     if not 0 < width <= LIMITS.features_per_tensor_max:
         yield Feature(input=name, name=f"{name} (all)", channel=_WHOLE)
         return
@@ -90,7 +91,8 @@ def _permuted(rows: Rows, features: Sequence[Feature]) -> Iterator[tuple[Feature
         if feature.channel == _WHOLE:
             array = array[order]
         else:
-            array[:, feature.channel] = array[order, feature.channel]
+            channels = np.moveaxis(array, channel_axis(array.shape), 1)  # a view
+            channels[:, feature.channel] = channels[order, feature.channel]
         yield feature, {**rows.inputs, feature.input: array}
 
 

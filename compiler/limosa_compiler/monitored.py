@@ -8,10 +8,11 @@ from typing import Final
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.errors import InvalidField
-from limosa_contracts.serving import FeatureSpec, TensorSpec
+from limosa_contracts.serving import CHANNELS_FIRST, CHANNELS_LAST, FeatureSpec, TensorSpec
 
 _NUMBERS: Final = ("FP16", "FP32", "FP64")
 _WHOLE_ROW: Final = -1
+_COLOURS_MAX: Final = 4  # grey, colour, colour with transparency
 
 
 def features_of(
@@ -31,7 +32,8 @@ def features_of(
 
 
 def _of_input(spec: TensorSpec, channels: Sequence[str]) -> list[FeatureSpec]:
-    width = spec.shape[1] if len(spec.shape) > 1 else 0
+    axis = channel_axis(spec.shape)
+    width = spec.shape[axis] if len(spec.shape) > 1 else 0
     if channels and len(channels) != width:
         raise InvalidField(
             f"input {spec.name!r} has {width} channels, and {len(channels)} names are given",
@@ -44,7 +46,7 @@ def _of_input(spec: TensorSpec, channels: Sequence[str]) -> list[FeatureSpec]:
     if len(spec.shape) == 2:
         return [_feature(spec, name, channel, "value") for channel, name in enumerate(names)]
     return [
-        _feature(spec, f"{name} {fold}", channel, fold)
+        _feature(spec, f"{name} {fold}", channel, fold, axis=axis)
         for channel, name in enumerate(names)
         for fold in ("mean", "std")
     ]
@@ -63,5 +65,25 @@ def _of_output(spec: TensorSpec, *, is_probability: bool) -> list[FeatureSpec]:
     return [_feature(spec, f"{spec.name} {fold}", _WHOLE_ROW, fold, kind="output") for fold in folds]
 
 
-def _feature(spec: TensorSpec, name: str, channel: int, reduce: str, *, kind: str = "input") -> FeatureSpec:
-    return FeatureSpec(name=name[:128], kind=kind, tensor=spec.name, channel=channel, reduce=reduce)
+def channel_axis(shape: Sequence[int]) -> int:
+    """-1 for images [N, H, W, C], whose last axis alone is as short as colours are; else 1.
+
+    >>> channel_axis((-1, 224, 224, 3)), channel_axis((-1, 3, 224, 224)), channel_axis((-1, 6, 100))
+    (-1, 1, 1)
+    """
+    last = len(shape) == 4 and 0 < shape[3] <= _COLOURS_MAX and not 0 < shape[1] <= _COLOURS_MAX
+    return CHANNELS_LAST if last else CHANNELS_FIRST
+
+
+def _feature(
+    spec: TensorSpec,
+    name: str,
+    channel: int,
+    reduce: str,
+    *,
+    kind: str = "input",
+    axis: int = CHANNELS_FIRST,
+) -> FeatureSpec:
+    return FeatureSpec(
+        name=name[:128], kind=kind, tensor=spec.name, channel=channel, reduce=reduce, axis=axis
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limosa_contracts.errors import InvalidField
-from limosa_contracts.serving import FeatureSpec, Serving
+from limosa_contracts.serving import CHANNELS_LAST, FeatureSpec, Serving
 
 Rows: TypeAlias = npt.NDArray[np.float32]
 Array: TypeAlias = npt.NDArray[Any]
@@ -29,6 +29,7 @@ class _Group:
     tensor: str
     reduce: str
     whole: bool
+    axis: int
     channels: Picked
     columns: Picked
     last_channel: int
@@ -60,9 +61,9 @@ class FeatureReader:
 
 
 def _groups(features: Sequence[FeatureSpec]) -> tuple[_Group, ...]:
-    columns: dict[tuple[str, str, str, bool], list[int]] = {}
+    columns: dict[tuple[str, str, str, bool, int], list[int]] = {}
     for column, feature in enumerate(features):
-        key = (feature.kind, feature.tensor, feature.reduce, feature.channel == WHOLE_ROW)
+        key = (feature.kind, feature.tensor, feature.reduce, feature.channel == WHOLE_ROW, feature.axis)
         columns.setdefault(key, []).append(column)
     return tuple(
         _Group(
@@ -70,12 +71,13 @@ def _groups(features: Sequence[FeatureSpec]) -> tuple[_Group, ...]:
             tensor=tensor,
             reduce=reduce,
             whole=whole,
+            axis=axis,
             channels=_picked([features[column].channel for column in mine]),
             columns=_picked(mine),
             last_channel=max(features[column].channel for column in mine),
             width=len(mine),
         )
-        for (kind, tensor, reduce, whole), mine in columns.items()
+        for (kind, tensor, reduce, whole, axis), mine in columns.items()
     )
 
 
@@ -95,9 +97,14 @@ def _reduce(tensor: Array, group: _Group) -> Array:
     if group.whole:
         folded = _fold(tensor.reshape(rows, 1, -1), group)
         return np.repeat(folded, group.width, axis=1)
-    if tensor.ndim < 2 or group.last_channel >= tensor.shape[1]:
+    if tensor.ndim < 2 or group.last_channel >= tensor.shape[group.axis]:
         raise InvalidField(f"{group.tensor!r} has no channel {group.last_channel}", where="features")
-    return _fold(tensor.reshape(rows, tensor.shape[1], -1), group)[:, group.channels]
+    width = tensor.shape[group.axis]
+    if group.axis == CHANNELS_LAST:
+        by_channel = tensor.reshape(rows, -1, width).swapaxes(1, 2)
+    else:
+        by_channel = tensor.reshape(rows, width, -1)
+    return _fold(by_channel, group)[:, group.channels]
 
 
 def _fold(tensor: Array, group: _Group) -> Array:

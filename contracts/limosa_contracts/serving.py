@@ -52,6 +52,8 @@ NUMPY_OF_DTYPE: Final = {
 }
 TASKS: Final = ("classification", "regression", "other")
 SOURCES: Final = ("input", "output")
+CHANNELS_FIRST: Final = 1
+CHANNELS_LAST: Final = -1
 REDUCTIONS: Final = ("value", "mean", "std", "min", "max", "top", "entropy", "margin")
 
 
@@ -93,7 +95,8 @@ class TensorSpec:
 class FeatureSpec:
     """One monitored scalar per inference (telemetry 1.3).
 
-    `source` names an input or output tensor [N, C, ...]; `channel` picks C (-1: all of the row);
+    `source` names an input or output tensor [N, C, ...], or [N, ..., C] where `axis` is -1; `channel` picks
+    C (-1: all of the row);
     `reduce` folds what is left: value (needs a single element), mean, std, min, max, and for
     probabilities [N, K]: top (largest), entropy (nats), margin (largest minus second).
     """
@@ -103,6 +106,7 @@ class FeatureSpec:
     tensor: str
     channel: int
     reduce: str
+    axis: int = CHANNELS_FIRST
 
     @classmethod
     def parse(cls, value: JsonValue, *, where: str) -> Self:
@@ -113,10 +117,13 @@ class FeatureSpec:
             tensor=fields.text("tensor", max_chars=256),
             channel=fields.integer("channel", low=-1, high=1_000_000),
             reduce=fields.choice("reduce", REDUCTIONS),
+            axis=fields.optional("axis", lambda name: _axis(fields, name), CHANNELS_FIRST),
         )
 
     def as_json(self) -> dict[str, JsonValue]:
+        said: dict[str, JsonValue] = {} if self.axis == CHANNELS_FIRST else {"axis": self.axis}
         return {
+            **said,
             "name": self.name,
             "kind": self.kind,
             "tensor": self.tensor,
@@ -229,6 +236,13 @@ class Serving:
                 "golden": self.golden.as_json(),
             }
         )
+
+
+def _axis(fields: Fields, name: str) -> int:
+    axis = fields.integer(name, low=CHANNELS_LAST, high=CHANNELS_FIRST)
+    if not axis:
+        raise fields.wrong(name, "0 is the batch; channels are on axis 1 or -1")
+    return axis
 
 
 def _tensors(fields: Fields, name: str) -> tuple[TensorSpec, ...]:

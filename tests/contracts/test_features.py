@@ -98,3 +98,27 @@ def test_tensor_that_has_no_such_feature_is_refused(
 
 def test_no_features_give_no_columns() -> None:
     assert reader().rows({"window": np.zeros((3, 6, 100), np.float32)}, {}).size == 0
+
+
+def test_an_image_with_channels_last_is_folded_by_colour() -> None:
+    image = np.random.default_rng(0).integers(0, 256, size=(3, 8, 10, 4), dtype=np.uint8)
+    specs = tuple(
+        FeatureSpec(name=f"{fold}{c}", kind="input", tensor="window", channel=c, reduce=fold, axis=-1)
+        for c in (0, 1, 3)
+        for fold in ("mean", "std", "max")
+    )
+    rows = FeatureReader(replace(SERVING, features=specs)).rows({"window": image}, {})
+    expected = [
+        [fold(one[..., c].astype(np.float64)) for c in (0, 1, 3) for fold in (np.mean, np.std, np.max)]
+        for one in image
+    ]
+    np.testing.assert_allclose(rows, expected, rtol=1e-5)
+
+
+def test_a_feature_says_its_axis_only_where_channels_are_last() -> None:
+    first = FeatureSpec(name="a", kind="input", tensor="x", channel=0, reduce="mean")
+    last = replace(first, axis=-1)
+    assert "axis" not in first.as_json()  # as documents had it before there was an axis
+    assert [FeatureSpec.parse(spec.as_json(), where="") for spec in (first, last)] == [first, last]
+    with pytest.raises(InvalidField):
+        FeatureSpec.parse({**last.as_json(), "axis": 0}, where="")
