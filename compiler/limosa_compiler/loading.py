@@ -41,6 +41,7 @@ class Loaded:
     holdout: Rows
     model_digest: str  # of the file as it was given
     reports: tuple[PassReport, ...]
+    tflite: bytes = b""  # given as .tflite; `model` then holds nothing but inputs and outputs
 
     @property
     def digests(self) -> dict[str, str]:
