@@ -26,6 +26,8 @@ from limosa_compiler.promises import unchecked_limits
 from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.recipe import Recipe
+from limosa_compiler.recipe_about import descriptor_of
+from limosa_compiler.release_documents import release_documents
 from limosa_compiler.report import make_report, report_path_of
 from limosa_compiler.requirements import best_first, requirements_for
 from limosa_compiler.target_files import known_profiles, profile_named
@@ -89,7 +91,7 @@ def build(
         for profile in profiles
     )
     _require_chosen(choices, measured, recipe, metric)
-    packaged = _package(choices, profiles, found, loaded, recipe, metric)
+    packaged = _package(choices, profiles, found, loaded, recipe, metric, measured)
     archive = archive_of(packaged.blobs, packaged.index)
     promises = promises_of(choices, measured, profiles, archive)
     evidence = _evidence(recipe, archive, loaded, found)
@@ -168,11 +170,21 @@ def _package(
     loaded: Loaded,
     recipe: Recipe,
     metric: Metric,
+    measured: Sequence[Measured],
 ) -> Packaged:
     variants: list[VariantFiles] = []
+    documents = release_documents(
+        recipe,
+        loaded,
+        choices,
+        measured,
+        metric=metric,
+        inputs=_inputs(loaded, found),
+        warnings=_row_warnings(loaded),
+    )
     for choice, profile in zip(choices, profiles, strict=True):
         chosen = found.candidate(choice.chosen or "")
-        files = files_of_variant(
+        files = documents | files_of_variant(
             profile.name, chosen, found.runners[chosen.name], loaded, recipe, metric, found.fp32
         )
         variants.append(
@@ -189,7 +201,7 @@ def _package(
                 annotations=manifest_annotations(
                     recipe, candidate=chosen.name, inputs=_inputs(loaded, found)
                 ),
-                about=recipe.about,
+                about=descriptor_of(recipe.about),
             )
         )
     return package_release(variants)
