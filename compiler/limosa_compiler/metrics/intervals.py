@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,6 +16,7 @@ SEED: Final = 20_011_999
 ONE_SIDED: Final = 0.05
 TWO_SIDED: Final = (0.025, 0.975)
 _CHUNK_NUMBERS: Final = 4_000_000  # bounds memory while resampling
+_KEPT_NUMBERS: Final = 2_000_000  # weights of up to 1,000 rows are kept: 16 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +42,10 @@ def difference_points(metric: Metric, columns: Doubles, reference: Doubles) -> D
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, percentile intervals, 13.3.
     """
     rows = len(columns)
-    draw = np.random.default_rng(SEED)
     each = max(1, min(RESAMPLES, _CHUNK_NUMBERS // max(rows, columns.shape[1], reference.shape[1])))
     values: list[Doubles] = []
     points: list[Doubles] = []
-    for begin in range(0, RESAMPLES, each):
-        size = min(each, RESAMPLES - begin)
-        weights = draw.multinomial(rows, np.full(rows, 1.0 / rows), size=size).astype(np.float64)
+    for weights in _weights(rows, each):
         ours = metric.value(weights @ columns, rows)
         theirs = metric.value(weights @ reference, rows)
         values.append(ours)
@@ -61,6 +61,23 @@ def difference_points(metric: Metric, columns: Doubles, reference: Doubles) -> D
 def lower_bound(metric: Metric, columns: Doubles, reference: Doubles) -> float:
     """Points against the reference that are exceeded with 95 % confidence."""
     return difference_points(metric, columns, reference).lower_bound
+
+
+def _weights(rows: int, each: int) -> Iterable[Doubles]:
+    """How often each row is drawn, [.., rows], `each` resamples at a time; the same ones every time."""
+    return _kept_weights(rows, each) if rows * RESAMPLES <= _KEPT_NUMBERS else _drawn_weights(rows, each)
+
+
+@lru_cache(maxsize=4)  # every candidate is resampled by the same rows
+def _kept_weights(rows: int, each: int) -> tuple[Doubles, ...]:
+    return tuple(_drawn_weights(rows, each))
+
+
+def _drawn_weights(rows: int, each: int) -> Iterator[Doubles]:
+    draw = np.random.default_rng(SEED)
+    for begin in range(0, RESAMPLES, each):
+        size = min(each, RESAMPLES - begin)
+        yield draw.multinomial(rows, np.full(rows, 1.0 / rows), size=size).astype(np.float64)
 
 
 def _interval(found: Doubles) -> Interval:
