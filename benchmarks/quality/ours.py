@@ -1,7 +1,9 @@
-"""One build with default settings, in a process of its own: `python -m benchmarks.quality.ours FOLDER`.
+"""One build with default settings, in a process of its own.
 
-FOLDER holds a case and `build.json` (name, model, target). Leaves `built/` with the artifact, its
-evidence and `model.onnx` out of it, and writes to `result.json` what happened.
+    python -m benchmarks.quality.ours FOLDER [EVIDENCE]
+
+FOLDER holds a case and `build.json` (name, model, target); EVIDENCE is replayed. Leaves `built/` with
+the artifact, its evidence and `model.onnx` out of it, and writes to `result.json` what happened.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Built:
     seconds: float
     passes: Sequence[tuple[str, float]]
     candidates: Sequence[Mapping[str, Any]]
+    index_digest: str = ""
     refused: bool = False  # the gate: failed closed
     error: str = ""
 
@@ -87,6 +90,7 @@ def main(words: Sequence[str]) -> int:
     from limosa_compiler import build
     from limosa_compiler.archive_file import read_archive
     from limosa_compiler.errors import GateNotMet
+    from limosa_compiler.evidence import Evidence
     from limosa_compiler.passes import PassReport
     from limosa_contracts.errors import LimosaError
 
@@ -98,10 +102,11 @@ def main(words: Sequence[str]) -> int:
         passes.append((report.name, round(report.seconds, 3)))
         sys.stderr.write(f"{report.seconds:8.2f} s  {report.name}: {report.note}\n")
 
+    replay = Evidence.parse(Path(words[1]).read_bytes()) if len(words) > 1 else None
     begin = time.perf_counter()
     result: dict[str, object] = {"candidate": "", "candidates": [], "refused": False, "error": ""}
     try:
-        done = build(_recipe(request, folder), folder=folder / BUILT, on_pass=on_pass)
+        done = build(_recipe(request, folder), folder=folder / BUILT, on_pass=on_pass, replay=replay)
     except GateNotMet as refused:
         result |= {"refused": True, "error": f"{refused.code}: {refused}"[:600]}
     except LimosaError as error:
@@ -111,6 +116,7 @@ def main(words: Sequence[str]) -> int:
         model = archive.files(archive.variants[0])["model.onnx"]
         (folder / BUILT / "model.onnx").write_bytes(model)
         result["candidate"] = done.evidence.choices[0].chosen
+        result["index_digest"] = done.index_digest
         result["candidates"] = done.evidence.as_json()["candidates"]
     result |= {"seconds": round(time.perf_counter() - begin, 2), "passes": passes}
     (folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
