@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +16,17 @@ from limosa_contracts.text_tensors import TEXT, encode_texts, parse_texts
 
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
+_CHUNK_BYTES: Final = 16 * 1024 * 1024  # hashed at a time: mapped files are not read into memory
 _TENSOR_NAME: Final = {numpy_name: name for name, numpy_name in NUMPY_NAME.items()}
+
+
+def release(array: Array) -> None:
+    """Gives pages of a mapped file back to the system; nothing for other arrays."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def is_text(array: Array) -> bool:
@@ -55,7 +66,10 @@ def digest_of_arrays(arrays: Arrays) -> str:
                 state.update(f"{text}\0".encode())
             continue
         state.update(f"{name}\0{array.dtype.newbyteorder('<').str}\0{array.shape}\0".encode())
-        state.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        rows = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
+        for part in (array[at : at + rows] for at in range(0, len(array), rows)) if array.ndim else (array,):
+            state.update(part.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+            release(part)
     return state.hexdigest()
 
 

@@ -27,6 +27,7 @@ class CompilerLimits:
     labels_max: int = 100_000  # class labels that a model carries itself
     graph_depth_max: int = 16  # graphs in branches and loops; real ones have 1 to 3 levels
     recipe_max_bytes: int = 1024 * 1024
+    table_rows_max: int = 10_000_000  # of a .csv
     array_max_bytes: int = 8 * 1024**3  # one array of calibration or evaluation data
     alphabet_max: int = 65_536  # entries of `classes`: what a reader of texts may tell apart
     slice_rows_min: int = 30  # fewer on tune or holdout: the slice gets a warning, not a verdict
@@ -37,6 +38,12 @@ class CompilerLimits:
     evaluation_rows_min: int = 20  # fewer: nothing can be said
     calibration_rows_max: int = 4096  # more do not change a range, they only take time
     activation_bytes: int = 192 * 1024 * 1024  # that calibration holds at once
+    calibration_kept_bytes: int = 1024**3  # of activations: a table that took less is not worth keeping
+    noise_rows_max: int = 32  # on which nodes are ranked
+    noise_rows_min: int = 4
+    noise_bytes: int = 16 * 1024**3  # of activations while nodes are ranked: fewer rows for larger models
+    noise_report_bytes: int = 2 * 1024**3  # the same where only the report asks
+    ranked_nodes_max: int = 512
     float_nodes_max: int = 4096  # that a recipe may allow the sensitivity search
     int4_weights_min: int = 16_384  # numbers of a matrix; smaller ones gain nothing from 4 bits
     golden_cases: int = 24

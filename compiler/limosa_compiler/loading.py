@@ -11,16 +11,19 @@ import numpy as np
 import onnx
 
 from limosa_compiler.arrays import Array
-from limosa_compiler.data import Rows, fit_rows, read_arrays, require_labels, split_rows
-from limosa_compiler.errors import TooFewRows, UnsupportedShape
-from limosa_compiler.ingest import INGEST, parse_model
+from limosa_compiler.data import Rows, RowStream, split_rows
+from limosa_compiler.errors import UnsupportedShape
+from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
+from limosa_compiler.ingesting import ingest_limited
 from limosa_compiler.limited_child import run_limited
-from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric, check_labels
-from limosa_compiler.passes import Context, OnPass, PassReport, run_passes
+from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.processing.attach import attach
 from limosa_compiler.recipe import Recipe
-from limosa_compiler.signature import inputs_of, outputs_of
+from limosa_compiler.runner import Runner
+from limosa_compiler.runs import Runs
+from limosa_compiler.signature import inputs_of, outputs_of, states_of_model
+from limosa_compiler.stateful import State, StatefulRunner, StepStream
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.oci import digest_of
 from limosa_contracts.serving import TensorSpec
@@ -28,20 +31,26 @@ from limosa_contracts.serving import TensorSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A model that devices load, data that fits it, and how it came to that."""
+    """A model that devices load, data that fits it, and how it came to that.
+
+    Of a model with states, rows of `evaluation`, `tune` and `holdout` are sequences [steps, ...].
+    """
 
     model: onnx.ModelProto
     context: Context
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     output: str  # that the metric reads
-    calibration: Rows
+    calibration: RowStream
     evaluation: Rows
     tune: Rows
     holdout: Rows
+    row: Mapping[str, Array]  # one row of everything that the model takes, states of zeros too
     model_digest: str  # of the file as it was given
     reports: tuple[PassReport, ...]
-    tflite: bytes = b""  # given as .tflite; `model` then holds nothing but inputs and outputs
+    classes: tuple[str, ...] = ()  # as the recipe names them, else as the model itself does
+    states: tuple[State, ...] = ()
+    every_step: bool = False  # labels are per step, not per sequence
 
     @property
     def digests(self) -> dict[str, str]:
@@ -52,23 +61,34 @@ class Loaded:
             "evaluation": f"sha256:{self.evaluation.digest}",
         }
 
+    def runner(self, model: bytes, what: str) -> Runs:
+        """A candidate in onnxruntime, fed with rows of this data. Raises ModelRefused."""
+        return with_states(Runner(model, what=what), self.states, every_step=self.every_step)
+
+
+def with_states(plain: Runs, states: tuple[State, ...], *, every_step: bool = False) -> Runs:
+    return StatefulRunner(plain, states, every_step=every_step) if states else plain
+
 
 def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     """Raises RequestErrors for what is wrong with model, data or recipe; ModelRefused if it does not run."""
     data = recipe.model.read_bytes()
-    context = Context(where=recipe.model.name, source_bytes=len(data))
-    model, reports = run_passes(parse_model(data, where=recipe.model.name), INGEST, context, on_pass=on_pass)
-    model, attached = attach(model, recipe.processing, context)
+    where = recipe.model.name
+    context = Context(where=where, source_bytes=len(data), inputs=recipe.inputs)
+    ingested = ingest_limited(data, context, on_pass=on_pass)
+    model, attached = attach(ingested.model, recipe.processing, context)
     for report in attached:
         on_pass(report)
     inputs, outputs = inputs_of(model, recipe.inputs), outputs_of(model)
-    output = _metric_output(recipe.output, outputs)
-    calibration = fit_rows(
-        read_arrays(recipe.calibration), inputs, label=recipe.label, where=recipe.calibration.name
-    )
-    evaluation = _labelled(recipe, metric, inputs)
+    states = states_of_model(inputs, recipe.inputs)
+    output = metric_output(recipe.output, outputs, states, scores=bool(ingested.classes))
+    classes = recipe.classes or ingested.classes
+    wanted = Wanted.of(recipe, inputs, states, metric=metric, classes=classes, own=not recipe.classes)
+    evaluation = read_evaluation(wanted)
+    calibration = read_calibration(wanted, evaluation)
+    row = _row(evaluation, states)
     begin = time.perf_counter()
-    sample = _first_load(model, evaluation, outputs, where=recipe.model.name)
+    sample = _first_load(model, evaluation, states, outputs, where=where)
     first_load = PassReport(
         name="first_load",
         nodes_before=len(model.graph.node),
@@ -77,64 +97,103 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
         seconds=time.perf_counter() - begin,
     )
     on_pass(first_load)
+    every_step = _is_per_step(evaluation, states)
     if evaluation.labels is not None:
-        check_labels(metric, sample[output], evaluation.labels, where=recipe.evaluation.name)
+        answers = sample[output]
+        if every_step:
+            answers = np.repeat(answers[:, np.newaxis], evaluation.labels.shape[1], axis=1)
+        check_labels(metric, answers, evaluation.labels, where=recipe.evaluation.name)
     tune, holdout = split_rows(evaluation, tune_share=recipe.tune_share)
+    if states:
+        fp32 = model.SerializeToString(deterministic=True)
+        calibration = StepStream(
+            sequences=calibration,
+            make_runner=lambda: StatefulRunner(Runner(fp32, what="calibration"), states),
+        )
     return Loaded(
         model=model,
         context=context,
         inputs=inputs,
         outputs=outputs,
         output=output,
-        calibration=calibration.take(np.arange(min(calibration.count, LIMITS.calibration_rows_max))),
+        calibration=calibration,
         evaluation=evaluation,
         tune=tune,
         holdout=holdout,
+        row=row,
         model_digest=digest_of(data),
-        reports=(*reports, *attached, first_load),
+        reports=(*ingested.reports, *attached, first_load),
+        classes=classes,
+        states=states,
+        every_step=every_step,
     )
 
 
-def _labelled(recipe: Recipe, metric: Metric, inputs: tuple[TensorSpec, ...]) -> Rows:
-    arrays = read_arrays(recipe.evaluation)
-    where = recipe.evaluation.name
-    rows = fit_rows(arrays, inputs, label=recipe.label, where=where)
-    if metric.needs_labels:
-        require_labels(rows, label=recipe.label, known=tuple(arrays), where=where)
-    if rows.count < LIMITS.evaluation_rows_min:
-        raise TooFewRows(
-            f"there are {rows.count} evaluation rows",
-            where=where,
-            why=f"fewer than {LIMITS.evaluation_rows_min} say nothing about a model",
+def metric_output(
+    wanted: str, outputs: tuple[TensorSpec, ...], states: tuple[State, ...], *, scores: bool
+) -> str:
+    """The output that the metric reads; texts and states cannot be. Raises InvalidField, UnsupportedShape.
+
+    Without a wish it is the first; of a scikit-learn classifier, its `scores`.
+    """
+    fed_back = {state.output for state in states}
+    names = [spec.name for spec in outputs if spec.dtype != "BYTES" and spec.name not in fed_back]
+    if not names:
+        raise UnsupportedShape(
+            "no output is a tensor of numbers", where="metric.output", hint="export the scores too"
         )
-    return rows
-
-
-def _metric_output(wanted: str, outputs: tuple[TensorSpec, ...]) -> str:
-    names = [spec.name for spec in outputs]
     if not wanted:
-        return names[0]
+        floats = [spec.name for spec in outputs if spec.name in names and spec.dtype.startswith("FP")]
+        return floats[0] if scores and floats else names[0]
     if wanted not in names:
         near = get_close_matches(wanted, names, n=1)
         raise InvalidField(
-            f"the model has no output {wanted!r}",
+            f"the model has no output {wanted!r} of numbers",
             where="metric.output",
             hint=f"did you mean {near[0]!r}?" if near else f"outputs: {', '.join(names)}",
         )
     return wanted
 
 
+def _row(rows: Rows, states: tuple[State, ...], count: int = 1) -> dict[str, Array]:
+    """The first rows of all inputs of the model itself; of a sequence, its first step."""
+    few = rows.first(count).inputs
+    if not states:
+        return dict(few)
+    return {name: np.ascontiguousarray(array[:, 0]) for name, array in few.items()} | {
+        state.input: state.zeros(count) for state in states
+    }
+
+
+def _is_per_step(rows: Rows, states: tuple[State, ...]) -> bool:
+    if not states or rows.labels is None or rows.labels.ndim < 2:
+        return False
+    return bool(rows.labels.shape[1] == next(iter(rows.inputs.values())).shape[1] > 1)
+
+
 def _first_load(
-    model: onnx.ModelProto, rows: Rows, outputs: tuple[TensorSpec, ...], *, where: str
+    model: onnx.ModelProto,
+    rows: Rows,
+    states: tuple[State, ...],
+    outputs: tuple[TensorSpec, ...],
+    *,
+    where: str,
 ) -> Mapping[str, Array]:
     """Two rows through the model, in a child with limits (trust 7.2): what breaks, breaks there."""
-    few = rows.take(np.arange(2))
-    got = run_limited(model.SerializeToString(), few.inputs, what=where)
+    few = _row(rows, states, 2)
+    got = run_limited(model.SerializeToString(), few, what=where)
     for spec in outputs:
-        if got[spec.name].ndim == 0 or len(got[spec.name]) != few.count:
+        if got[spec.name].ndim == 0 or len(got[spec.name]) != 2:
             raise UnsupportedShape(
                 f"output {spec.name!r} has not one row per input row",
                 where=where,
                 why=f"2 rows in, shape {list(got[spec.name].shape)} out",
+            )
+    for state in states:
+        if got[state.output].shape[1:] != state.shape:
+            raise UnsupportedShape(
+                f"output {state.output!r} is not the state {state.input!r} of the next step",
+                where=where,
+                why=f"{list(got[state.output].shape)} out, {[2, *state.shape]} in",
             )
     return got

@@ -1,0 +1,120 @@
+"""Data from a function of the user's own, batch after batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from limosa_compiler.arrays import Array, digest_of_arrays
+from limosa_compiler.data.rows import Rows
+from limosa_compiler.entry_point import EntryPoint
+from limosa_compiler.errors import DataMismatch, DataUnreadable, EntryPointFailed
+from limosa_compiler.limits import LIMITS
+
+Batch = dict[str, Array]
+
+
+def batches_of(entry: EntryPoint, *, label: str) -> Iterator[Batch]:
+    """What the function yields: arrays by input, and labels under the name `label` where it gives some.
+
+    It is called anew each time. It yields `dict`, or `(dict, labels)` with labels an array or None.
+    Raises EntryPointFailed for whatever it raises, DataUnreadable for what it should not yield.
+    """
+    function = entry.load()
+    try:
+        given = iter(function())
+    except Exception as error:
+        raise _failed(entry, error) from error
+    while True:
+        try:
+            item = next(given)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise _failed(entry, error) from error
+        yield _batch(item, entry, label)
+
+
+def concatenated(entry: EntryPoint, *, label: str) -> Batch:
+    """All batches as one. Raises DataUnreadable if they are too large, or do not fit one another."""
+    parts: dict[str, list[Array]] = {}
+    size = count = 0
+    for batch in batches_of(entry, label=label):
+        count += 1
+        for name, array in batch.items():
+            parts.setdefault(name, []).append(array)
+            size += array.nbytes
+        if size > LIMITS.array_max_bytes:
+            raise DataUnreadable("data is too large", where=entry.name, why=f"{size} bytes so far")
+    if any(len(arrays) != count for arrays in parts.values()):
+        raise DataUnreadable("batches do not hold the same arrays", where=entry.name)
+    try:
+        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    except ValueError as error:
+        raise DataUnreadable(
+            "batches do not fit one another", where=entry.name, why=str(error)[:200]
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedRows:
+    """Rows that are made again each time they are read, and never held together."""
+
+    entry: EntryPoint
+    fit: Callable[[Mapping[str, Array]], Rows]
+    label: str
+    rows_max: int
+    _known: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return int(self._survey()["count"])
+
+    @property
+    def digest(self) -> str:
+        """Over the batches in their order."""
+        return str(self._survey()["digest"])
+
+    def batches(self, rows: int) -> Iterator[dict[str, Array]]:
+        left = self.rows_max
+        for given in batches_of(self.entry, label=self.label):
+            fitted = self.fit(given).first(left)
+            yield from fitted.batches(rows)
+            left -= fitted.count
+            if left <= 0:
+                return
+
+    def _survey(self) -> dict[str, int | str]:
+        """One pass over all, once."""
+        if not self._known:
+            state, count = hashlib.sha256(), 0
+            for batch in self.batches(LIMITS.batch_rows):
+                state.update(digest_of_arrays(batch).encode())
+                count += len(next(iter(batch.values())))
+            if not count:
+                raise DataMismatch("the function yields no rows", where=self.entry.name)
+            self._known.update(count=count, digest=state.hexdigest())
+        return self._known
+
+
+def _failed(entry: EntryPoint, error: Exception) -> EntryPointFailed:
+    return EntryPointFailed(
+        f"{entry.name} fails", where=entry.name, why=f"{type(error).__name__}: {error}"[:300]
+    )
+
+
+def _batch(item: object, entry: EntryPoint, label: str) -> Batch:
+    arrays, labels = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+    if not isinstance(arrays, Mapping) or not arrays:
+        raise DataUnreadable(
+            f"{entry.name} yields {type(arrays).__name__}",
+            where=entry.name,
+            hint="yield a dict of arrays by input, or (dict, labels)",
+        )
+    batch = {str(name): np.asarray(array) for name, array in arrays.items()}
+    if labels is not None:
+        batch[label] = np.asarray(labels)
+    return batch
