@@ -16,7 +16,6 @@ from limosa_compiler.ingest import INGEST, parse_model
 from limosa_compiler.ingest.parsing import check_size
 from limosa_compiler.ingest.zipmap import class_labels
 from limosa_compiler.limited_child import call_limited
-from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import Context, OnPass, PassReport, run_passes
 from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.fields import Fields

@@ -16,6 +16,7 @@ from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
 from limosa_compiler.ingesting import ingest_limited
 from limosa_compiler.limited_child import run_limited
+from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.processing.attach import attach
@@ -64,6 +65,15 @@ class Loaded:
     def runner(self, model: bytes, what: str) -> Runs:
         """A candidate in onnxruntime, fed with rows of this data. Raises ModelRefused."""
         return with_states(Runner(model, what=what), self.states, every_step=self.every_step)
+
+    def sample(self, rows: int) -> dict[str, Array]:
+        """About `rows` rows of calibration as the model itself takes them: single steps, with states."""
+        parts: list[dict[str, Array]] = []
+        for batch in self.calibration.batches(min(rows, LIMITS.batch_rows)):
+            parts.append(batch)
+            if sum(len(next(iter(part.values()))) for part in parts) >= rows:
+                break
+        return {name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]}
 
 
 def with_states(plain: Runs, states: tuple[State, ...], *, every_step: bool = False) -> Runs:
