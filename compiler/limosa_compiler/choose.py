@@ -7,7 +7,7 @@ makes the next less certain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -16,7 +16,7 @@ from limosa_compiler.candidate import FP32, Candidate
 from limosa_compiler.gates import fails_clearly, impossible, misses_on_holdout, misses_on_tune, shortfall
 from limosa_compiler.measure import Measured, Pruned
 from limosa_compiler.metrics import Metric
-from limosa_compiler.pareto import SIZE_TIE, best, clearly_faster, dominates
+from limosa_compiler.pareto import ACCURACY_TIE_POINTS, SIZE_TIE, best, clearly_faster, dominates
 from limosa_compiler.recipe_gate import Gate, Prefer
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
@@ -102,11 +102,19 @@ def choose(
     metric: Metric,
     prefer: Prefer = Prefer.SIZE,
     pruned: Sequence[Pruned] = (),
+    unfit: Mapping[str, str] | None = None,
 ) -> Choice:
-    """The choice for one target; `chosen` is None if no candidate may be shipped there."""
+    """The choice for one target; `chosen` is None if no candidate may be shipped there.
+
+    `unfit`: candidates that the target's processor would not compute as measured, and why.
+    """
     size = _fp32_size(measured)
     verdicts = {
         item.name: verdict for item in measured if (verdict := _refusal(item, profile, gate, metric, size))
+    }
+    verdicts |= {
+        name: Verdict(candidate=name, standing=Standing.NOT_FOR_TARGET, reason=why)
+        for name, why in (unfit or {}).items()
     }
     left = [item for item in measured if item.name not in verdicts]
     looks = 0
@@ -180,7 +188,7 @@ def _placed(
 ) -> Verdict:
     if item is winner:
         return Verdict(candidate=item.name, standing=Standing.CHOSEN, reason=_why(winner, left, prefer))
-    standing, why = _second_place(item, winner, metric)
+    standing, why = _second_place(item, winner, metric, prefer)
     return Verdict(candidate=item.name, standing=standing, reason=f"meets the gate{why}")
 
 
@@ -193,15 +201,22 @@ def _why(winner: Measured, left: Sequence[Measured], prefer: Prefer) -> str:
     return _WORDS[prefer][0 if first else 1]
 
 
-def _second_place(item: Measured, winner: Measured, metric: Metric) -> tuple[Standing, str]:
+def _second_place(item: Measured, winner: Measured, metric: Metric, prefer: Prefer) -> tuple[Standing, str]:
+    """What the winner is better in; the preference is asked first."""
+    points = winner.tune.points - item.tune.points
+    found: dict[Prefer, tuple[Standing, str]] = {}
     if item.size > winner.size * SIZE_TIE:
-        return Standing.LARGER, f", but {item.size / winner.size:.2f} × the size of {winner.name}"
+        times = item.size / winner.size
+        found[Prefer.SIZE] = (Standing.LARGER, f", but {times:.2f} × the size of {winner.name}")
     if clearly_faster(winner, item):
         times = winner.latency.ratio / item.latency.ratio
-        return Standing.SLOWER, f", but {winner.name} takes {times:.2f} × its time"
-    points = winner.tune.points - item.tune.points
+        found[Prefer.LATENCY] = (Standing.SLOWER, f", but {winner.name} takes {times:.2f} × its time")
+    if points > ACCURACY_TIE_POINTS and not dominates(winner, item, metric):
+        why = f", but {winner.name} is {points:.2f} points better on tune rows"
+        found[Prefer.ACCURACY] = (Standing.WORSE, why)
+    for asked in (prefer, *Prefer):
+        if asked in found:
+            return found[asked]
     if dominates(winner, item, metric):
         return Standing.SECOND, f"; {winner.name} is no larger, and not worse on tune rows"
-    if points <= 0:
-        return Standing.SECOND, f"; {winner.name} is smaller, or as good by what is preferred"
-    return Standing.WORSE, f", but {winner.name} is {points:.2f} points better on tune rows"
+    return Standing.SECOND, f"; no difference to {winner.name} is large enough to decide for it"
