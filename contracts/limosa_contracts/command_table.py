@@ -60,6 +60,11 @@ TABLE: Final[tuple[Row, ...]] = (
             ("build", "Compile a trained model into an edge artifact", "limosa build recipe.toml"),
             ("inspect", "Say what is in an artifact, and why", "limosa inspect motion-1.0.0.limosa"),
             (
+                "diff",
+                "Say what changes from one artifact to another",
+                "limosa diff motion-1.0.0.limosa motion-1.1.0.limosa",
+            ),
+            (
                 "verify",
                 "Check an artifact's digests and signatures",
                 "limosa verify motion-1.0.0.signed.limosa --key team.pub",

@@ -9,6 +9,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "build": "limosa_compiler.commands.build:build",
     "init": "limosa_compiler.commands.init:init",
     "inspect": "limosa_compiler.commands.inspect:inspect",
+    "diff": "limosa_compiler.commands.diff:diff",
     "verify": "limosa_compiler.commands.verify:verify",
     "target": "limosa_compiler.commands.target:target",
     "toolchain": "limosa_compiler.commands.toolchain:toolchain",
