@@ -9,6 +9,7 @@ from typing import Final
 from limosa_compiler.archive_file import Archive, Variant
 from limosa_compiler.choose import Choice
 from limosa_compiler.evidence import Evidence, evidence_path_of
+from limosa_compiler.evidence_candidates import candidate_json, pruned_json
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import SIGNATURE_FILE
@@ -50,6 +51,8 @@ def describe(artifact: Path, archive: Archive) -> dict[str, JsonValue]:
     if evidence:
         result |= {
             "build": evidence.build,
+            "pruned": [pruned_json(item) for item in evidence.pruned],
+            "promises": [promise.as_json() for promise in evidence.promises],
             "passes": list(evidence.passes),
             "machine": dict(evidence.machine),
         }
@@ -98,14 +101,8 @@ def _candidates(evidence: Evidence) -> list[JsonValue]:
     metric = evidence.build.get("metric", "")
     return [
         {
-            "name": item.name,
-            "precision": item.precision,
-            "size_bytes": item.size,
-            "model_digest": item.digest,
+            **candidate_json(item),
             "metric": metric,
-            "tune": item.tune.as_json(),
-            "holdout": item.holdout.as_json(),
-            "latency": item.latency.as_json(),
             "latency_ratio": item.latency.ratio,
             "targets": {choice.target: _standing(choice, item.name) for choice in evidence.choices},
         }

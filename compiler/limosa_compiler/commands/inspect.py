@@ -85,6 +85,7 @@ def _text(said: Mapping[str, Any]) -> str:
             columns(_CANDIDATE_HEADS, _candidate_rows(said["candidates"])),
             "",
             *_reasons(said["candidates"]),
+            *(f"{item['name']}  pruned: {item['reason']}" for item in said["pruned"]),
         ]
     else:
         lines.append(f"no evidence: {said['evidence']['file']} is {said['evidence']['state']}")
@@ -94,7 +95,18 @@ def _text(said: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_CANDIDATE_HEADS = ["CANDIDATE", "BYTES", "METRIC", "TUNE", "HOLDOUT", "POINTS", "AT LEAST", "TIME"]
+_CANDIDATE_HEADS = [
+    "CANDIDATE",
+    "BYTES",
+    "METRIC",
+    "TUNE",
+    "HOLDOUT",
+    "POINTS",
+    "AT LEAST",
+    "TIME",
+    "MEMORY",
+    "LOAD",
+]
 
 
 def _variant_rows(variants: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -121,6 +133,8 @@ def _candidate_rows(candidates: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             f"{item['holdout']['points']:+.2f}",
             f"{item['tune']['lower_bound_points']:+.2f}",
             f"{item['latency_ratio']:.2f}×",
+            f"{item['memory_bytes'] / 1e6:.1f} MB" if "memory_bytes" in item else "?",
+            f"{item['load_ms']:.1f} ms" if "load_ms" in item else "?",
         ]
         for item in candidates
     ]
