@@ -28,7 +28,10 @@ def passing(tensors: Mapping[str, tuple[str, Shape]], *, opset: int = 17) -> onn
         helper.make_graph(
             [helper.make_node("Identity", [name], [f"{name}_out"], name=f"pass_{name}") for name in tensors],
             "graph",
-            [helper.make_tensor_value_info(name, ELEMENT[kind], shape) for name, (kind, shape) in tensors.items()],
+            [
+                helper.make_tensor_value_info(name, ELEMENT[kind], shape)
+                for name, (kind, shape) in tensors.items()
+            ],
             [
                 helper.make_tensor_value_info(f"{name}_out", ELEMENT[kind], shape)
                 for name, (kind, shape) in tensors.items()
@@ -59,9 +62,7 @@ def run(model: onnx.ModelProto, **inputs: Array) -> dict[str, Array]:
     return Runner(model.SerializeToString(), what="attached").run(inputs)
 
 
-def before(
-    x: Array, *steps: Mapping[str, JsonValue], takes: tuple[str, Shape], opset: int = 17
-) -> Array:
+def before(x: Array, *steps: Mapping[str, JsonValue], takes: tuple[str, Shape], opset: int = 17) -> Array:
     """`x` through preprocessing steps in front of a model that takes `takes`."""
     return run(attached(passing({"x": takes}, opset=opset), pre=steps), x=x)["x_out"]
 

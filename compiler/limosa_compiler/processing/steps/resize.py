@@ -1,4 +1,4 @@
-"""Images of any size to a fixed one (opset 18: antialias and keeping the aspect came with it)."""
+"""Images of any size to a fixed one (opset 18: antialias came with it)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from limosa_compiler.processing.tensor_type import TensorType
 _RESIZED = ("uint8", "float32")
 _PILLOW_A = -0.5  # the cubic's coefficient in Pillow, and in torch with antialias
 _OPENCV_A = -0.75  # in OpenCV, and in torch without
-_POLICY = {"stretch": "stretch", "letterbox": "not_larger", "cover": "not_smaller"}
+_FITS = ("stretch", "letterbox", "cover")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Resize(Step):
     equals: ClassVar[str] = (
         "with antialias Pillow's `resize` (`BILINEAR`, `BICUBIC`), and torch's with `antialias=True`; "
         "without it OpenCV's `INTER_LINEAR` and `INTER_CUBIC`, and torch's; `nearest` is Pillow's `NEAREST`, "
-        "torch's `nearest-exact`. uint8: within 1 of 255 (`cubic` that shrinks one side and grows the other: "
+        "torch's `nearest-exact`. uint8: within 2 of 255 (`cubic` that shrinks one side and grows the other: "
         "8). `cubic` without antialias takes float32 in NCHW"
     )
     sensitive: ClassVar[str] = "last bits; uint8: now and then 1 of 255"
@@ -47,7 +47,7 @@ class Resize(Step):
     antialias: bool = param(
         flag(), default=True, says="when shrinking, every pixel counts; not for `nearest`"
     )
-    fit: str = param(one_of(*_POLICY), default="stretch", says="what happens to the aspect")
+    fit: str = param(one_of(*_FITS), default="stretch", says="what happens to the aspect")
     fill: float = param(number(0, 255), default=0.0, says="of the padding")
     layout: str = param(LAYOUTS, default="NHWC", says=LAYOUT_SAYS)
 
@@ -93,17 +93,36 @@ class Resize(Step):
             name,
             "",
             "",
-            parts.whole(self.height, self.width),
+            self._size(parts, name),
             mode=self.mode,
             antialias=int(antialias),
             axes=list(sides_of(self.layout)),
             coordinate_transformation_mode="half_pixel",
-            keep_aspect_ratio_policy=_POLICY[self.fit],
             # Beyond the border there is nothing, rather than the border again: as Pillow weighs it.
             exclude_outside=int(antialias),
             cubic_coeff_a=_PILLOW_A if antialias else _OPENCV_A,
             nearest_mode="round_prefer_ceil",
         )
+
+    def _size(self, parts: GraphParts, name: str) -> str:
+        """Height and width to resize to: whole pixels first, then their own ratio, as Pillow and OpenCV do.
+
+        The operator's own policy for the aspect keeps one ratio for both sides, which differs by a part
+        of a pixel.
+        """
+        wanted = parts.whole(self.height, self.width)
+        if self.fit == "stretch":
+            return wanted
+        first, second = sides_of(self.layout)
+        have = parts.cast(
+            parts.node("Slice", parts.node("Shape", name), parts.whole(first), parts.whole(second + 1)),
+            "float64",
+        )
+        ratios = parts.node("Div", parts.cast(wanted, "float64"), have)
+        ratio = parts.node("ReduceMin" if self.fit == "letterbox" else "ReduceMax", ratios, keepdims=1)
+        half = parts.constant(np.array(0.5, np.float64))
+        rounded = parts.node("Floor", parts.node("Add", parts.node("Mul", have, ratio), half))
+        return parts.node("Max", parts.cast(rounded, "int64"), parts.whole(1))
 
     def _padded(self, parts: GraphParts, name: str, like: TensorType) -> str:
         """(wanted - size) // 2 before, the rest after."""
