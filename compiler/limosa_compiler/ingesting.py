@@ -16,6 +16,7 @@ from limosa_compiler.ingest import INGEST, parse_model
 from limosa_compiler.ingest.parsing import check_size
 from limosa_compiler.ingest.zipmap import class_labels
 from limosa_compiler.limited_child import call_limited
+from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import Context, OnPass, PassReport, run_passes
 from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.fields import Fields
@@ -48,7 +49,7 @@ def ingest_limited(data: bytes, context: Context, *, on_pass: OnPass) -> Ingeste
     return Ingested(
         model=onnx.load_from_string(model),
         reports=reports,
-        classes=fields.texts("classes", max_items=100_000),
+        classes=fields.texts("classes", max_items=LIMITS.labels_max),
     )
 
 

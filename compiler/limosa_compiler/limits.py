@@ -47,6 +47,8 @@ class CompilerLimits:
     float_nodes_max: int = 4096  # that a recipe may allow the sensitivity search
     int4_weights_min: int = 16_384  # numbers of a matrix; smaller ones gain nothing from 4 bits
     golden_cases: int = 24
+    golden_steps: int = 512  # of sequences, that golden cases are taken from
+    baseline_steps: int = 20_000  # of sequences, that the baseline counts
     golden_max_bytes: int = 8 * 1024 * 1024  # large inputs get fewer cases
     features_per_tensor_max: int = 64
     features_max: int = CONTRACT.features_max

@@ -25,6 +25,8 @@ def features_of(
     """Inputs first, then outputs. Raises InvalidField if a recipe names more channels than there are."""
     found: list[FeatureSpec] = []
     for spec in inputs:
+        if spec.dtype == "BYTES":  # texts have no mean
+            continue
         found += _of_input(spec, notes.get(spec.name, InputNotes()).channels)
     for spec in outputs:
         found += _of_output(spec, is_probability=spec.name == probabilities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -134,11 +135,18 @@ class FeatureSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """Golden vectors hold when |got - expected| <= absolute + relative * |expected|, per element."""
+    """Golden vectors hold when |got - expected| <= absolute + relative * |expected|, per element.
+
+    `outputs` has the absolute tolerance of outputs that differ in size from the largest. Texts must be equal.
+    """
 
     cases: int
     absolute: float
     relative: float
+    outputs: Mapping[str, float] = field(default_factory=dict)
+
+    def absolute_of(self, output: str) -> float:
+        return self.outputs.get(output, self.absolute)
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
@@ -146,10 +154,16 @@ class Golden:
             cases=fields.integer("cases", low=1, high=65536),
             absolute=fields.number("absolute", low=0, high=1e6),
             relative=fields.number("relative", low=0, high=1),
+            outputs=fields.optional("outputs", lambda n: _tolerances(fields.fields(n), fields.object(n)), {}),
         )
 
     def as_json(self) -> dict[str, JsonValue]:
-        return {"cases": self.cases, "absolute": self.absolute, "relative": self.relative}
+        said: dict[str, JsonValue] = {
+            "cases": self.cases,
+            "absolute": self.absolute,
+            "relative": self.relative,
+        }
+        return said | {"outputs": dict(self.outputs)} if self.outputs else said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +257,10 @@ def _axis(fields: Fields, name: str) -> int:
     if not axis:
         raise fields.wrong(name, "0 is the batch; channels are on axis 1 or -1")
     return axis
+
+
+def _tolerances(fields: Fields, value: JsonObject) -> dict[str, float]:
+    return {name: fields.number(name, low=0, high=1e6) for name in value}
 
 
 def _tensors(fields: Fields, name: str) -> tuple[TensorSpec, ...]:

@@ -72,7 +72,7 @@ def difference(got: Mapping[str, Array], case: GoldenCase, golden: Golden) -> tu
         have = got[name].astype(np.float64).ravel()
         with np.errstate(invalid="ignore"):
             error = np.where(have == want, 0.0, np.abs(have - want))
-        near = np.isfinite(error) & (error <= golden.absolute + golden.relative * np.abs(want))
+        near = np.isfinite(error) & (error <= golden.absolute_of(name) + golden.relative * np.abs(want))
         holds = holds and bool(near.all())
         top = float(error.max(initial=0.0))
         worst = max(worst, top if np.isfinite(top) else float("inf"))
