@@ -134,6 +134,12 @@ class ProfileDoubtful(VerdictError):
     default_hint = "limosa target show says what it says, and where each figure is from"
 
 
+class RegistryFailed(RequestError):
+    code = "LM-147"
+    summary = "a model cannot be had from its MLflow registry, or is not one that can be built"
+    default_hint = "pip install 'limosa[mlflow]', and set MLFLOW_TRACKING_URI as for mlflow itself"
+
+
 class GateNotMet(VerdictError):
     code = "LM-133"
     summary = "no candidate meets the gate"
@@ -142,6 +148,12 @@ class GateNotMet(VerdictError):
 class GoldenMismatch(VerdictError):
     code = "LM-131"
     summary = "the model does not give the outputs that its golden vectors list on this machine"
+
+
+class NotReproduced(VerdictError):
+    code = "LM-146"
+    summary = "a build repeated from its recipe and measurements gives other bytes"
+    default_hint = "the first lines say what went in otherwise; --json lists every file"
 
 
 class PassFailed(FaultError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,6 +13,9 @@ from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.errors import InvalidField, Usage
 from limosa_contracts.json_value import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from limosa_compiler.building import BuildResult
 
 PLACE_OF_FLAG: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("model",),
@@ -38,6 +41,7 @@ _PATHS: Final = ("model", "calibration", "evaluation")
         "limosa build limosa.toml --version 1.1.0 --output dist",
         "limosa build --model m.onnx --name demo/m --version 1.0.0 --target generic-x86-64 \\",
         "             --calibration cal.npz --evaluation eval.npz",
+        "limosa build limosa.toml --check motion-1.0.0.limosa  # does it give the same again?",
     ],
 )
 @click.argument("recipe", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -62,16 +66,30 @@ _PATHS: Final = ("model", "calibration", "evaluation")
 @click.option(
     "--replay",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Evidence of an earlier build: take its latencies instead of measuring.",
+    help="Evidence of an earlier build: take what it measured instead of measuring.",
+)
+@click.option(
+    "--check",
+    "artifact",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Build again with an artifact's own measurements, write nothing, and say what differs.",
 )
 @json_option
-def build(recipe: Path | None, output: Path, replay: Path | None, as_json: bool, **flags: Any) -> None:
+def build(
+    recipe: Path | None,
+    output: Path,
+    replay: Path | None,
+    artifact: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
     """Compile a trained model into an edge artifact.
 
-    Makes candidates (fp32, static int8), measures each on labelled data, chooses for every target the
-    smallest that meets the gate, and writes NAME-VERSION.limosa with NAME-VERSION.evidence.json beside
-    it. Flags go before the recipe. If nothing meets the gate nothing is written, and the exit code is 3.
-    SOURCE_DATE_EPOCH sets the time of the archive's members; equal inputs give an equal file.
+    Makes candidates, measures each on labelled data, and chooses for every target the best that meets
+    the gate. Writes NAME-VERSION.limosa, with NAME-VERSION.evidence.json and NAME-VERSION.report.html
+    beside it. Flags go before the recipe. If nothing meets the gate nothing is written, and the exit
+    code is 3; it is 3 too if --check finds other bytes. SOURCE_DATE_EPOCH sets the time of the
+    archive's members; equal inputs give an equal file.
     """
     document = with_flags(read_recipe(recipe) if recipe else {}, flags, recipe)
     place, name = (recipe.parent, recipe.name) if recipe else (Path(), "")
@@ -81,26 +99,18 @@ def build(recipe: Path | None, output: Path, replay: Path | None, as_json: bool,
     from limosa_compiler.evidence import Evidence
     from limosa_compiler.pass_lines import pass_lines
 
-    result = run(
-        parsed,
-        folder=output,
-        on_pass=pass_lines(),
-        replay=Evidence.parse(replay.read_bytes()) if replay else None,
-        mtime=source_date_epoch(),
-    )
+    recorded = Evidence.parse(replay.read_bytes()) if replay else None
+    if artifact is not None:
+        from limosa_compiler.checking import check
+
+        checked = check(parsed, artifact, evidence=recorded, on_pass=pass_lines())
+        text = f"{parsed.release}  the same again: every file but signatures"
+        answer(checked.as_json(), as_json=as_json, text=text)
+        return
+    result = run(parsed, folder=output, on_pass=pass_lines(), replay=recorded, mtime=source_date_epoch())
     for warning in result.evidence.warnings:
         progress(f"warning: {warning}")
-    summary: dict[str, JsonValue] = {
-        "schema": "limosa.build/1",
-        "artifact": str(result.path),
-        "evidence": str(result.evidence_path),
-        "release": str(parsed.release),
-        "index_digest": result.index_digest,
-        "size_bytes": result.path.stat().st_size,
-        "targets": {choice.target: choice.chosen for choice in result.evidence.choices},
-        "warnings": list(result.evidence.warnings),
-        "seconds": round(result.seconds, 3),
-    }
+    summary = _summary(result)
     answer(summary, as_json=as_json, text=lambda: _text(summary))
 
 
@@ -137,6 +147,21 @@ def source_date_epoch() -> int:
     return int(text)
 
 
+def _summary(result: BuildResult) -> dict[str, JsonValue]:
+    return {
+        "schema": "limosa.build/1",
+        "artifact": str(result.path),
+        "evidence": str(result.evidence_path),
+        "report": str(result.report_path),
+        "release": str(result.evidence.release),
+        "index_digest": result.index_digest,
+        "size_bytes": result.path.stat().st_size,
+        "targets": {choice.target: choice.chosen for choice in result.evidence.choices},
+        "warnings": list(result.evidence.warnings),
+        "seconds": round(result.seconds, 3),
+    }
+
+
 def _plain(value: Any) -> JsonValue:
     return list(value) if isinstance(value, tuple) else value
 
@@ -149,6 +174,6 @@ def _text(summary: Mapping[str, JsonValue]) -> str:
             columns(["TARGET", "CHOSEN"], rows),
             "",
             f"{summary['artifact']}  {summary['size_bytes']} bytes  {summary['index_digest']}",
-            f"why: limosa inspect {summary['artifact']}",
+            f"why: {summary['report']}, or limosa inspect {summary['artifact']}",
         ]
     )
