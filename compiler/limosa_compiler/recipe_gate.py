@@ -65,15 +65,19 @@ class Gate:
         return gate
 
     def as_json(self) -> dict[str, JsonValue]:
-        return {
-            "max_loss_points": self.max_loss_points,
-            "min_metric": self.min_metric,
+        """Bounds that are not set are left out, but for those that every gate has had from the first."""
+        more: dict[str, JsonValue] = {
             "max_slice_loss_points": self.max_slice_loss_points,
             "max_size_bytes": self.max_size_bytes,
             "max_size_ratio": self.max_size_ratio,
             "max_latency_ratio": self.max_latency_ratio,
             "max_memory_bytes": self.max_memory_bytes,
             "max_load_ms": self.max_load_ms,
+        }
+        return {
+            "max_loss_points": self.max_loss_points,
+            "min_metric": self.min_metric,
+            **{name: bound for name, bound in more.items() if bound is not None},
         }
 
 
