@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 from limosa_compiler.archive_file import Archive, Variant
+from limosa_compiler.arrays import Array, Arrays
+from limosa_compiler.candidate import ONNXRUNTIME
 from limosa_compiler.errors import GoldenMismatch
 from limosa_compiler.golden import parse_golden, worst_excess
 from limosa_compiler.limited_child import run_limited
@@ -55,5 +57,19 @@ def check_golden(archive: Archive) -> tuple[GoldenResult, ...]:
 
 def _excess(files: dict[str, bytes], serving: Serving, variant: Variant) -> float:
     inputs, expected = parse_golden(files[GOLDEN_FILE])
-    got = run_limited(files[serving.model_file], inputs, what=variant.name)
+    got = answers(serving, files[serving.model_file], inputs, what=variant.name)
     return worst_excess(got, expected, serving.golden)
+
+
+def answers(serving: Serving, model: bytes, inputs: Arrays, *, what: str) -> dict[str, Array]:
+    """On the runtime that the variant names. Raises ModelRefused; ToolchainMissing for LiteRT without it."""
+    if serving.runtime == ONNXRUNTIME:
+        return run_limited(model, inputs, what=what)
+    from limosa_compiler.litert.runner import LitertRunner
+    from limosa_compiler.litert.toolchain import require_toolchain
+
+    runner = LitertRunner(require_toolchain(where=what), model, what=what)
+    try:
+        return runner.predict(inputs)
+    finally:
+        runner.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from limosa_compiler.candidate import ONNXRUNTIME
 from limosa_contracts.oci import Requirements
 from limosa_contracts.profiles import Profile
 
@@ -16,15 +17,31 @@ _MEMORY_PER_BYTE: Final = 4  # of the model: file, initializers, packed weights,
 
 
 def requirements_for(
-    profile: Profile, *, opset: int, ir: int, model_bytes: int, files_bytes: int
+    profile: Profile,
+    *,
+    opset: int,
+    ir: int,
+    model_bytes: int,
+    files_bytes: int,
+    runtime: str = ONNXRUNTIME,
+    runtime_tested: str = "",
 ) -> Requirements:
-    """No accelerator is asked for, whatever the profile has: variants run on the CPU provider."""
-    runtime = profile.runtimes[0]
+    """No accelerator is asked for, whatever the profile has: variants run on the CPU provider.
+
+    An .onnx file says by opset and IR from which version on it runs. A .tflite file says nothing, and older
+    runtimes answer wrongly without an error: the version on which golden vectors passed is the least that is
+    asked for (compiler 3, 4).
+    """
+    needs = [need.min_version for need in profile.runtimes if need.name == runtime]
+    if runtime == ONNXRUNTIME:
+        needs += [_RUNTIME_OF_OPSET[opset], _RUNTIME_OF_IR[ir]]
+    elif runtime_tested:
+        needs.append(runtime_tested)
     return Requirements(
         architectures=profile.architectures,
         cpu_features=profile.cpu_features,
-        runtime=runtime.name,
-        runtime_min=latest((_RUNTIME_OF_OPSET[opset], _RUNTIME_OF_IR[ir], runtime.min_version)),
+        runtime=runtime,
+        runtime_min=latest(needs),
         memory_bytes=_MEMORY_FIXED_BYTES + _MEMORY_PER_BYTE * model_bytes,
         disk_bytes=2 * files_bytes,  # the download, and the installed copy
     )
