@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from limosa_compiler.archive_file import Archive, archive_name, archive_of, write_archive, written_at_once
-from limosa_compiler.candidates import Ladder, make_ladder, measure_all
+from limosa_compiler.calibration_cache import CalibrationCache
+from limosa_compiler.candidates import Outcome, Wanted, measure_all, with_choices
 from limosa_compiler.choice_notes import choice_warnings, promises_of
 from limosa_compiler.choose import Choice, choose, impossible, shortfall
 from limosa_compiler.errors import GateNotMet
 from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
 from limosa_compiler.findings import ranges_summary, with_findings
 from limosa_compiler.ingest import opset_of
+from limosa_compiler.ladder import Ladder, make_ladder
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.lineage import resolved
 from limosa_compiler.loading import Loaded, load
@@ -30,6 +32,7 @@ from limosa_compiler.recipe_about import descriptor_of
 from limosa_compiler.release_documents import release_documents
 from limosa_compiler.report import make_report, report_path_of
 from limosa_compiler.requirements import best_first, requirements_for
+from limosa_compiler.strategies import strategy_for, unfit
 from limosa_compiler.target_files import known_profiles, profile_named
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile
@@ -83,25 +86,40 @@ def build(
     recipe = replace(recipe, lineage=resolved(recipe.lineage))
     profiles, metric = profiles_of(recipe), metric_named(recipe.metric, classes=recipe.classes)
     loaded = load(recipe, metric, on_pass=on_pass)
-    found = make_ladder(loaded, on_pass=on_pass)
-    recorded = {item.digest: item.recorded for item in replay.candidates} if replay else {}
-    measured, reports = measure_all(found, loaded, metric, recorded=recorded, on_pass=on_pass)
-    choices = tuple(
-        choose(measured, profile=profile, gate=recipe.gate, metric=metric, prefer=recipe.prefer)
-        for profile in profiles
+    strategy = strategy_for(profiles, recipe.search)
+    cache = CalibrationCache.of_user() if recipe.search.cache else None
+    found = make_ladder(loaded, strategy, on_pass=on_pass, cache=cache)
+    wanted = Wanted(
+        metric=metric,
+        gate=recipe.gate,
+        prefer=recipe.prefer,
+        profiles=profiles,
+        recorded={item.digest: item.recorded for item in replay.candidates} if replay else {},
     )
-    _require_chosen(choices, measured, recipe, metric)
+    outcome = measure_all(
+        found,
+        loaded,
+        wanted,
+        float_nodes_max=recipe.search.float_nodes_max if strategy.searches else 0,
+        on_pass=on_pass,
+    )
+    found, measured = outcome.found, outcome.measured
+    choices = tuple(_choose(outcome, profile, recipe, metric) for profile in profiles)
+    _require_chosen(choices, outcome, recipe, metric)
     packaged = _package(choices, profiles, found, loaded, recipe, metric, measured)
     archive = archive_of(packaged.blobs, packaged.index)
+    chosen = [found.candidate(choice.chosen or "") for choice in choices]
     promises = promises_of(choices, measured, profiles, archive)
     evidence = _evidence(recipe, archive, loaded, found)
     evidence = replace(
         evidence,
         candidates=measured,
+        pruned=outcome.pruned,
         choices=choices,
         promises=promises,
         warnings=(*evidence.warnings, *choice_warnings(choices, measured), *unchecked_limits(promises)),
-        passes=_as_json((*loaded.reports, *found.reports, *reports)),
+        passes=_as_json((*loaded.reports, *found.reports, *outcome.reports)),
+        sensitivity=with_choices(found, chosen).sensitivity,
     )
     evidence = with_findings(
         evidence,
@@ -120,6 +138,21 @@ def build(
         archive=archive,
         evidence=evidence,
         seconds=time.perf_counter() - begin,
+    )
+
+
+def _choose(outcome: Outcome, profile: Profile, recipe: Recipe, metric: Metric) -> Choice:
+    misfits = {
+        item.name: unfit(outcome.found.candidate(item.name).recipe, profile) for item in outcome.measured
+    }
+    return choose(
+        outcome.measured,
+        profile=profile,
+        gate=recipe.gate,
+        metric=metric,
+        prefer=recipe.prefer,
+        pruned=outcome.pruned,
+        unfit={name: why for name, why in misfits.items() if why},
     )
 
 
@@ -158,8 +191,9 @@ def _evidence(recipe: Recipe, archive: Archive, loaded: Loaded, found: Ladder) -
         build=build_facts(recipe),
         passes=(),
         machine=machine(),
+        left_out=found.left_out,
         lineage=recipe.lineage.texts,
-        ranges=ranges_summary(found.ranges.minmax, found.ranges.cut["p99.9"]),
+        ranges=ranges_summary(found.ranges.minmax, found.ranges.cut["p99.9"]) if found.ranges else (),
     )
 
 
@@ -208,19 +242,18 @@ def _package(
 
 
 def _inputs(loaded: Loaded, found: Ladder) -> Mapping[str, str]:
-    return {**loaded.digests, "ranges": f"sha256:{found.ranges.digest}"}
+    return {**loaded.digests, **found.digests}
 
 
-def _require_chosen(
-    choices: Sequence[Choice], measured: Sequence[Measured], recipe: Recipe, metric: Metric
-) -> None:
+def _require_chosen(choices: Sequence[Choice], outcome: Outcome, recipe: Recipe, metric: Metric) -> None:
     """Fail closed: no target is left out silently (compiler 2.7)."""
     for choice in choices:
         if choice.chosen is not None:
             continue
-        ranked = sorted(measured, key=lambda item: shortfall(item, recipe.gate, metric))
+        ranked = sorted(outcome.measured, key=lambda item: shortfall(item, recipe.gate, metric))
         reasons = {verdict.candidate: verdict.reason for verdict in choice.verdicts}
-        attempts = "; ".join(f"{item.name}: {reasons[item.name]}" for item in ranked[:3])
+        names = [*(item.name for item in ranked), *(item.name for item in outcome.pruned)]
+        attempts = "; ".join(f"{name}: {reasons[name]}" for name in names[:3])
         raise GateNotMet(
             f"no candidate may be shipped to {choice.target}",
             where="gate",
@@ -241,6 +274,7 @@ def _require_chosen(
                     }
                     for item in ranked
                 ],
+                "pruned": [{"candidate": item.name, "reason": item.reason} for item in outcome.pruned],
             },
         )
 

@@ -1,138 +1,243 @@
-"""The ladder of candidates, made and measured (compiler 2.3 to 2.6)."""
+"""Candidates measured, the search where none of the plain ones will do, and what is not worth measuring.
+
+Compiler 2.5, 2.6 and 8. Tune rows decide what is pruned and searched; holdout rows decide nothing here.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from limosa_compiler.arrays import Array
-from limosa_compiler.calibrate import RangeTable, calibrate
-from limosa_compiler.candidate import FP32, INT8, ONNXRUNTIME, Candidate, candidate
-from limosa_compiler.errors import ModelRefused, PassFailed
+from limosa_compiler.candidate import FP32, INT8, ONNXRUNTIME, Candidate
+from limosa_compiler.choose import cannot_win, fails_clearly, may_be_shipped
+from limosa_compiler.errors import ModelRefused
+from limosa_compiler.evidence_parts import NodeSensitivity
 from limosa_compiler.footprint import NOT_MEASURED, FootprintMeter
+from limosa_compiler.ladder import Ladder, step
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.loading import Loaded
-from limosa_compiler.measure import Measured, Recorded, measure, reference_of, time_in_turns
+from limosa_compiler.measure import (
+    Measured,
+    Pruned,
+    Recorded,
+    Reference,
+    first_look,
+    measure,
+    pruned,
+    reference_of,
+    time_in_turns,
+)
 from limosa_compiler.metrics import Metric
-from limosa_compiler.passes import OnPass, PassReport, run_passes
-from limosa_compiler.prepare import PREPARE
-from limosa_compiler.quantize import PERCENTILE_SHARE, ladder, static_int8
-from limosa_compiler.runner import Runner
+from limosa_compiler.passes import OnPass, PassReport
+from limosa_compiler.recipe_gate import Gate, Prefer
+from limosa_compiler.rungs.static_int8 import CORE_OPERATORS
 from limosa_compiler.runs import Runs
+from limosa_compiler.scores import Score
+from limosa_compiler.strategies import unfit
+from limosa_contracts.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
-    """Candidates that load, cheapest to make first; fp32 is the first and the reference."""
+class Wanted:
+    """What candidates are judged by."""
 
-    candidates: tuple[Candidate, ...]
-    runners: Mapping[str, Runs]
-    ranges: RangeTable
-    reports: tuple[PassReport, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def fp32(self) -> Runs:
-        return self.runners[FP32]
-
-    def candidate(self, name: str) -> Candidate:
-        return next(item for item in self.candidates if item.name == name)
+    metric: Metric
+    gate: Gate
+    prefer: Prefer
+    profiles: tuple[Profile, ...]
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)  # by digest, of the build that is repeated
 
 
-def make_ladder(loaded: Loaded, *, on_pass: OnPass) -> Ladder:
-    """A rung that cannot be made, or does not load, is left out with a warning; fp32 must."""
-    prepared, reports = run_passes(loaded.model, PREPARE, loaded.context, on_pass=on_pass)
-    fp32 = candidate(FP32, FP32, loaded.model)
-    runners: dict[str, Runs] = {FP32: Runner(fp32.model, what=FP32)}
-    rows = runners[FP32].batch_rows
-    begin = time.perf_counter()
-    table = calibrate(prepared, lambda: loaded.calibration.batches(rows), share=PERCENTILE_SHARE)
-    made: list[Candidate] = [fp32]
-    warnings: list[str] = []
-    steps = [*reports, _step("calibrate", prepared_nodes=len(prepared.graph.node), begin=begin)]
-    on_pass(steps[-1])
-    sample = {name: array[: LIMITS.batch_rows] for name, array in loaded.tune.inputs.items()}
-    for name, ranges in ladder(table):
+@dataclass(slots=True, kw_only=True)
+class Measuring:
+    """Grows while candidates are looked at: one after the other, each judged by those before it."""
+
+    found: Ladder
+    loaded: Loaded
+    wanted: Wanted
+    reference: Reference
+    meter: FootprintMeter
+    on_pass: OnPass
+    measured: dict[str, Measured] = field(default_factory=dict)
+    pruned: dict[str, Pruned] = field(default_factory=dict)
+    reports: list[PassReport] = field(default_factory=list)
+
+    def look_at_all(self, candidates: Sequence[Candidate]) -> None:
+        """fp32 first; then the smallest first, where size is preferred: larger ones may be spared then."""
+        ranked = sorted(
+            candidates,
+            key=lambda item: (item.name != FP32, item.size if self.wanted.prefer is Prefer.SIZE else 0),
+        )
+        for item in ranked:
+            self.look_at(item)
+
+    def look_at(self, item: Candidate) -> None:
         begin = time.perf_counter()
+        runner = self.found.runners[item.name]
         try:
-            rung = candidate(name, INT8, static_int8(prepared, ranges, where=loaded.context.where))
-            if any(rung.digest == other.digest for other in made):
-                warnings.append(f"{name}: the same bytes as another candidate; left out")
-                continue
-            runner = Runner(rung.model, what=name)
-            error = _distance(runner, runners[FP32], sample)
-        except (PassFailed, ModelRefused) as failed:
-            warnings.append(f"{name}: left out: {failed}")
-            continue
-        made.append(rung)
-        runners[name] = runner
-        step = _step(f"quantize {name}", prepared_nodes=len(prepared.graph.node), begin=begin)
-        steps.append(replace(step, max_abs_error=error))
-        on_pass(steps[-1])
-    return Ladder(
-        candidates=tuple(made), runners=runners, ranges=table, reports=tuple(steps), warnings=tuple(warnings)
-    )
+            ended = "" if item.name == FP32 else self._pruned(item, runner)
+            if ended:
+                note = f"not measured further: {ended}"
+            else:
+                note = self._measure(item, runner)
+        except ModelRefused as error:
+            self.pruned[item.name] = pruned(item, str(error)[:300])
+            note = f"not measured further: {error}"[:300]
+        self.reports.append(step(f"measure {item.name}", nodes=0, begin=begin, note=note))
+        self.on_pass(self.reports[-1])
+
+    def holds(self, item: Candidate) -> bool:
+        """Whether it meets the gate's bounds of the metric, on all tune rows."""
+        try:
+            runner = self.loaded.runner(item.model, item.name)
+            score = self._look(item, runner, rows=self.loaded.tune.count)
+        except ModelRefused:
+            return False
+        gate, metric = self.wanted.gate, self.wanted.metric
+        bound = score.points if score.lower_bound_points is None else score.lower_bound_points
+        below = 0.0 if gate.min_metric is None else metric.points_below(score.metric, gate.min_metric)
+        return -bound <= gate.max_loss_points and below == 0.0
+
+    def lacks(self, precision: str) -> tuple[Profile, ...]:
+        """Targets that take a precision, and may be given no measured candidate of it."""
+        return tuple(
+            profile
+            for profile in self.wanted.profiles
+            if precision in profile.precisions
+            and not any(
+                item.precision == precision and self._may_go(item, profile) for item in self.measured.values()
+            )
+        )
+
+    def _pruned(self, item: Candidate, runner: Runs) -> str:
+        passing = [other for other in self.measured.values() if self._covers(other, item)]
+        if why := cannot_win(item, passing, self.wanted.prefer):
+            self.pruned[item.name] = pruned(item, why)
+            return why
+        rows = max(LIMITS.prune_rows_min, self.loaded.tune.count // 5)
+        if rows >= self.loaded.tune.count:
+            return ""
+        score = self._look(item, runner, rows=rows)
+        if why := fails_clearly(score, self.wanted.gate, self.wanted.metric):
+            self.pruned[item.name] = pruned(item, why, tune=score)
+            return why
+        return ""
+
+    def _look(self, item: Candidate, runner: Runs, *, rows: int) -> Score:
+        return first_look(
+            item,
+            runner,
+            self.reference,
+            metric=self.wanted.metric,
+            output=self.loaded.output,
+            tune=self.loaded.tune,
+            rows=rows,
+        )
+
+    def _measure(self, item: Candidate, runner: Runs) -> str:
+        row = self.loaded.row
+        known = self.wanted.recorded.get(item.digest) or Recorded(
+            latency=time_in_turns(runner, self.found.fp32, row),
+            footprint=self.meter.of(item.model, self.loaded.row)
+            if item.runtime == ONNXRUNTIME
+            else NOT_MEASURED,
+        )
+        one = measure(
+            item,
+            runner,
+            self.reference,
+            metric=self.wanted.metric,
+            output=self.loaded.output,
+            tune=self.loaded.tune,
+            holdout=self.loaded.holdout,
+            latency=known.latency,
+            footprint=known.footprint,
+        )
+        self.measured[item.name] = one
+        return (
+            f"{self.wanted.metric.name} {one.tune.metric:.4f}, {one.size} bytes, "
+            f"{known.latency.ratio:.2f} × fp32's time"
+        )
+
+    def _covers(self, other: Measured, item: Candidate) -> bool:
+        """Whether `other` may be shipped to every target that would take `item`."""
+        takers = [profile for profile in self.wanted.profiles if takes(profile, item)]
+        return all(self._may_go(other, profile) for profile in takers)
+
+    def _may_go(self, item: Measured, profile: Profile) -> bool:
+        return takes(profile, self.found.candidate(item.name)) and may_be_shipped(
+            item,
+            profile=profile,
+            gate=self.wanted.gate,
+            metric=self.wanted.metric,
+            fp32_size=self.found.candidate(FP32).size,
+        )
+
+
+def takes(profile: Profile, item: Candidate) -> bool:
+    """Whether a target could be given a candidate at all, however good it is."""
+    runs = any(runtime.name == item.runtime for runtime in profile.runtimes)
+    return runs and item.precision in profile.precisions and not unfit(item.recipe, profile)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Everything that the choice rests on. `found` has the candidates of the search too."""
+
+    found: Ladder
+    measured: tuple[Measured, ...]  # in the ladder's order
+    pruned: tuple[Pruned, ...]
+    reports: tuple[PassReport, ...]
 
 
 def measure_all(
     found: Ladder,
     loaded: Loaded,
-    metric: Metric,
+    wanted: Wanted,
     *,
-    recorded: Mapping[str, Recorded],
+    float_nodes_max: int,
     on_pass: OnPass,
-) -> tuple[tuple[Measured, ...], tuple[PassReport, ...]]:
-    """Every candidate; where time and memory were `recorded` for its digest, they are not measured again."""
-    reference = reference_of(found.fp32, metric, loaded.output, loaded.tune, loaded.holdout)
-    row = {name: array[:1] for name, array in loaded.tune.inputs.items()}
-    result: list[Measured] = []
-    reports: list[PassReport] = []
+) -> Outcome:
+    """Measures, searches where a target that takes int8 has none that meets the gate, measures again.
+
+    `float_nodes_max` 0: no search.
+    """
+    from limosa_compiler.searching import ranked_for_report, searched
+
+    reference = reference_of(found.fp32, wanted.metric, loaded.output, loaded.tune, loaded.holdout)
     with FootprintMeter() as meter:
-        for item in found.candidates:
-            begin = time.perf_counter()
-            runner = found.runners[item.name]
-            known = recorded.get(item.digest) or Recorded(
-                latency=time_in_turns(runner, found.fp32, row),
-                footprint=meter.of(item.model, row) if item.runtime == ONNXRUNTIME else NOT_MEASURED,
+        state = Measuring(
+            found=found, loaded=loaded, wanted=wanted, reference=reference, meter=meter, on_pass=on_pass
+        )
+        state.look_at_all(found.candidates)
+        lacking = state.lacks(INT8) if float_nodes_max else ()
+        if lacking and found.material is not None:
+            state.found = searched(
+                found, loaded, lacking, float_nodes_max=float_nodes_max, holds=state.holds, on_pass=on_pass
             )
-            one = measure(
-                item,
-                runner,
-                reference,
-                metric=metric,
-                output=loaded.output,
-                tune=loaded.tune,
-                holdout=loaded.holdout,
-                latency=known.latency,
-                footprint=known.footprint,
-            )
-            result.append(one)
-            note = (
-                f"{metric.name} {one.tune.metric:.4f}, {one.size} bytes, "
-                f"{known.latency.ratio:.2f} × fp32's time"
-            )
-            reports.append(replace(_step(f"measure {item.name}", prepared_nodes=0, begin=begin), note=note))
-            on_pass(reports[-1])
-    return tuple(result), tuple(reports)
-
-
-def _step(name: str, *, prepared_nodes: int, begin: float) -> PassReport:
-    return PassReport(
-        name=name,
-        nodes_before=prepared_nodes,
-        nodes_after=prepared_nodes,
-        seconds=time.perf_counter() - begin,
+            state.look_at_all(state.found.candidates[len(found.candidates) :])
+        elif found.material is not None:
+            state.found = ranked_for_report(found, loaded, on_pass=on_pass)
+    order = [item.name for item in state.found.candidates]
+    return Outcome(
+        found=state.found,
+        measured=tuple(state.measured[name] for name in order if name in state.measured),
+        pruned=tuple(state.pruned[name] for name in order if name in state.pruned),
+        reports=tuple(state.reports),
     )
 
 
-def _distance(runner: Runs, reference: Runs, sample: Mapping[str, Array]) -> float | None:
-    """Largest |difference| of any output on sample rows; None where fp32 is not finite there."""
-    ours, theirs = runner.predict(sample), reference.predict(sample)
-    gaps: Sequence[float] = [
-        float(np.abs(ours[name].astype(np.float64) - theirs[name].astype(np.float64)).max(initial=0.0))
-        for name in theirs
-    ]
-    return max(gaps) if np.isfinite(gaps).all() else None
+def with_choices(found: Ladder, chosen: Sequence[Candidate]) -> Ladder:
+    """The same, with each node's sensitivity saying whether a chosen candidate leaves it in float."""
+    floats = {name for item in chosen for name in item.float_nodes}
+    core_only = any(item.recipe.get("core_only") is True for item in chosen)
+    marked = tuple(
+        replace(item, float_in_choice=item.name in floats or _is_outside(item, core_only))
+        for item in found.sensitivity
+    )
+    return replace(found, sensitivity=marked)
+
+
+def _is_outside(item: NodeSensitivity, core_only: bool) -> bool:
+    return core_only and item.op_type not in CORE_OPERATORS

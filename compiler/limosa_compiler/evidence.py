@@ -20,6 +20,7 @@ from limosa_compiler.evidence_candidates import (
 )
 from limosa_compiler.evidence_candidates import choice_json as choice_json  # also found here
 from limosa_compiler.evidence_parts import FeatureImportance, Mistakes, NodeSensitivity, RangeSummary
+from limosa_compiler.left_out import LeftOut
 from limosa_compiler.measure import Measured, Pruned
 from limosa_compiler.promises import Promise
 from limosa_contracts.archive import SUFFIX as ARCHIVE_SUFFIX
@@ -54,6 +55,7 @@ class Evidence:
     machine: Mapping[str, str]
     lineage: Mapping[str, str] = field(default_factory=dict)  # where model and data come from
     sensitivity: tuple[NodeSensitivity, ...] = ()  # worst first
+    left_out: tuple[LeftOut, ...] = ()  # ways of making a candidate that gave none
     ranges: tuple[RangeSummary, ...] = ()  # of the tensors that were cut most
     importance: tuple[FeatureImportance, ...] = ()  # of the first target's choice, on tune rows
     pruned: tuple[Pruned, ...] = ()  # not measured to the end
@@ -85,6 +87,7 @@ class Evidence:
             machine=fields.text_map("machine"),
             lineage=fields.optional("lineage", fields.text_map, {}),
             sensitivity=_parts(fields, "sensitivity", NodeSensitivity.parse),
+            left_out=_parts(fields, "left_out", LeftOut.parse),
             ranges=_parts(fields, "ranges", RangeSummary.parse),
             importance=_parts(fields, "importance", FeatureImportance.parse),
             pruned=_parts(fields, "pruned", parse_pruned),
@@ -116,6 +119,7 @@ class Evidence:
         parts: dict[str, JsonValue] = {
             "lineage": dict(self.lineage),
             "sensitivity": [item.as_json() for item in self.sensitivity],
+            "left_out": [item.as_json() for item in self.left_out],
             "ranges": [item.as_json() for item in self.ranges],
             "importance": [item.as_json() for item in self.importance],
             "pruned": [pruned_json(item) for item in self.pruned],

@@ -15,6 +15,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from limosa_compiler.errors import PassFailed
 from limosa_compiler.graph_walk import nodes
 from limosa_compiler.ingest import STANDARD_DOMAINS, name_nodes
+from limosa_compiler.ingest.gemm import flatten_gemm_bias
 from limosa_compiler.passes import Context, Pass, PassReport, reported
 
 
@@ -36,7 +37,7 @@ def fold_and_fuse(model: onnx.ModelProto, context: Context, /) -> tuple[onnx.Mod
     return reported("fold_and_fuse", model, result, changed=changed)
 
 
-PREPARE: Final[Sequence[Pass]] = (fold_and_fuse, name_nodes)
+PREPARE: Final[Sequence[Pass]] = (fold_and_fuse, name_nodes, flatten_gemm_bias)
 
 
 def _pre_processed(model: onnx.ModelProto, *, optimize: bool) -> onnx.ModelProto:

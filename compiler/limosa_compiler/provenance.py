@@ -50,6 +50,7 @@ def build_facts(recipe: Recipe) -> dict[str, JsonValue]:
         "tune_share": recipe.tune_share,
         "gate": recipe.gate.as_json(),
         "prefer": recipe.prefer.value,
+        "search": recipe.search.as_json(),
     }
 
 

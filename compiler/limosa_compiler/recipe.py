@@ -17,6 +17,7 @@ from limosa_compiler.recipe_inputs import InputNotes, parse_inputs
 from limosa_compiler.recipe_lineage import LineageNotes
 from limosa_compiler.recipe_metric import DEFAULT_METRIC, DEFAULT_TUNE_SHARE, MetricNotes
 from limosa_compiler.recipe_processing import Processing
+from limosa_compiler.recipe_search import SearchNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -41,7 +42,9 @@ class Recipe:
     tune_share: float = DEFAULT_TUNE_SHARE  # of the evaluation rows; the rest is holdout
     gate: Gate = field(default_factory=Gate)
     prefer: Prefer = Prefer.SIZE
+    search: SearchNotes = field(default_factory=SearchNotes)
     classes: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()  # non-standard ones that devices' runtimes have, "domain::name"
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)
     processing: Processing = field(default_factory=Processing)
     about: Mapping[str, JsonValue] = field(default_factory=dict)  # ModelPack descriptor
@@ -82,7 +85,9 @@ class Recipe:
             tune_share=metric.tune_share,
             gate=fields.optional("gate", lambda n: Gate.parse(fields.fields(n)), Gate()),
             prefer=parse_prefer(fields),
+            search=fields.optional("search", lambda n: SearchNotes.parse(fields.fields(n)), SearchNotes()),
             classes=fields.optional("classes", lambda n: fields.texts(n, max_items=LIMITS.alphabet_max), ()),
+            operators=fields.optional("operators", lambda n: fields.texts(n, max_items=64), ()),
             inputs=fields.optional("inputs", lambda n: parse_inputs(fields, n), {}),
             processing=Processing.parse(fields),
             about=fields.optional("about", lambda n: parse_about(fields.fields(n)), {}),

@@ -1,0 +1,38 @@
+"""What a rung is: a name, and a function from a prepared model to a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+
+from limosa_compiler.candidate import Candidate
+from limosa_compiler.processing.names import is_processing
+from limosa_compiler.range_table import RangeTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What candidates are made of."""
+
+    model: onnx.ModelProto  # as it came out of ingest
+    prepared: onnx.ModelProto  # folded and fused: the base of quantization
+    ranges: RangeTable
+    where: str  # names the model in errors
+    row_bytes: int = 0  # of all float activations of one row
+
+
+def processing_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of attached pre- and postprocessing nodes, in graph order: they stay in float."""
+    return tuple(node.name for node in model.graph.node if is_processing(node.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """`kind` is what `[search] rungs` names. `make` raises PassFailed or RungNotMade."""
+
+    name: str
+    kind: str
+    precision: str
+    make: Callable[[Material], Candidate]
