@@ -39,6 +39,7 @@ def ingest_limited(data: bytes, context: Context, *, on_pass: OnPass) -> Ingeste
         "task": "ingest",
         "where": context.where,
         "source_bytes": context.source_bytes,
+        "operators": sorted(context.operators),
         "inputs": {name: notes.as_json() for name, notes in context.inputs.items()},
     }
     said, model = call_limited(head, data, b"", what=context.where)
@@ -59,6 +60,7 @@ def ingest_here(head: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], b
     context = Context(
         where=head["where"],
         source_bytes=head["source_bytes"],
+        operators=frozenset(head["operators"]),
         inputs={name: InputNotes.parse(Fields(item, where=name)) for name, item in inputs.items()},
     )
     model = parse_model(data, where=context.where)

@@ -84,7 +84,9 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     """Raises RequestErrors for what is wrong with model, data or recipe; ModelRefused if it does not run."""
     data = recipe.model.read_bytes()
     where = recipe.model.name
-    context = Context(where=where, source_bytes=len(data), inputs=recipe.inputs)
+    context = Context(
+        where=where, source_bytes=len(data), inputs=recipe.inputs, operators=frozenset(recipe.operators)
+    )
     ingested = ingest_limited(data, context, on_pass=on_pass)
     model, attached = attach(ingested.model, recipe.processing, context)
     for report in attached:

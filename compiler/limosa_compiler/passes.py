@@ -55,6 +55,7 @@ class Context:
     where: str  # names the model in errors
     source_bytes: int
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)  # what the recipe says of each
+    operators: frozenset[str] = frozenset()  # "domain::name" of non-standard ones that devices have
 
 
 class Pass(Protocol):

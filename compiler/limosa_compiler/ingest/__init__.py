@@ -11,6 +11,7 @@ from typing import Final
 from limosa_compiler.ingest.functions import refuse_custom_operators
 from limosa_compiler.ingest.gemm import flatten_gemm_bias
 from limosa_compiler.ingest.given_inputs import fix_axes, give_constants
+from limosa_compiler.ingest.locales import use_portable_locale
 from limosa_compiler.ingest.naming import drop_constant_inputs, name_nodes
 from limosa_compiler.ingest.notes import strip_notes
 from limosa_compiler.ingest.parsing import STANDARD_DOMAINS, opset_of, parse_model
@@ -48,4 +49,5 @@ INGEST: Final[Sequence[Pass]] = (
     fix_axes,
     give_constants,
     put_batch_first,
+    use_portable_locale,
 )

@@ -20,14 +20,16 @@ def refuse_custom_operators(
     if model.functions:
         _refuse_bomb(model, context)
     result = inliner.inline_local_functions(model) if model.functions else model
-    custom = sorted(
-        {f"{node.domain}::{node.op_type}" for node in nodes(result) if node.domain not in STANDARD_DOMAINS}
-    )
+    foreign = {
+        f"{node.domain}::{node.op_type}" for node in nodes(result) if node.domain not in STANDARD_DOMAINS
+    }
+    custom = sorted(foreign - context.operators)
     if custom:
         raise CustomOperator(
             "the model uses operators that devices do not have",
             where=context.where,
             why=", ".join(custom[:8]),
+            hint=f"if devices' onnxruntime has it: operators = [{', '.join(map(repr, custom[:4]))}]",
         )
     return reported("refuse_custom_operators", model, result, changed=len(model.functions))
 
