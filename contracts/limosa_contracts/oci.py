@@ -180,11 +180,19 @@ class ImageIndex:
         )
         _version_2(fields, INDEX)
         nothing: dict[str, str] = {}
+        manifests = tuple(
+            Descriptor.parse(item, where=place)
+            for place, item in fields.items("manifests", max_items=LIMITS.variants_max)
+        )
+        names = [
+            item.annotations[VARIANT_ANNOTATION]
+            for item in manifests
+            if VARIANT_ANNOTATION in item.annotations
+        ]
+        if len(set(names)) != len(names):
+            raise fields.wrong("manifests", "two variants have one name")
         return cls(
-            manifests=tuple(
-                Descriptor.parse(item, where=place)
-                for place, item in fields.items("manifests", max_items=LIMITS.variants_max)
-            ),
+            manifests=manifests,
             annotations=fields.optional("annotations", lambda n: fields.text_map(n, max_chars=4096), nothing),
             extra=fields.rest(),
         )

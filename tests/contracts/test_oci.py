@@ -43,6 +43,15 @@ def test_requirements_travel_in_an_annotation_and_keep_what_is_new() -> None:
     assert requirements.encode() == text
 
 
+def test_two_variants_of_one_name_are_refused() -> None:
+    """A device would hold one and report the other."""
+    index = json.loads(INDEX.read_bytes())
+    index["manifests"].append(index["manifests"][0])
+    with pytest.raises(InvalidField) as caught:
+        ImageIndex.parse(encode_canonical(index))
+    assert "two variants have one name" in str(caught.value)
+
+
 def test_layer_is_found_by_its_file_name() -> None:
     manifest = Manifest.parse(MANIFEST.read_bytes())
     assert manifest.layer("model.onnx").media_type == WEIGHT
