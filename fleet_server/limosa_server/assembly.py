@@ -16,6 +16,7 @@ from limosa_contracts.errors import NotFound
 from limosa_server import audit, groups, rollout_ingest, tokens
 from limosa_server.blobs import Blobs
 from limosa_server.controller import Controller
+from limosa_server.deltas import Deltas
 from limosa_server.director import Director
 from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
@@ -78,15 +79,18 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
     store = Store.open(settings.database, busy_timeout_s=settings.limits.busy_timeout_s)
     tuf = TufRepository(settings.data / "tuf", trust, store, settings.limits)
     tuf.start(clock())
+    blobs = Blobs(settings.blobs, max_bytes=settings.limits.blob_max_bytes)
+    metrics = make_metrics()
     return ServerState(
         settings=settings,
         store=store,
         trust=trust,
         tuf=tuf,
-        blobs=Blobs(settings.blobs, max_bytes=settings.limits.blob_max_bytes),
+        blobs=blobs,
+        deltas=Deltas(settings.deltas, blobs, metrics, settings.delta_settings),
         authority=authority,
         access_tokens=AccessTokens(trust.access_token_key(), settings.limits.access_token_s),
-        metrics=make_metrics(),
+        metrics=metrics,
         endpoints=endpoints,
         clock=clock,
         report_handlers=[rollout_ingest.on_reports],

@@ -61,14 +61,7 @@ class Blobs:
         return self.path(sha256).read_bytes()
 
     def stream(self, sha256: str, *, start: int, length: int) -> Iterator[bytes]:
-        with self.path(sha256).open("rb") as file:
-            file.seek(start)
-            while length > 0:
-                chunk = file.read(min(CHUNK_BYTES, length))
-                if not chunk:
-                    return
-                length -= len(chunk)
-                yield chunk
+        return stream_file(self.path(sha256), start=start, length=length)
 
     def add(self, data: bytes) -> str:
         """Stores a small blob whole; its sha256."""
@@ -148,6 +141,18 @@ class Blobs:
         between the check of its digest and its becoming a blob, or after. Raises UploadUnknown."""
         with self._locks[hash(upload_id) % STRIPES]:
             yield self._upload_path(upload_id)
+
+
+def stream_file(path: Path, *, start: int, length: int) -> Iterator[bytes]:
+    """At most `length` bytes from `start` on, piece by piece."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while length > 0:
+            chunk = file.read(min(CHUNK_BYTES, length))
+            if not chunk:
+                return
+            length -= len(chunk)
+            yield chunk
 
 
 @contextmanager

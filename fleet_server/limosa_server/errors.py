@@ -2,11 +2,11 @@
 
 RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
-  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown
+  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta
 FaultError
   BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged
 TransferError
-  StorageFull, StoreBusy
+  StorageFull, StoreBusy, DeltaNotReady
 """
 
 from __future__ import annotations
@@ -95,6 +95,19 @@ class BaselineUnknown(RequestError):
     code = "LM-612"
     summary = "a telemetry window counts against a baseline that its release does not have"
     default_hint = "limosa release show NAME@VERSION"
+
+
+class NoDelta(RequestError):
+    code = "LM-613"
+    summary = "there is no delta between two blobs that would save bytes"
+    http_status = 404
+    default_hint = "fetch the blob itself, without `from`"
+
+
+class DeltaNotReady(TransferError):
+    code = "LM-614"
+    summary = "a delta is still being made"
+    default_hint = "ask again, or fetch the blob itself, without `from`"
 
 
 class BrokerFailed(FaultError):

@@ -14,6 +14,8 @@ class Metrics:
     registry: CollectorRegistry
     sketch_reports: Counter = field(init=False)
     reports: Counter = field(init=False)
+    deltas: Counter = field(init=False)
+    delta_bytes_saved: Counter = field(init=False)
     devices: Gauge = field(init=False)
     outbox: Gauge = field(init=False)
 
@@ -33,6 +35,20 @@ class Metrics:
             Counter(
                 "limosa_reports", "Signed messages of devices by kind and what became of them",
                 ["kind", "result"], registry=self.registry,
+            ),
+        )  # fmt: skip
+        put(
+            "deltas",
+            Counter(
+                "limosa_deltas", "Deltas between blobs by what became of them", ["result"],
+                registry=self.registry,
+            ),
+        )  # fmt: skip
+        put(
+            "delta_bytes_saved",
+            Counter(
+                "limosa_delta_bytes_saved", "Bytes of blobs that deltas stood for, less their own",
+                registry=self.registry,
             ),
         )  # fmt: skip
         put("devices", Gauge("limosa_devices", "Devices by state", ["state"], registry=self.registry))

@@ -48,6 +48,7 @@ def run_server(settings: ServerSettings) -> None:
         endpoints = endpoints_of(settings, listener.getsockname()[1], broker.port)
         state = make_state(settings, endpoints, time.time)
         stack.callback(state.store.close)
+        stack.callback(state.deltas.stop)
         if first_admin(state) is not None:
             sys.stderr.write(f"the first admin token is in {settings.data / 'admin.token'}\n")
         address = broker_address(settings, authority, broker)

@@ -42,6 +42,21 @@ class ServerLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaSettings:
+    """Times in seconds, sizes in bytes."""
+
+    blob_min_bytes: int = 32 * 1024  # below, a delta saves less than its request costs
+    blob_max_bytes: int = 256 * 1024**2  # above, making one takes minutes
+    cache_max_bytes: int = 1024**3  # of all deltas; the ones longest unused go first
+    share_max: float = 0.9  # of the blob; a larger delta does not pay
+    make_s: float = 300.0  # then the worker is ended
+    make_memory_bytes: int = 4 * 1024**3  # address space of the worker
+    waiting_max: int = 32  # deltas in line; more are not begun
+    wait_s: float = 10.0  # a request waits so long for one that is being made
+    not_worth_max: int = 4096  # pairs that are remembered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """`public_url` is what devices call the server: no trailing slash; it is the audience of their
     assertions. The broker listens on the same host. Port 0 takes a free one."""
@@ -55,6 +70,7 @@ class ServerSettings:
     broker: str = "auto"  # auto | mosquitto | iotcore
     tick_s: float = 1.0  # the controller wakes at least this often
     limits: ServerLimits = field(default_factory=ServerLimits)
+    delta_settings: DeltaSettings = field(default_factory=DeltaSettings)
 
     def __post_init__(self) -> None:
         if self.dev and not is_loopback(self.host):
@@ -74,6 +90,10 @@ class ServerSettings:
     @property
     def blobs(self) -> Path:
         return self.data / "blobs"
+
+    @property
+    def deltas(self) -> Path:
+        return self.data / "deltas"
 
     @property
     def broker_folder(self) -> Path:

@@ -10,6 +10,7 @@ from limosa_contracts.event import UpdateEvent
 from limosa_contracts.reported import Reported
 from limosa_contracts.window import Window
 from limosa_server.blobs import Blobs
+from limosa_server.deltas import Deltas
 from limosa_server.metrics import Metrics
 from limosa_server.pki import DeviceAuthority
 from limosa_server.settings import ServerSettings
@@ -66,6 +67,7 @@ class ServerState:
     trust: TrustFolder
     tuf: TufRepository
     blobs: Blobs
+    deltas: Deltas
     authority: DeviceAuthority
     access_tokens: AccessTokens
     metrics: Metrics

@@ -29,7 +29,7 @@ from limosa_server import tokens
 from limosa_server.app import create_app
 from limosa_server.assembly import make_state
 from limosa_server.roles import Role
-from limosa_server.settings import ServerLimits, ServerSettings
+from limosa_server.settings import DeltaSettings, ServerLimits, ServerSettings
 from limosa_server.state import Endpoints, ServerState
 from tests.fleet_server.serving import served
 
@@ -108,16 +108,24 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(folder: Path, limits: ServerLimits | None = None) -> Iterator[Fleet]:
+def running_fleet(
+    folder: Path, limits: ServerLimits | None = None, deltas: DeltaSettings | None = None
+) -> Iterator[Fleet]:
     make_trust(folder)
     clock = Clock(datetime.now(UTC).timestamp())
     endpoints = Endpoints(base_url=BASE_URL, mqtt_host="127.0.0.1", mqtt_port=1, mqtt_tls=False)
-    settings = ServerSettings(data=folder / "data", dev=True, limits=limits or ServerLimits())
+    settings = ServerSettings(
+        data=folder / "data",
+        dev=True,
+        limits=limits or ServerLimits(),
+        delta_settings=deltas or DeltaSettings(),
+    )
     state = make_state(settings, endpoints, clock)
     try:
         with served(create_app(state)) as http:
             yield Fleet(state, clock, folder / "offline", http)
     finally:
+        state.deltas.stop()
         state.store.close()
 
 

@@ -68,6 +68,7 @@ class _Application:
         scaled_last = sorted(self._spans, key=lambda item: item[0].kind == SCALED)
         for span, sources in scaled_last:  # the scales may lie in spans after the weights
             self._fill(span, sources, out)
+            sources.clear()  # and their buffers
         return result
 
     def _parse_spans(self, limits: DeltaLimits) -> list[tuple[Span, list[SymbolSource]]]:

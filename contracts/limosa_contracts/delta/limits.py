@@ -7,12 +7,12 @@ from typing import Final
 
 from limosa_contracts.limits import LIMITS
 
-CHUNK: Final = 1 << 18  # elements that are worked on at once: a few arrays of it stay in a cache
+CHUNK: Final = 1 << 16  # elements that are worked on at once: a few arrays of it stay in a cache
 SEGMENT_BYTES: Final = 2 << 20  # of the rest, patched at once
 DICTIONARY_BYTES: Final = 4 << 20  # of the base's rest, seen by one segment
 WINDOW_LOG_MAX: Final = 22  # 4 MiB: no frame may ask a device for more
-PERIOD_MAX: Final = CHUNK  # elements before the scales of a tensor repeat
-WORKING_BYTES: Final = DICTIONARY_BYTES + SEGMENT_BYTES + 40 * CHUNK  # beside base, delta and result
+PERIOD_MAX: Final = 1 << 18  # elements before the scales of a tensor repeat
+WORKING_BYTES: Final = DICTIONARY_BYTES + SEGMENT_BYTES + (4 << 20)  # beside base, delta and result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

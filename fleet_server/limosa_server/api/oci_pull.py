@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.json_value import JsonValue
@@ -15,9 +16,11 @@ from limosa_server import registry_rows
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Reader
 from limosa_server.api.conditional import not_modified
+from limosa_server.api.oci_delta import delta_response
 from limosa_server.api.ranges import parse_range
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.state import ServerState
 
 router = Router(route_class=AnswerRoute, prefix="/v2", tags=["registry"])
 OCTETS = "application/octet-stream"
@@ -41,13 +44,26 @@ def root(caller: Reader) -> dict[str, JsonValue]:
 
 @router.get("/{team}/{model}/blobs/{digest}", response_class=Response, responses=BINARY)
 @router.head("/{team}/{model}/blobs/{digest}", response_class=Response, responses=BINARY)
-def blob(
-    request: Request, team: Team, model: Model, digest: Digest, state: State, caller: Reader
+async def blob(
+    request: Request,
+    team: Team,
+    model: Model,
+    digest: Digest,
+    state: State,
+    caller: Reader,
+    base: Annotated[str | None, Query(alias="from", pattern=f"^{DIGEST.pattern}$")] = None,
 ) -> Response:
-    """A blob, or the range of it that was asked for."""
+    """A blob, or the range of it that was asked for; with `from`, the delta from that blob to it."""
+    repository = f"{team}/{model}"
+    if base is not None:
+        return await delta_response(request, state, repository=repository, digest=digest, base=base)
+    return await run_in_threadpool(_blob, request, state, repository=repository, digest=digest)
+
+
+def _blob(request: Request, state: ServerState, *, repository: str, digest: str) -> Response:
     sha256 = digest.removeprefix("sha256:")
     with state.store.read() as tx:
-        row = registry_rows.find(tx, f"{team}/{model}", sha256)
+        row = registry_rows.find(tx, repository, sha256)
     etag = f'"{digest}"'
     headers = {
         "ETag": etag,
