@@ -20,7 +20,7 @@ class Promise:
 
     `artifact_bytes` are all files of the variant; `memory_bytes` the peak above what the runtime alone
     takes, None if it was not measured; `latency_us` is there only if the building machine is of the
-    target's class (its architecture, and all of its CPU features).
+    target's class (its architecture, and just its CPU features).
     """
 
     target: str
@@ -116,5 +116,6 @@ def unchecked_limits(promises: Sequence[Promise]) -> tuple[str, ...]:
 
 
 def _same_class(profile: Profile, machine: Mapping[str, str]) -> bool:
+    """Neither fewer features nor more: with VNNI, int8 is faster than it is on a device without."""
     features = set(filter(None, machine.get("cpu_features", "").split(",")))
-    return machine.get("architecture") in profile.architectures and set(profile.cpu_features) <= features
+    return machine.get("architecture") in profile.architectures and set(profile.cpu_features) == features
