@@ -51,29 +51,41 @@ def grid_y(scale: Scale, *, left: float, right: float, label: Callable[[float], 
 
 def label_places(
     points: Sequence[tuple[float, float]], labels: Sequence[str], *, right: float, top: float, bottom: float
-) -> list[tuple[float, float, str]]:
-    """(x, y, anchor) per label: beside its point, moved up or down until it covers no other label."""
+) -> list[tuple[float, float, str] | None]:
+    """(x, y, anchor) per label: beside its point, moved up or down until it covers no other label.
+
+    The first have the first choice; None where there is no room, the table names that point.
+    """
     taken: list[tuple[float, float, float]] = []
-    places: list[tuple[float, float, str]] = []
+    places: list[tuple[float, float, str] | None] = []
     for (x, y), label in zip(points, labels, strict=True):
         width = CHAR_WIDTH * len(label)
         to_left = x + 12 + width > right
         begin = x - 12 - width if to_left else x + 12
-        at = next(
-            (
-                y + shift
-                for shift in (0, -16, 16, -32, 32, -48, 48, -64, 64)
-                if top <= y + shift <= bottom
-                and not any(
-                    begin < end and begin + width > start and abs(y + shift - line) < LINE_HEIGHT
-                    for start, end, line in taken
-                )
-            ),
-            y,
-        )
+        at = _free(taken, begin, begin + width, y, top=top, bottom=bottom)
+        if at is None:
+            places.append(None)
+            continue
         taken.append((begin, begin + width, at))
         places.append((x - 12 if to_left else x + 12, at + 4, "end" if to_left else "start"))
     return places
+
+
+def _free(
+    taken: Sequence[tuple[float, float, float]],
+    begin: float,
+    end: float,
+    y: float,
+    *,
+    top: float,
+    bottom: float,
+) -> float | None:
+    for shift in (0, -LINE_HEIGHT, LINE_HEIGHT):
+        at = y + shift
+        covers = any(begin < e and end > b and abs(at - line) < LINE_HEIGHT for b, e, line in taken)
+        if top <= at <= bottom and not covers:
+            return at
+    return None
 
 
 def drawing(name: str, title: str, *shapes: Markup, width: float, height: float) -> Markup:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from limosa_compiler.report.markup import Markup, joined, tag
 from limosa_compiler.report.numbers import micros, short, signed, size
 from limosa_compiler.report.plots import Point, legend_mark, pareto
-from limosa_compiler.report.tables import Cell, number, table, wide
+from limosa_compiler.report.tables import Row, number, table, wide
 
 View = Mapping[str, Any]
 """Evidence as JSON: the report and evidence.json say the same numbers."""
@@ -18,13 +18,23 @@ MARKS: Final[Mapping[str, tuple[str, str, str]]] = {
     "passes": ("○", "meets the gate", "good"),
     "gate": ("✕", "misses the gate", "bad"),
     "not": ("△", "not for this target", "warn"),
+    "pruned": ("–", "not measured to the end", "soft"),
 }
 _KIND_OF_STANDING: Final[Mapping[str, str]] = {
     "chosen": "chosen",
     "gate": "gate",
     "not_for_target": "not",
     "too_large": "not",
-    "pruned": "not",
+    "holdout": "gate",
+    "pruned": "pruned",
+}
+_WORDS: Final[Mapping[str, str]] = {
+    "too_large": "too large",
+    "holdout": "fails on holdout",
+    "larger": "passes, larger",
+    "slower": "passes, slower",
+    "worse": "passes, worse",
+    "second": "passes, second",
 }
 GATES: Final[Mapping[str, tuple[str, str]]] = {
     "max_loss_points": ("most points lost against fp32", "points"),
@@ -128,20 +138,32 @@ def candidates_table(view: View) -> Markup:
 
 def reasons_table(view: View) -> Markup:
     """A row per candidate and reason, with the targets it holds for."""
-    rows: list[list[Markup | str | Cell]] = []
-    won: list[bool] = []
-    for item in view["candidates"]:
+    rows: list[tuple[int, Row]] = []
+    for item in (*view["candidates"], *view.get("pruned", [])):
         grouped: dict[tuple[str, str], list[str]] = {}
         for target, verdict in verdicts_of(view, item["name"]):
             grouped.setdefault((verdict["standing"], verdict["reason"]), []).append(target)
         for (standing, reason), targets in grouped.items():
             kind = kind_of(standing)
-            word = standing.replace("_", " ") if kind in ("not", "passes") else ""
-            rows.append([item["name"], mark(kind, word), wide(", ".join(targets)), wide(reason)])
-            won.append(kind == "chosen")
+            word = _WORDS.get(standing, "")
+            row = [item["name"], mark(kind, word), wide(", ".join(targets)), wide(reason)]
+            rows.append((list(MARKS).index(kind), row))
+    rows.sort(key=lambda ranked: ranked[0])
     return table(
-        "Why each was or was not chosen", ["candidate", "standing", "targets", "reason"], rows, marked=won
+        "Why each was or was not chosen",
+        ["candidate", "standing", "targets", "reason"],
+        [row for _, row in rows],
+        marked=[rank == 0 for rank, _ in rows],
     )
+
+
+def left_out_table(view: View) -> Markup | None:
+    """Kinds of candidates that there are none of, and why."""
+    rows: list[Row] = [
+        [item["name"], str(item["reason"]).replace("_", " "), wide(item["detail"])]
+        for item in view.get("left_out", [])
+    ]
+    return table("Not made", ["kind", "why", "detail"], rows) if rows else None
 
 
 def gates_table(view: View) -> Markup:

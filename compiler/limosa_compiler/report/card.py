@@ -112,8 +112,8 @@ def _ships(facts: ReleaseFacts) -> list[str]:
 def _metrics(facts: ReleaseFacts) -> list[str]:
     better = "lower is better" if facts.lower_is_better else "higher is better"
     lines = [
-        f"Metric: {plain(facts.metric)} ({better}). The choice was made on tune rows; holdout rows were "
-        "looked at once, to confirm it. Points are against the model as it was trained (fp32).",
+        f"Metric: {plain(facts.metric)} ({better}). The choice was made on tune rows and confirmed on "
+        "holdout rows. Points are against the model as it was trained (fp32).",
         "",
     ]
     rows: list[list[str]] = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from limosa_compiler.report.candidates import View
+from limosa_compiler.report.candidates import REFERENCE, View, best_kind
 from limosa_compiler.report.markup import Child, Markup, joined, tag
 from limosa_compiler.report.numbers import short, signed
 from limosa_compiler.report.plots import Bar, bars, span
-from limosa_compiler.report.tables import Cell, number, table
+from limosa_compiler.report.tables import Cell, Row, number, table
 
 MATRIX_CLASSES_MAX: Final = 20  # more do not fit on paper; then the pairs are listed
 BARS_MAX: Final = 24
@@ -17,18 +17,23 @@ ROWS_MAX: Final = 40
 
 
 def slices(view: View) -> Markup | None:
-    """The metric of each candidate by slice, where the recipe names slices."""
+    """The metric by slice of fp32 and what was chosen; of all candidates in a table to open."""
     items = [item for item in view["candidates"] if item.get("holdout_slices") or item.get("tune_slices")]
     if not items:
         return None
-    parts: list[Markup] = []
-    for part in ("tune", "holdout"):
-        names = list(dict.fromkeys(name for item in items for name in item.get(f"{part}_slices", {})))
-        rows = [[name, *_slice_cells(name, part, items)] for name in names]
-        if rows:
-            heads = ["slice", "rows", *(item["name"] for item in items)]
-            parts.append(table(f"Metric by slice on {part} rows, with points against fp32", heads, rows))
-    return joined(parts)
+    few = [item for item in items if item["name"] == REFERENCE or best_kind(view, item["name"]) == "chosen"]
+    first = [_by_slice(part, few) for part in ("tune", "holdout")]
+    if len(few) == len(items):
+        return joined(first)
+    rest = [_by_slice(part, items) for part in ("tune", "holdout")]
+    return joined([*first, tag("details", tag("summary", f"All {len(items)} candidates"), *rest)])
+
+
+def _by_slice(part: str, items: Sequence[View]) -> Markup | None:
+    names = list(dict.fromkeys(name for item in items for name in item.get(f"{part}_slices", {})))
+    rows: list[Row] = [[name, *_slice_cells(name, part, items)] for name in names]
+    heads = ["slice", "rows", *(item["name"] for item in items)]
+    return table(f"Metric by slice on {part} rows, with points against fp32", heads, rows) if rows else None
 
 
 def mistakes(view: View) -> Markup | None:

@@ -10,19 +10,25 @@ from limosa_compiler.report.candidates import (
     View,
     candidates_table,
     gates_table,
+    left_out_table,
     plot,
     reasons_table,
     ships,
 )
 from limosa_compiler.report.markup import Markup, joined, tag
-from limosa_compiler.report.numbers import short
+from limosa_compiler.report.numbers import micros, short, size
 from limosa_compiler.report.style import style
 from limosa_compiler.report.tables import Row, facts, number, table, wide
 
 Section: TypeAlias = tuple[str, str, str, Callable[[View], Markup | None]]
 SECTIONS: Final[Sequence[Section]] = (
     ("candidates", "Candidates", "", lambda view: joined([plot(view), candidates_table(view)])),
-    ("reasons", "Gate and reasons", "", lambda view: joined([gates_table(view), reasons_table(view)])),
+    (
+        "reasons",
+        "Gate and reasons",
+        "",
+        lambda view: joined([gates_table(view), reasons_table(view), left_out_table(view)]),
+    ),
     (
         "slices",
         "Metric by slice",
@@ -116,16 +122,25 @@ def _warnings(view: View) -> Markup | None:
 
 
 def _promises(view: View) -> Markup | None:
-    """Whatever the build promises per target, as rows of names and values."""
-    found = view.get("promises")
-    if not found:
-        return None
+    """What a variant costs on its target, and on what that was measured."""
     rows: list[Row] = [
-        [str(item.get("target", "")), wide(_spoken({k: v for k, v in item.items() if k != "target"}))]
-        for item in found
-        if isinstance(item, Mapping)
+        [
+            item["target"],
+            item["candidate"],
+            number(size(item["artifact_bytes"])),
+            number("not measured" if item.get("memory_bytes") is None else size(item["memory_bytes"])),
+            number(f"{item['latency_ratio']:.2f} ×"),
+            number("" if item.get("latency_us") is None else micros(item["latency_us"])),
+            wide(item["basis"]),
+        ]
+        for item in view.get("promises", [])
     ]
-    return table("Per target", ["target", "promise"], rows) if rows else None
+    heads = ["target", "candidate", "all files", "memory", "time of fp32's", "one row", "basis"]
+    return (
+        table("Per target; memory is the peak above what the runtime alone takes", heads, rows)
+        if rows
+        else None
+    )
 
 
 def _spoken(value: Any) -> str:

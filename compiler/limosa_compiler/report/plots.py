@@ -64,16 +64,19 @@ def pareto(points: Sequence[Point], *, gate: float | None) -> Markup:
         path = " ".join(f"{x(one.bytes):.1f},{y(one.points):.1f}" for one in front)
         shapes.append(tag("polyline", points=path, class_="front"))
     shapes += [_whisker(point, x, y) for point in points if point.at_least is not None]
-    shapes += [_mark(point.kind, x(point.bytes), y(point.points), point.name) for point in points]
+    # The chosen one is drawn last, over those at the same place, and its name is placed first.
+    ranked = sorted(points, key=lambda one: (one.kind != "chosen", one.name != "fp32"))
+    shapes += [_mark(one.kind, x(one.bytes), y(one.points), one.name) for one in reversed(ranked)]
     places = label_places(
-        [(x(point.bytes), y(point.points)) for point in points],
-        [_cut(point.name) for point in points],
+        [(x(point.bytes), y(point.points)) for point in ranked],
+        [_cut(point.name) for point in ranked],
         right=RIGHT,
         top=TOP + 4,
         bottom=BOTTOM - 4,
     )
-    for point, (at, line, anchor) in zip(points, places, strict=True):
-        shapes.append(tag("text", _cut(point.name), x=at, y=line, text_anchor=anchor))
+    for point, place in zip(ranked, places, strict=True):
+        if place is not None:
+            shapes.append(tag("text", _cut(point.name), x=place[0], y=place[1], text_anchor=place[2]))
     return drawing("plot-pareto", "Candidates: size against metric", *shapes, width=WIDTH, height=HEIGHT)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from limosa_compiler.report.markup import Child, Markup, tag
 
@@ -15,6 +15,7 @@ class Cell:
     kind: str = ""  # a class of the style sheet: "n" is a number, "wide" a sentence
 
 
+LONG_CHARS: Final = 28  # of a row's name: a longer one is broken
 Row: TypeAlias = "Sequence[Child | Cell]"
 
 
@@ -76,6 +77,7 @@ def _cells(row: Sequence[Child | Cell]) -> list[Markup]:
     cells: list[Markup] = []
     for i, item in enumerate(row):
         child = item.child if isinstance(item, Cell) else item
-        kind = _kind(item) or None
+        long = "long" if not i and isinstance(child, str) and len(child) > LONG_CHARS else ""
+        kind = _kind(item) or long or None
         cells.append(tag("td", child, class_=kind) if i else tag("th", child, scope="row", class_=kind))
     return cells
