@@ -18,6 +18,7 @@ import click
 from fastapi.routing import APIRoute
 
 from limosa_agent.update_machine import as_mermaid
+from limosa_compiler.processing.reference import postprocess_reference, preprocess_reference
 from limosa_contracts.cli_commands import split_help
 from limosa_contracts.cli_host import load, make_host
 from limosa_contracts.cli_learn import about, all_errors, next_step
@@ -263,6 +264,8 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("explanation/the-judge.md", "bounds"): bounds,
     ("explanation/the-judge.md", "stopping"): stopping,
     ("reference/http-api.md", "endpoints"): endpoints,
+    ("reference/limosa-toml.md", "preprocess steps"): preprocess_reference,
+    ("reference/limosa-toml.md", "postprocess steps"): postprocess_reference,
 }
 """Page and name of the part -> what stands between its two comments."""
 
