@@ -26,7 +26,10 @@ class UnsupportedVersion(RequestError):
 class ExternalData(RequestError):
     code = "LM-112"
     summary = "the model keeps weights in other files"
-    default_hint = "save it as one file: onnx.save(model, path, save_as_external_data=False)"
+    default_hint = (
+        "save it as one file: torch.onnx.export(…, external_data=False), "
+        "or onnx.save(model, path, save_as_external_data=False)"
+    )
 
 
 class CustomOperator(RequestError):

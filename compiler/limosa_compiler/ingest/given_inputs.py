@@ -105,7 +105,7 @@ def _constant(value: onnx.ValueInfoProto, notes: InputNotes) -> onnx.TensorProto
     except (ValueError, KeyError) as error:
         raise wrong from error
     is_text = kind == TensorProto.STRING
-    if (array.dtype.kind == "U") != is_text:
+    if (array.dtype.kind == "U") != is_text or (array.dtype.kind == "b") != (target.kind == "b"):
         raise wrong
     exact = array.astype(object if is_text else target)
     if not is_text and target.kind in "iub" and not np.array_equal(exact, array):
