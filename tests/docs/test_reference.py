@@ -18,6 +18,7 @@ import yaml
 from limosa_agent.cli import agent as agent_group
 from limosa_agent.config import AgentConfig
 from limosa_agent.config import Limits as AgentLimits
+from limosa_compiler.processing.registry import POSTPROCESS, PREPROCESS
 from limosa_compiler.recipe import Gate, Recipe
 from limosa_compiler.recipe_data import DataNotes
 from limosa_compiler.recipe_inputs import InputNotes
@@ -82,7 +83,7 @@ def test_every_key_of_a_recipe_stands_in_the_reference() -> None:
     text = page("reference/limosa-toml.md")
     tables = {"output": "metric"}
     renamed = {"release": "name", "metric": "metric.name", "tune_share": "metric.tune_share"}
-    apart = {"data", "gate", "inputs"}
+    apart = {"data", "gate", "inputs", "processing"}
     for field in dataclasses.fields(Recipe):
         if field.name not in apart:
             key = renamed.get(field.name) or ".".join(filter(None, (tables.get(field.name), field.name)))
@@ -90,6 +91,7 @@ def test_every_key_of_a_recipe_stands_in_the_reference() -> None:
     assert all(f"`gate.{field.name}`" in text for field in dataclasses.fields(Gate))
     assert all(f"`data.{field.name}`" in text for field in dataclasses.fields(DataNotes))
     assert all(f"`inputs.NAME.{field.name}`" in text for field in dataclasses.fields(InputNotes))
+    assert all(f"| `{step}` |" in text for step in {**PREPROCESS, **POSTPROCESS})
 
 
 def test_every_field_of_a_rollout_stands_in_the_reference() -> None:
