@@ -16,23 +16,27 @@ from limosa_compiler.errors import GateNotMet
 from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
 from limosa_compiler.findings import ranges_summary, with_findings
 from limosa_compiler.ingest import opset_of
-from limosa_compiler.ladder import Ladder, make_ladder
+from limosa_compiler.ladder import Ladder
+from limosa_compiler.ladders import make_ladders, strategy_of
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.lineage import resolved
+from limosa_compiler.litert.toolchain import toolchain_annotations
 from limosa_compiler.loading import Loaded, load
 from limosa_compiler.measure import Measured
 from limosa_compiler.metrics import Metric, metric_named
+from limosa_compiler.mlflow_model import model_file
 from limosa_compiler.package import Packaged, VariantFiles, package_release
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.promises import unchecked_limits
 from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
+from limosa_compiler.pruning.ladder import pruning_warnings
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.recipe_about import descriptor_of
 from limosa_compiler.release_documents import release_documents
 from limosa_compiler.report import make_report, report_path_of
 from limosa_compiler.requirements import best_first, requirements_for
-from limosa_compiler.strategies import strategy_for, unfit
+from limosa_compiler.strategies import unfit
 from limosa_compiler.target_files import known_profiles, profile_named
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile
@@ -84,11 +88,20 @@ def build(
     """
     begin = time.perf_counter()
     recipe = replace(recipe, lineage=resolved(recipe.lineage))
+    with model_file(recipe.model) as given:
+        recipe = replace(recipe, model=given.file, lineage=recipe.lineage.with_texts(given.lineage))
+        return _build(recipe, begin, folder=folder, on_pass=on_pass, replay=replay, mtime=mtime)
+
+
+def _build(
+    recipe: Recipe, begin: float, *, folder: Path, on_pass: OnPass, replay: Evidence | None, mtime: int
+) -> BuildResult:
+    """With a model that is a file, and lineage that is texts."""
     profiles, metric = profiles_of(recipe), metric_named(recipe.metric, classes=recipe.classes)
     loaded = load(recipe, metric, on_pass=on_pass)
-    strategy = strategy_for(profiles, recipe.search)
+    strategy = strategy_of(recipe, profiles)
     cache = CalibrationCache.of_user() if recipe.search.cache else None
-    found = make_ladder(loaded, strategy, on_pass=on_pass, cache=cache)
+    found = make_ladders(loaded, recipe, profiles, strategy, on_pass=on_pass, cache=cache)
     wanted = Wanted(
         metric=metric,
         gate=recipe.gate,
@@ -117,7 +130,12 @@ def build(
         pruned=outcome.pruned,
         choices=choices,
         promises=promises,
-        warnings=(*evidence.warnings, *choice_warnings(choices, measured), *unchecked_limits(promises)),
+        warnings=(
+            *evidence.warnings,
+            *choice_warnings(choices, measured),
+            *unchecked_limits(promises),
+            *pruning_warnings(recipe.prune, choices),
+        ),
         passes=_as_json((*loaded.reports, *found.reports, *outcome.reports)),
         sensitivity=with_choices(found, chosen).sensitivity,
     )
@@ -129,6 +147,8 @@ def build(
         output=loaded.output,
         recipe=recipe,
         metric=metric,
+        classes=loaded.classes,
+        sequences=bool(loaded.states),
     )
     path = folder / archive_name(recipe.release)
     evidence_path = write_both(path, packaged, evidence, mtime=mtime)
@@ -231,10 +251,11 @@ def _package(
                     ir=loaded.model.ir_version,
                     model_bytes=chosen.size,
                     files_bytes=sum(len(data) for data in files.values()),
+                    runtime=chosen.runtime,
+                    runtime_tested=str(chosen.recipe.get("runtime_tested", "")),
                 ),
-                annotations=manifest_annotations(
-                    recipe, candidate=chosen.name, inputs=_inputs(loaded, found)
-                ),
+                annotations=manifest_annotations(recipe, candidate=chosen.name, inputs=_inputs(loaded, found))
+                | toolchain_annotations(chosen.runtime),
                 about=descriptor_of(recipe.about),
             )
         )

@@ -30,8 +30,13 @@ def with_findings(
     output: str,
     recipe: Recipe,
     metric: Metric,
+    classes: Sequence[str] = (),
+    sequences: bool = False,
 ) -> Evidence:
-    """The same evidence, with importance and mistakes of what was chosen."""
+    """The same evidence, with importance and mistakes of what was chosen.
+
+    `sequences`: rows are sequences [steps, …] of a model with states, and are permuted as wholes.
+    """
     chosen = [choice.chosen for choice in evidence.choices if choice.chosen]
     first = evidence.candidate(chosen[0])
     return replace(
@@ -43,17 +48,18 @@ def with_findings(
             metric=metric,
             output=output,
             row_us=first.latency.median_us if first else 0.0,
+            whole=sequences,
         ),
-        mistakes=mistakes_of_chosen(runners, chosen, holdout, recipe, metric=metric, output=output),
+        mistakes=mistakes_of_chosen(runners, chosen, holdout, classes, metric=metric, output=output),
     )
 
 
 def importance_of(
-    runner: Predicts, rows: Rows, recipe: Recipe, *, metric: Metric, output: str, row_us: float
+    runner: Predicts, rows: Rows, recipe: Recipe, *, metric: Metric, output: str, row_us: float, whole: bool
 ) -> tuple[FeatureImportance, ...]:
     """Of one candidate, on tune rows: holdout rows are looked at once, for the choice."""
     channels = {name: notes.channels for name, notes in recipe.inputs.items()}
-    features = features_to_permute(rows.inputs, channels)
+    features = features_to_permute(rows.inputs, channels, whole=whole)
     few = rows_for(rows, features=len(features), row_us=row_us)
     return permutation_importance(runner.predict, few, features, metric=metric, output=output)
 
@@ -62,16 +68,14 @@ def mistakes_of_chosen(
     runners: Mapping[str, Predicts],
     chosen: Sequence[str],
     rows: Rows,
-    recipe: Recipe,
+    classes: Sequence[str],
     *,
     metric: Metric,
     output: str,
 ) -> tuple[Mistakes, ...]:
     """Of every candidate that some target gets, in the order of targets."""
     return tuple(
-        mistakes_of(
-            name, runners[name].predict(rows.inputs)[output], rows, metric=metric, classes=recipe.classes
-        )
+        mistakes_of(name, runners[name].predict(rows.inputs)[output], rows, metric=metric, classes=classes)
         for name in dict.fromkeys(chosen)
     )
 

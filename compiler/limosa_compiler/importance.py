@@ -43,8 +43,12 @@ def rows_for(rows: Rows, *, features: int, row_us: float) -> Rows:
     return rows.take(np.arange(count))
 
 
-def features_to_permute(inputs: Arrays, channels: Mapping[str, Sequence[str]]) -> tuple[Feature, ...]:
-    """In the order of inputs; `channels` are the recipe's names for them."""
+def features_to_permute(
+    inputs: Arrays, channels: Mapping[str, Sequence[str]], *, whole: bool = False
+) -> tuple[Feature, ...]:
+    """In the order of inputs; `channels` are the recipe's names for them. `whole`: no parts of inputs."""
+    if whole:
+        return tuple(Feature(input=name, name=f"{name} (all)", channel=_WHOLE) for name in inputs)
     return tuple(
         feature
         for name, array in inputs.items()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.mlflow_model import is_uri
 from limosa_compiler.recipe_about import parse_about
 from limosa_compiler.recipe_data import DataNotes, Source
 from limosa_compiler.recipe_gate import Gate as Gate  # also found here
@@ -17,6 +18,7 @@ from limosa_compiler.recipe_inputs import InputNotes, parse_inputs
 from limosa_compiler.recipe_lineage import LineageNotes
 from limosa_compiler.recipe_metric import DEFAULT_METRIC, DEFAULT_TUNE_SHARE, MetricNotes
 from limosa_compiler.recipe_processing import Processing
+from limosa_compiler.recipe_prune import PruneNotes
 from limosa_compiler.recipe_search import SearchNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
@@ -43,6 +45,7 @@ class Recipe:
     gate: Gate = field(default_factory=Gate)
     prefer: Prefer = Prefer.SIZE
     search: SearchNotes = field(default_factory=SearchNotes)
+    prune: PruneNotes | None = None
     classes: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()  # non-standard ones that devices' runtimes have, "domain::name"
     inputs: Mapping[str, InputNotes] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class Recipe:
         )
         recipe = cls(
             release=release,
-            model=folder / fields.text("model"),
+            model=_model(fields.text("model"), folder),
             targets=_targets(fields),
             data=DataNotes.parse(data, folder=folder),
             profiles=fields.maybe("profiles", lambda n: folder / fields.text(n)),
@@ -86,6 +89,7 @@ class Recipe:
             gate=fields.optional("gate", lambda n: Gate.parse(fields.fields(n)), Gate()),
             prefer=parse_prefer(fields),
             search=fields.optional("search", lambda n: SearchNotes.parse(fields.fields(n)), SearchNotes()),
+            prune=fields.maybe("prune", lambda n: PruneNotes.parse(fields.fields(n))),
             classes=fields.optional("classes", lambda n: fields.texts(n, max_items=LIMITS.alphabet_max), ()),
             operators=fields.optional("operators", lambda n: fields.texts(n, max_items=64), ()),
             inputs=fields.optional("inputs", lambda n: parse_inputs(fields, n), {}),
@@ -105,6 +109,11 @@ def read_recipe(path: Path) -> JsonObject:
         return cast("JsonObject", tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidField("the recipe is not valid TOML", where=str(path), why=str(error)) from error
+
+
+def _model(text: str, folder: Path) -> Path:
+    """A registry's URI stays as it is: `mlflow_model` reads it when the build begins."""
+    return Path(text) if is_uri(text) else folder / text
 
 
 def _targets(fields: Fields) -> tuple[str, ...]:

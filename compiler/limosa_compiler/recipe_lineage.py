@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -57,3 +57,7 @@ class LineageNotes:
             dvc=places.get("dvc"),
             checkout=folder if auto else None,
         )
+
+    def with_texts(self, more: Mapping[str, str]) -> Self:
+        """What a registry says of the model; the recipe's own words go before it."""
+        return replace(self, texts=dict(sorted({**more, **self.texts}.items())))

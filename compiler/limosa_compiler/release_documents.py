@@ -35,7 +35,7 @@ def release_documents(
         gate=recipe.gate,
         about=recipe.about,
         lineage=recipe.lineage.texts,
-        classes=recipe.classes,
+        classes=loaded.classes,
         inputs=loaded.inputs,
         outputs=loaded.outputs,
         reference=measured[0],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from limosa_compiler.mlflow_model import is_uri
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.errors import InvalidField, Usage
@@ -45,7 +46,7 @@ _PATHS: Final = ("model", "calibration", "evaluation")
     ],
 )
 @click.argument("recipe", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--model", type=click.Path(), help="ONNX file.")
+@click.option("--model", type=click.Path(), help="ONNX file, MLflow model folder or URI.")
 @click.option("--name", help="team/model.")
 @click.option("--version", help="MAJOR.MINOR.PATCH.")
 @click.option("--target", "targets", multiple=True, help="Device profile; may be given several times.")
@@ -131,7 +132,7 @@ def with_flags(document: JsonObject, flags: Mapping[str, Any], recipe: Path | No
                 raise InvalidField(f"{name!r} is not a table", where=str(recipe or name))
             table[name] = dict(inner)
             table = table[name]
-        table[last] = str(Path(value).absolute()) if flag in _PATHS else _plain(value)
+        table[last] = str(Path(value).absolute()) if flag in _PATHS and not is_uri(value) else _plain(value)
     if not result:
         raise Usage(
             "there is nothing to build", hint="give a recipe, or --model and what it needs; see --help"
