@@ -16,7 +16,7 @@ from limosa_contracts.text_tensors import TEXT, encode_texts, parse_texts
 
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
-_CHUNK_BYTES: Final = 16 * 1024 * 1024  # hashed at a time: mapped files are not read into memory
+_CHUNK_BYTES: Final = 4 * 1024 * 1024  # hashed at a time: mapped files are not read into memory
 _TENSOR_NAME: Final = {numpy_name: name for name, numpy_name in NUMPY_NAME.items()}
 
 
