@@ -105,6 +105,7 @@ class Measuring:
             profile
             for profile in self.wanted.profiles
             if precision in profile.precisions
+            and any(runtime.name == ONNXRUNTIME for runtime in profile.runtimes)
             and not any(
                 item.precision == precision and self._may_go(item, profile) for item in self.measured.values()
             )

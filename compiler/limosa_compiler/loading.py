@@ -52,6 +52,7 @@ class Loaded:
     classes: tuple[str, ...] = ()  # as the recipe names them, else as the model itself does
     states: tuple[State, ...] = ()
     every_step: bool = False  # labels are per step, not per sequence
+    tflite: bytes = b""  # given as .tflite; `model` then holds nothing but inputs and outputs
 
     @property
     def digests(self) -> dict[str, str]:
@@ -76,6 +77,11 @@ class Loaded:
         return {name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]}
 
 
+def is_tflite(data: bytes) -> bool:
+    """By its file identifier, whatever the file is called."""
+    return data[4:8] == b"TFL3"
+
+
 def with_states(plain: Runs, states: tuple[State, ...], *, every_step: bool = False) -> Runs:
     return StatefulRunner(plain, states, every_step=every_step) if states else plain
 
@@ -84,6 +90,10 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     """Raises RequestErrors for what is wrong with model, data or recipe; ModelRefused if it does not run."""
     data = recipe.model.read_bytes()
     where = recipe.model.name
+    if is_tflite(data):
+        from limosa_compiler.litert.loading import load_tflite
+
+        return load_tflite(recipe, data, metric, on_pass=on_pass)
     context = Context(
         where=where, source_bytes=len(data), inputs=recipe.inputs, operators=frozenset(recipe.operators)
     )

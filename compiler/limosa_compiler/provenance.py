@@ -45,7 +45,9 @@ def cpu_features() -> frozenset[str]:
 
 def build_facts(recipe: Recipe) -> dict[str, JsonValue]:
     """The recipe's decisions that the choice rests on."""
+    pruning: dict[str, JsonValue] = {"prune": recipe.prune.as_json()} if recipe.prune else {}
     return {
+        **pruning,
         "metric": recipe.metric,
         "tune_share": recipe.tune_share,
         "gate": recipe.gate.as_json(),

@@ -65,6 +65,8 @@ def unfit(recipe: Mapping[str, JsonValue], profile: Profile) -> str:
     """Why a candidate made by `recipe` must not go to these devices, or ""."""
     if recipe.get("weight_bits") == WEIGHT_BITS and saturates(profile):
         return f"{profile.name} has no VNNI: sums with 8-bit weights overflow there"
+    if recipe.get("activations") == "float" and set(profile.precisions) == {INT8}:
+        return f"{profile.name} takes int8 only: activations are float here"
     return ""
 
 

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import onnx
@@ -17,10 +16,6 @@ from limosa_compiler.errors import PassFailed
 from limosa_compiler.litert.limits import LIMITS
 from limosa_compiler.litert.process import Gone, Refused, Worker
 from limosa_compiler.litert.toolchain import Toolchain
-
-RUNGS: Final = ("fp16", "int8", "int8-minmax", "int8-dynamic", "int4")
-"""In the order of the ladder: weights of 16 bits; static int8 with ranges averaged over rows, then with
-their extremes; int8 weights, with activations quantized while it runs; weights of 4 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,193 +6,232 @@ The reference of all of them is the ONNX model in onnxruntime; a user's own .tfl
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from limosa_compiler.arrays import Arrays
-from limosa_compiler.candidate import FP16, FP32, INT4, INT8, Candidate
+from limosa_compiler.arrays import Array
+from limosa_compiler.candidate import FP16, FP32, INT4, INT8, ONNXRUNTIME, Candidate
 from limosa_compiler.errors import ModelRefused, PassFailed
 from limosa_compiler.golden import TOLERANCE
-from limosa_compiler.litert.conversion import RUNGS, convert, quantize
+from limosa_compiler.ladder import Ladder, distance, step
+from limosa_compiler.left_out import DOES_NOT_LOAD, NOT_MADE, SAME_BYTES, LeftOut
+from limosa_compiler.litert.conversion import convert, quantize
 from limosa_compiler.litert.limits import LIMITS
-from limosa_compiler.litert.runner import LitertRunner, Signature
-from limosa_compiler.litert.toolchain import Toolchain
-from limosa_compiler.loading import Loaded
+from limosa_compiler.litert.runner import LitertRunner, Signature, require_same_interface
+from limosa_compiler.litert.toolchain import Toolchain, require_toolchain
+from limosa_compiler.loading import Loaded, with_states
 from limosa_compiler.passes import OnPass, PassReport
+from limosa_compiler.recipe_search import SearchNotes
+from limosa_compiler.runners import Runners
 from limosa_compiler.runs import Runs
 from limosa_contracts.oci import digest_of
-from limosa_contracts.serving import TensorSpec
+from limosa_contracts.profiles import Profile
 
 LITERT: Final = "litert"
 TFLITE_FILE: Final = "model.tflite"
 PREFIX: Final = "litert-"
-_PRECISION: Final[Mapping[str, str]] = {
-    "fp32": FP32,
-    "fp16": FP16,
-    "int8": INT8,
-    "int8-minmax": INT8,
-    "int8-dynamic": INT8,
-    "int4": INT4,
-}
-_SAME_STRUCTURE: Final[Mapping[str, str]] = {"int8-minmax": "int8"}
-"""Rungs that differ from another one in constants only."""
 
 
-@dataclass(slots=True)
-class Rungs:
-    """What has been made so far."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LitertRung:
+    """`kind` is what `[search] rungs` names; `structure` is equal where only constants differ."""
 
-    candidates: list[Candidate] = field(default_factory=list)
-    runners: dict[str, Runs] = field(default_factory=dict)
-    reports: list[PassReport] = field(default_factory=list)
+    name: str
+    kind: str
+    precision: str
+    structure: str
+    float_activations: bool
+
+
+RUNGS: Final = (
+    LitertRung(name="fp16", kind="fp16", precision=FP16, structure="fp16", float_activations=True),
+    LitertRung(name="int8", kind="int8", precision=INT8, structure="int8", float_activations=False),
+    LitertRung(name="int8-minmax", kind="int8", precision=INT8, structure="int8", float_activations=False),
+    LitertRung(
+        name="int8-dynamic", kind="int8-dynamic", precision=INT8, structure="dynamic", float_activations=True
+    ),
+    LitertRung(name="int4", kind="int4", precision=INT4, structure="int4", float_activations=True),
+)
+"""Static int8 takes ranges averaged over calibration rows, or their extremes; neither wins everywhere."""
+
+
+def wants_litert(profile: Profile) -> bool:
+    """Whether it names LiteRT first, or has no onnxruntime."""
+    names = [runtime.name for runtime in profile.runtimes]
+    return LITERT in names and (names[0] == LITERT or ONNXRUNTIME not in names)
+
+
+def with_litert(
+    found: Ladder, loaded: Loaded, profiles: Sequence[Profile], notes: SearchNotes, *, on_pass: OnPass
+) -> Ladder:
+    """The same, and LiteRT's rungs where a target wants them.
+
+    Raises ToolchainMissing; PassFailed if the model cannot be converted and a target has nothing else.
+    """
+    takers = [profile for profile in profiles if wants_litert(profile)]
+    if not takers:
+        return found
+    toolchain = require_toolchain(where=", ".join(profile.name for profile in takers))
+    begin = time.perf_counter()
+    try:
+        fp32 = convert(toolchain, loaded.model, where=loaded.context.where)
+        signature = signature_of(toolchain, fp32)
+        require_same_interface(signature, loaded.inputs, loaded.outputs, where=loaded.context.where)
+    except (PassFailed, ModelRefused) as failed:
+        if any(len(profile.runtimes) == 1 for profile in takers):
+            raise
+        left = LeftOut(name=PREFIX + FP32, reason=NOT_MADE, detail=str(failed)[:300])
+        return replace(found, left_out=(*found.left_out, left))
+    first = LitertRung(name=FP32, kind=FP32, precision=FP32, structure=FP32, float_activations=True)
+    adding = _Adding.to(found, loaded, toolchain, signature, on_pass=on_pass)
+    adding.add(first, fp32, base=fp32, begin=begin, did="convert")
+    adding.verify(PREFIX + FP32)
+    return adding.with_rungs(fp32, wanted_rungs(takers, notes))
+
+
+def tflite_ladder(
+    loaded: Loaded, profiles: Sequence[Profile], notes: SearchNotes, *, on_pass: OnPass
+) -> Ladder:
+    """Of a model that came as .tflite: the file as it is, which is the reference, and its rungs."""
+    toolchain = require_toolchain(where=loaded.context.where)
+    signature = signature_of(toolchain, loaded.tflite)
+    runners = Runners()
+    runners.add(FP32, lambda: LitertRunner(toolchain, loaded.tflite, what=FP32))
+    given = Candidate(
+        name=FP32,
+        precision=INT8 if signature.quantized else FP32,
+        model=loaded.tflite,
+        structure=digest_of(f"{FP32} {digest_of(loaded.tflite)}".encode()),
+        runtime=LITERT,
+        model_file=TFLITE_FILE,
+        recipe={"rung": "as given", "runtime_tested": signature.runtime},
+    )
+    found = Ladder(candidates=(given,), runners=runners, reports=())
+    if signature.quantized:
+        said = (
+            f"{loaded.context.where} is quantized already: it is shipped as it is, and is its own reference"
+        )
+        return replace(found, warnings=(said,))
+    adding = _Adding.to(found, loaded, toolchain, signature, on_pass=on_pass)
+    return adding.with_rungs(loaded.tflite, wanted_rungs(profiles, notes))
+
+
+def wanted_rungs(profiles: Sequence[Profile], notes: SearchNotes) -> tuple[LitertRung, ...]:
+    precisions = {precision for profile in profiles for precision in profile.precisions}
+    return tuple(rung for rung in RUNGS if rung.precision in precisions and notes.tries(rung.kind))
+
+
+def signature_of(toolchain: Toolchain, model: bytes) -> Signature:
+    """Raises ModelRefused."""
+    runner = LitertRunner(toolchain, model, what=PREFIX + FP32)
+    runner.close()
+    return runner.signature
+
+
+@dataclass(slots=True, kw_only=True)
+class _Adding:
+    """A ladder that grows."""
+
+    found: Ladder
+    loaded: Loaded
+    toolchain: Toolchain
+    signature: Signature
+    on_pass: OnPass
+    sample: Mapping[str, Array]
+    expected: Mapping[str, Array]
     warnings: list[str] = field(default_factory=list)
 
+    @classmethod
+    def to(
+        cls, found: Ladder, loaded: Loaded, toolchain: Toolchain, signature: Signature, *, on_pass: OnPass
+    ) -> _Adding:
+        sample = loaded.tune.first(min(LIMITS.verify_rows, loaded.tune.count)).inputs
+        return cls(
+            found=found,
+            loaded=loaded,
+            toolchain=toolchain,
+            signature=signature,
+            on_pass=on_pass,
+            sample=sample,
+            expected=found.fp32.predict(sample),
+        )
 
-def make_rungs(
-    toolchain: Toolchain,
-    loaded: Loaded,
-    reference: Runs,
-    *,
-    on_pass: OnPass,
-    rungs: Sequence[str] = RUNGS,
-) -> Rungs:
-    """Candidates named `litert-…`, fp32 first. Raises PassFailed or ModelRefused if fp32 cannot be made.
+    def with_rungs(self, fp32: bytes, rungs: Sequence[LitertRung]) -> Ladder:
+        if not rungs:
+            return replace(self.found, warnings=(*self.found.warnings, *self.warnings))
+        begin = time.perf_counter()
+        try:
+            made = quantize(
+                self.toolchain,
+                fp32,
+                rungs=[rung.name for rung in rungs],
+                calibration=self.loaded.calibration.batches(LIMITS.batch_rows),
+                where=self.loaded.context.where,
+            )
+        except PassFailed as failed:
+            self._leave_out("quantization", NOT_MADE, str(failed))
+            return replace(self.found, warnings=(*self.found.warnings, *self.warnings))
+        report = step("quantize for LiteRT", nodes=0, begin=begin, note=f"{len(made.models)} models")
+        self._report(report)
+        for rung in rungs:
+            if rung.name not in made.models:
+                why = made.failed.get(rung.name, "the quantizer gave nothing")
+                self._leave_out(rung.name, NOT_MADE, why)
+            else:
+                self.add(rung, made.models[rung.name], base=fp32, begin=time.perf_counter(), did="make")
+        return replace(self.found, warnings=(*self.found.warnings, *self.warnings))
 
-    A rung that cannot be made, or does not load, is left out with a warning.
-    """
-    made = Rungs()
-    begin = time.perf_counter()
-    fp32 = loaded.tflite or convert(toolchain, loaded.model, where=loaded.context.where)
-    runner = LitertRunner(toolchain, fp32, what=PREFIX + FP32)
-    if not loaded.tflite:
-        require_same_interface(runner.signature, loaded.inputs, loaded.outputs, where=loaded.context.where)
-    _add(made, FP32, fp32, runner, fp32, reference, loaded, on_pass=on_pass, begin=begin)
-    _warn_of_distance(made, reference, loaded)
-    if runner.signature.quantized:
-        made.warnings.append("the .tflite model is quantized already: it is shipped as it is")
-        return made
-    begin = time.perf_counter()
-    batches = loaded.calibration.batches(LIMITS.batch_rows)
-    quantized = quantize(toolchain, fp32, rungs=rungs, calibration=batches, where=loaded.context.where)
-    made.warnings += [
-        f"{PREFIX}{rung}: left out: the quantizer: {why}" for rung, why in quantized.failed.items()
-    ]
-    for rung in rungs:
-        if rung in quantized.models:
-            _try(made, rung, quantized.models[rung], toolchain, fp32, reference, loaded, on_pass, begin)
-            begin = time.perf_counter()
-    return made
-
-
-def require_same_interface(
-    got: Signature, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], *, where: str
-) -> None:
-    """Names, types and shapes as clients see them, whatever the layout inside. Raises PassFailed."""
-    for specs, found in ((inputs, got.inputs), (outputs, got.outputs)):
-        have = {spec.name: spec for spec in found}
-        for spec in specs:
-            other = have.get(spec.name)
-            if other is None or other.dtype != spec.dtype or not _fits(other.shape, spec.shape):
-                raise PassFailed(
-                    f"the conversion changed {spec.name!r}",
-                    where=where,
-                    why=f"{spec.dtype} {list(spec.shape)} became "
-                    + (f"{other.dtype} {list(other.shape)}" if other else f"none of {sorted(have)}"),
-                )
-
-
-def _fits(got: Sequence[int], wanted: Sequence[int]) -> bool:
-    """A free dimension may have become 1: only the first row's shape is known before a row comes.
-
-    >>> _fits([1, 6, 100], [-1, 6, 100]), _fits([-1, 100, 6], [-1, 6, 100])
-    (True, False)
-    """
-    same = (have == want or -1 in (have, want) for have, want in zip(got, wanted, strict=False))
-    return len(got) == len(wanted) and all(same)
-
-
-def _try(
-    made: Rungs,
-    rung: str,
-    data: bytes,
-    toolchain: Toolchain,
-    fp32: bytes,
-    reference: Runs,
-    loaded: Loaded,
-    on_pass: OnPass,
-    begin: float,
-) -> None:
-    name = PREFIX + rung
-    if any(digest_of(data) == other.digest for other in made.candidates):
-        made.warnings.append(f"{name}: the same bytes as another candidate; left out")
-        return
-    try:
-        runner = LitertRunner(toolchain, data, what=name)
-        _add(made, rung, data, runner, fp32, reference, loaded, on_pass=on_pass, begin=begin)
-    except ModelRefused as failed:
-        made.warnings.append(f"{name}: left out: {failed}")
-
-
-def _add(
-    made: Rungs,
-    rung: str,
-    data: bytes,
-    runner: LitertRunner,
-    fp32: bytes,
-    reference: Runs,
-    loaded: Loaded,
-    *,
-    on_pass: OnPass,
-    begin: float,
-) -> None:
-    name = PREFIX + rung
-    error = distance(runner, reference, _sample(loaded))
-    made.candidates.append(
-        Candidate(
+    def add(self, rung: LitertRung, model: bytes, *, base: bytes, begin: float, did: str) -> None:
+        name = PREFIX + rung.name
+        for other in self.found.candidates:
+            if other.digest == digest_of(model):
+                self._leave_out(rung.name, SAME_BYTES, other.name)
+                return
+        self.found.runners.add(name, lambda: self._load(model, name))
+        try:
+            error = distance(self.found.runners[name].predict(self.sample), self.expected)
+        except ModelRefused as failed:
+            self.found.runners.drop(name)
+            self._leave_out(rung.name, DOES_NOT_LOAD, str(failed))
+            return
+        made = Candidate(
             name=name,
-            precision=INT8 if runner.signature.quantized and rung == FP32 else _PRECISION[rung],
-            model=data,
-            structure=digest_of(f"{_SAME_STRUCTURE.get(rung, rung)} {digest_of(fp32)}".encode()),
+            precision=rung.precision,
+            model=model,
+            structure=digest_of(f"{rung.structure} {digest_of(base)}".encode()),
             runtime=LITERT,
             model_file=TFLITE_FILE,
-            recipe={"rung": name, "runtime_tested": runner.signature.runtime},
+            recipe={
+                "rung": name,
+                "runtime_tested": self.signature.runtime,
+                "activations": "float" if rung.float_activations else "int8",
+            },
         )
-    )
-    made.runners[name] = runner
-    report = PassReport(
-        name=f"{'convert' if rung == FP32 else 'quantize'} {name}",
-        nodes_before=0,
-        nodes_after=0,
-        max_abs_error=error,
-        seconds=time.perf_counter() - begin,
-    )
-    made.reports.append(report)
-    on_pass(report)
+        self.found = replace(self.found, candidates=(*self.found.candidates, made))
+        self._report(replace(step(f"{did} {name}", nodes=0, begin=begin), max_abs_error=error))
 
+    def verify(self, name: str) -> None:
+        """A conversion is held against ONNX (compiler 4). The gate decides; what is seen here is said."""
+        absolute, relative = TOLERANCE[FP32]
+        floats = [value for value in self.expected.values() if value.dtype.kind == "f"]
+        largest = max((float(np.abs(value).max(initial=0.0)) for value in floats), default=0.0)
+        reports = [report for report in self.found.reports if report.name == f"convert {name}"]
+        error = reports[-1].max_abs_error if reports else None
+        if reports and (error is None or error > (absolute + relative) * largest):
+            apart = "not finite" if error is None else f"{error:.3g} apart, of at most {largest:.3g}"
+            self.warnings.append(f"{name}: LiteRT and onnxruntime differ on the same rows: {apart}")
 
-def _warn_of_distance(made: Rungs, reference: Runs, loaded: Loaded) -> None:
-    """A conversion is verified against ONNX (compiler 4): the gate decides, but it is said."""
-    absolute, relative = TOLERANCE[FP32]
-    expected = reference.predict(_sample(loaded))
-    largest = max((float(np.abs(value).max(initial=0.0)) for value in expected.values()), default=0.0)
-    error = made.reports[-1].max_abs_error
-    if error is None or error > (absolute + relative) * largest:
-        far = "not finite" if error is None else f"{error:.3g} apart, the largest answer is {largest:.3g}"
-        made.warnings.append(f"{PREFIX}{FP32}: LiteRT and onnxruntime differ on the same rows: {far}")
+    def _load(self, model: bytes, name: str) -> Runs:
+        plain = LitertRunner(self.toolchain, model, what=name)
+        return with_states(plain, self.loaded.states, every_step=self.loaded.every_step)
 
+    def _leave_out(self, name: str, reason: str, detail: str) -> None:
+        left = LeftOut(name=PREFIX + name, reason=reason, detail=detail[:300])
+        self.found = replace(self.found, left_out=(*self.found.left_out, left))
 
-def _sample(loaded: Loaded) -> Arrays:
-    return {name: array[: LIMITS.verify_rows] for name, array in loaded.tune.inputs.items()}
-
-
-def distance(runner: Runs, reference: Runs, sample: Arrays) -> float | None:
-    """Largest |difference| of any output; None where one is not finite."""
-    ours, theirs = runner.predict(sample), reference.predict(sample)
-    gaps = [
-        float(np.abs(ours[name].astype(np.float64) - theirs[name].astype(np.float64)).max(initial=0.0))
-        for name in theirs
-    ]
-    return max(gaps) if np.isfinite(gaps).all() else None
+    def _report(self, report: PassReport) -> None:
+        self.found = replace(self.found, reports=(*self.found.reports, report))
+        self.on_pass(report)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from limosa_compiler.arrays import Array, Arrays
-from limosa_compiler.errors import ModelRefused, ToolchainFailed
+from limosa_compiler.errors import ModelRefused, PassFailed, ToolchainFailed
 from limosa_compiler.litert.conversion import as_array
 from limosa_compiler.litert.limits import LIMITS
 from limosa_compiler.litert.process import Answer, Gone, Refused, Worker
@@ -88,6 +89,33 @@ class LitertRunner:
             self.close()
             doing = "load" if question == "load" else "run"
             raise ModelRefused(f"LiteRT does not {doing} it", where=self._what, why=str(error)) from error
+
+
+def require_same_interface(
+    got: Signature, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], *, where: str
+) -> None:
+    """Names, types and shapes as clients see them, whatever the layout inside. Raises PassFailed."""
+    for specs, found in ((inputs, got.inputs), (outputs, got.outputs)):
+        have = {spec.name: spec for spec in found}
+        for spec in specs:
+            other = have.get(spec.name)
+            if other is None or other.dtype != spec.dtype or not fits(other.shape, spec.shape):
+                became = f"{other.dtype} {list(other.shape)}" if other else f"none of {sorted(have)}"
+                raise PassFailed(
+                    f"the conversion changed {spec.name!r}",
+                    where=where,
+                    why=f"{spec.dtype} {list(spec.shape)} became {became}",
+                )
+
+
+def fits(got: Sequence[int], wanted: Sequence[int]) -> bool:
+    """A free dimension may have become 1: only a row's shape is known before a row comes.
+
+    >>> fits([1, 6, 100], [-1, 6, 100]), fits([-1, 100, 6], [-1, 6, 100])
+    (True, False)
+    """
+    same = (have == want or -1 in (have, want) for have, want in zip(got, wanted, strict=False))
+    return len(got) == len(wanted) and all(same)
 
 
 def _specs(fields: Fields, name: str) -> tuple[TensorSpec, ...]:

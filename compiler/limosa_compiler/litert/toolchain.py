@@ -23,6 +23,7 @@ from limosa_compiler.errors import ToolchainFailed, ToolchainMissing
 from limosa_compiler.litert.limits import LIMITS
 from limosa_compiler.litert.process import SCRIPTS
 from limosa_compiler.litert.pythons import Python, find_python
+from limosa_contracts.canonical import encode_canonical
 
 NAME: Final = "litert"
 PINS: Final = SCRIPTS / "pins.txt"
@@ -59,6 +60,11 @@ def pins() -> Mapping[str, str]:
 def folder_name() -> str:
     text = "\n".join(f"{name}=={version}" for name, version in sorted(pins().items()))
     return f"{NAME}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def toolchain_annotations(runtime: str) -> dict[str, str]:
+    """For the manifest of a variant: what its bytes were made with, beside limosa's own tools."""
+    return {"dev.limosa.toolchain": encode_canonical(dict(pins())).decode()} if runtime == NAME else {}
 
 
 def toolchains_folder(environ: Mapping[str, str] = os.environ) -> Path:

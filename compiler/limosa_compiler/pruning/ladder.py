@@ -1,0 +1,89 @@
+"""Candidates of the pruned model, behind the same gate as all others (compiler 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from limosa_compiler.calibration_cache import CalibrationCache
+from limosa_compiler.candidate import Candidate
+from limosa_compiler.choose import Choice
+from limosa_compiler.errors import PassFailed
+from limosa_compiler.ladder import Ladder, make_ladder
+from limosa_compiler.left_out import NOT_APPLICABLE, LeftOut
+from limosa_compiler.loading import Loaded
+from limosa_compiler.passes import OnPass, PassReport
+from limosa_compiler.pruning import prune
+from limosa_compiler.recipe_prune import Kind, PruneNotes
+from limosa_compiler.strategies import Strategy
+
+PREFIX: Final = "pruned-"
+
+
+def with_pruned(
+    found: Ladder,
+    loaded: Loaded,
+    strategy: Strategy,
+    notes: PruneNotes | None,
+    *,
+    on_pass: OnPass,
+    cache: CalibrationCache | None = None,
+) -> Ladder:
+    """The same, and every rung again of the pruned model; the reference stays the model as it came.
+
+    `max_abs_error` in their reports is against the pruned model in fp32.
+    """
+    if notes is None:
+        return found
+    try:
+        model, report = prune(loaded.model, notes, loaded.context)
+    except PassFailed as failed:
+        left = LeftOut(name=PREFIX + "fp32", reason=NOT_APPLICABLE, detail=str(failed)[:300])
+        return replace(found, left_out=(*found.left_out, left))
+    on_pass(report)
+
+    def named(inner: PassReport) -> PassReport:
+        return replace(inner, name=f"{inner.name}, pruned")
+
+    other = make_ladder(
+        replace(loaded, model=model), strategy, on_pass=lambda inner: on_pass(named(inner)), cache=cache
+    )
+    candidates = tuple(_renamed(item, notes) for item in other.candidates)
+    for item in candidates:
+        found.runners.add(item.name, lambda one=item: loaded.runner(one.model, one.name))  # type: ignore[misc]  # bound now
+    return replace(
+        found,
+        candidates=(*found.candidates, *candidates),
+        reports=(*found.reports, report, *(named(inner) for inner in other.reports)),
+        left_out=(
+            *found.left_out,
+            *(replace(left, name=PREFIX + left.name) for left in other.left_out),
+        ),
+        warnings=(*found.warnings, *other.warnings),
+    )
+
+
+def pruning_warnings(notes: PruneNotes | None, choices: Sequence[Choice]) -> tuple[str, ...]:
+    """For each target that gets no pruned candidate: that pruning did not pay, and why."""
+    if notes is None:
+        return ()
+    return tuple(_said(notes, choice) for choice in choices if not (choice.chosen or "").startswith(PREFIX))
+
+
+def _said(notes: PruneNotes, choice: Choice) -> str:
+    pruned = [verdict for verdict in choice.verdicts if verdict.candidate.startswith(PREFIX)]
+    if not pruned:
+        return f"{choice.target}: pruning gave no candidate"
+    if notes.kind is Kind.MAGNITUDE:
+        return (
+            f"{choice.target}: magnitude pruning does not pay on the device, where zeros take as much "
+            f"room and time as other weights; {pruned[0].candidate}: {pruned[0].reason}"
+        )
+    return f"{choice.target}: pruning does not pay; " + "; ".join(
+        f"{verdict.candidate}: {verdict.reason}" for verdict in pruned[:2]
+    )
+
+
+def _renamed(item: Candidate, notes: PruneNotes) -> Candidate:
+    return replace(item, name=PREFIX + item.name, recipe={**item.recipe, "prune": notes.as_json()})
