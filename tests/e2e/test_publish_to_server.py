@@ -18,7 +18,9 @@ from limosa_compiler.trust.offline_folder import open_team
 from limosa_compiler.trust.publishing import Publisher
 from limosa_compiler.trust.server_client import ClientLimits, FleetServer
 from limosa_contracts.canonical import parse_json
+from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import LimosaError, NotAuthorised
+from limosa_contracts.evidence_statement import PAYLOAD_TYPE, EvidenceStatement
 from limosa_contracts.fields import Fields
 from tests.support.artifacts import small_artifact
 from tests.support.processes import Processes, Started, script
@@ -141,3 +143,30 @@ def test_two_publishers_and_a_restored_folder_end_up_equal(running: Running, tmp
     ]
     assert listed[0] == listed[1]
     assert len(listed[0]) == 3
+
+
+def test_evidence_follows_the_release_and_is_sent_once(running: Running, tmp_path: Path) -> None:
+    archive = read_archive(small_artifact(tmp_path, "demo/motion@1.0.0"))
+    files = {"evidence.json": b'{"schema": "limosa.evidence/1"}', "report.html": b"<p>why</p>"}
+    said: list[str] = []
+    with running.server() as server:
+        path = "/api/v1/releases/demo/motion/1.0.0/evidence"
+        running.publisher(server).publish(archive, may_return_to=())
+        assert json.loads(server.request("GET", path).content)["items"] == []
+        for _ in range(2):
+            publisher = running.publisher(server)
+            publisher.say = said.append
+            done = publisher.publish(archive, may_return_to=(), evidence=files)
+        assert len([line for line in said if line.startswith("sending")]) == len(files) + 2
+        answer = json.loads(server.request("GET", path).content)
+        assert answer["subject"] == done.signed.index.digest
+        (item,) = answer["items"]
+        got = {
+            one["name"]: server.request("GET", f"/v2/demo/motion/blobs/{one['digest']}").content
+            for one in item["files"]
+        }
+    envelope = Envelope.parse(got.pop("evidence.dsse.json"), max_bytes=65536)
+    key = open_team(running.offline, "demo", {}).key.public
+    statement = EvidenceStatement.parse(envelope.verify(key, payload_type=PAYLOAD_TYPE))
+    assert got == files
+    assert statement.subject == done.signed.index.digest

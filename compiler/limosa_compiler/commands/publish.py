@@ -21,6 +21,7 @@ from limosa_compiler.trust.team_folder import TeamFolder, open_folder
 from limosa_contracts.archive import SUFFIX
 from limosa_contracts.cli import answer, command, json_option, progress
 from limosa_contracts.errors import Usage
+from limosa_contracts.evidence_statement import EVIDENCE_FILE, REPORT_FILE
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.names import check_version
 from limosa_contracts.signing_keys import Signs
@@ -108,7 +109,9 @@ def publish(
         back = None if may_return_to is None else _versions(may_return_to)
         if not folder.key.repeats:
             archive = _signed_once(archive, path, folder.key)
-        done = _publisher(folder, remote).publish(archive, may_return_to=back)
+        done = _publisher(folder, remote).publish(
+            archive, may_return_to=back, evidence=_evidence_files(artifact, archive)
+        )
     _write(path, archive, done.signed)
     answer(_json(done, path), as_json=as_json, text=lambda: _text(done, path))
 
@@ -132,6 +135,20 @@ def _write(path: Path, archive: Archive, signed: SignedBlobs) -> None:
         write_archive(
             path, signed.blobs, signed.index, name=str(release.name), version=release.version, mtime=_mtime()
         )
+
+
+def _evidence_files(artifact: Path, archive: Archive) -> dict[str, bytes]:
+    """Evidence beside the artifact, if it is about it, and the report made from it."""
+    from limosa_compiler.inspection import find_evidence
+
+    evidence, found = find_evidence(artifact, archive)
+    if evidence is None:
+        if found["state"] != "missing":
+            progress(f"warning: evidence is not published: {found['state']}: {found['why']}")
+        return {}
+    from limosa_compiler.report import make_report
+
+    return {EVIDENCE_FILE: evidence.encode(), REPORT_FILE: make_report(evidence)}
 
 
 def _publisher(folder: TeamFolder, server: FleetServer | None) -> Publisher:

@@ -7,7 +7,7 @@ the server; the same command, or `--sync`, finishes the work (trust 2.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,6 +17,7 @@ from tuf.api.metadata import Metadata, Targets
 from limosa_compiler.archive_file import Archive
 from limosa_compiler.trust import releases
 from limosa_compiler.trust.errors import PublishRace, VersionTaken, WrongTeam
+from limosa_compiler.trust.evidence_referrer import push_evidence
 from limosa_compiler.trust.push import Pushed, push_artifact, put_manifest
 from limosa_compiler.trust.releases import ReleaseTarget
 from limosa_compiler.trust.server_client import FleetServer, Overtaken
@@ -49,8 +50,16 @@ class Publisher:
     server: FleetServer | None = None
     say: Callable[[str], None] = lambda line: None
 
-    def publish(self, archive: Archive, *, may_return_to: Sequence[str] | None = None) -> Published:
+    def publish(
+        self,
+        archive: Archive,
+        *,
+        may_return_to: Sequence[str] | None = None,
+        evidence: Mapping[str, bytes] | None = None,
+    ) -> Published:
         """Signs and lists the release, here and on the server. `may_return_to` None asks the server.
+
+        `evidence`: file name -> bytes that follow the release to the server, signed too (compiler 2.9).
 
         Raises WrongTeam, ExpiredMetadata, VersionTaken, PublishRace, TransferError, ServerRefused.
         """
@@ -68,6 +77,8 @@ class Publisher:
         target, already = self._list(release, signed, may_return_to)
         if self.server is not None:
             put_manifest(self.server, release.name, release.version, _index(signed), INDEX)
+            if evidence:
+                push_evidence(self.server, release, signed.index, evidence, folder.key, say=self.say)
         return Published(release=release, signed=signed, target=target, already=already, pushed=pushed)
 
     def sync(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def push_artifact(
     sent = [
         len(data)
         for digest, data in sorted(signed.blobs.items())
-        if digest not in documents and _push_blob(server, model, digest, data, say=say)
+        if digest not in documents and push_blob(server, model, digest, data, say=say)
     ]
     for descriptor in signed.manifests:
         put_manifest(server, model, descriptor.digest, signed.blobs[descriptor.digest], MANIFEST)
@@ -47,7 +47,7 @@ def put_manifest(server: FleetServer, model: ModelName, reference: str, data: by
     )
 
 
-def _push_blob(
+def push_blob(
     server: FleetServer, model: ModelName, digest: str, data: bytes, *, say: Callable[[str], None]
 ) -> bool:
     """Whether it had to be sent. A broken upload begins anew, unless the server turns out to have it."""
