@@ -26,6 +26,7 @@ class Limits:
     self_test_memory_bytes: int = 1024**3  # private memory of the self-test's child
     self_test_wall_s: float = 90.0  # of the self-test's child
     download_budget_bytes: int = 0  # per fetch, 0 is no limit
+    delta_memory_bytes: int = 256 * 1024**2  # that applying a delta may take, 0 for no deltas
     memory_for_standby: bool = True  # keep the previous version warm during probation
 
     @classmethod
@@ -46,6 +47,9 @@ class Limits:
             ),
             download_budget_bytes=fields.optional(
                 "download_budget_bytes", lambda n: fields.integer(n, low=0), base.download_budget_bytes
+            ),
+            delta_memory_bytes=fields.optional(
+                "delta_memory_bytes", lambda n: fields.integer(n, low=0), base.delta_memory_bytes
             ),
             memory_for_standby=fields.optional("memory_for_standby", fields.boolean, True),
         )

@@ -137,7 +137,10 @@ class DeviceEffects:
             self._around.post(state, self._failed(state.model, broken))
             return
         self._around.learned(outcome)
-        self._around.post(state, Fetched(release=release))
+        nothing: JsonObject = {}
+        fields = Fields(outcome, where="fetch.result")
+        transfer = fields.optional("transfer", fields.object, nothing)
+        self._around.post(state, Fetched(release=release, transfer=transfer))
 
     async def _request(self, state: ModelState) -> dict[str, JsonValue]:
         assert state.target is not None
@@ -157,6 +160,7 @@ class DeviceEffects:
             "capabilities": self._around.capabilities(),
             "quarantined": [bad.manifest_sha256 for bad in state.quarantine],
             "byte_budget": budget or None,
+            "limits": {"delta_memory_bytes": self._config.limits.delta_memory_bytes},
             "time_floor": self._around.time_floor(),
         }
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from limosa_agent.update_state import Release, Target
 from limosa_contracts.event import Reason
+from limosa_contracts.json_value import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Fetched:
     """The release is verified and lies in its folder under releases/."""
 
     release: Release
+    transfer: JsonObject = field(default_factory=dict)  # how its blobs came, for the event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

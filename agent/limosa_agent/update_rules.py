@@ -158,7 +158,10 @@ def refuse_downgrade(state: ModelState, event: Event) -> Applied:
 
 def stage(state: ModelState, event: Event) -> Applied:
     assert isinstance(event, Fetched)
-    return replace(state, candidate=event.release), ()
+    if not event.transfer:
+        return replace(state, candidate=event.release), ()
+    told = Reason(code="", message="", evidence={"transfer": event.transfer})
+    return replace(state, candidate=event.release, reason=told), ()
 
 
 def fetch_again(state: ModelState, event: Event) -> Applied:

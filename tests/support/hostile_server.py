@@ -29,6 +29,7 @@ class HostileServer:
 
     files: dict[str, bytes] = field(default_factory=dict)
     tricks: dict[str, Trick] = field(default_factory=dict)
+    media_types: dict[str, str] = field(default_factory=dict)  # by path, of what is in `files`
     asked: list[Asked] = field(default_factory=list)
     sent: int = 0  # bytes of bodies
     url: str = ""
@@ -57,14 +58,22 @@ class Answering:
         self.handler.wfile.write(data)
         self.server.sent += len(data)
 
+    @property
+    def media_type(self) -> tuple[str, str]:
+        found = self.server.media_types.get(self.handler.path, "application/octet-stream")
+        return "Content-Type", found
+
     def honest(self, data: bytes | None = None) -> None:
         data = self.data if data is None else data
         if self.start is None:
-            self.head(200, ("Content-Length", str(len(data))))
+            self.head(200, ("Content-Length", str(len(data))), self.media_type)
             self.body(data)
+        elif self.start >= len(data):
+            self.head(416, ("Content-Length", "0"))
         else:
             self.head(
                 206,
+                self.media_type,
                 ("Content-Length", str(len(data) - self.start)),
                 ("Content-Range", f"bytes {self.start}-{len(data) - 1}/{len(data)}"),
             )
@@ -173,7 +182,7 @@ def cut_off_at(size: int) -> Trick:
     def trick(answering: Answering) -> None:
         start = answering.start or 0
         rest = answering.data[start:]
-        headers = [("Content-Length", str(len(rest)))]
+        headers = [("Content-Length", str(len(rest))), answering.media_type]
         if answering.start is not None:
             last = len(answering.data) - 1
             headers.append(("Content-Range", f"bytes {start}-{last}/{len(answering.data)}"))

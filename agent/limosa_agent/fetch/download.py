@@ -19,7 +19,7 @@ from limosa_agent.fetch.slots import has_digest
 from limosa_contracts.errors import DigestMismatch
 from limosa_contracts.oci import Descriptor
 
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)")
+CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)")
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,6 +37,10 @@ class Meter:
         self.received += size
         self.done += size
         self.tell(self.done, self.of)
+
+    def moved(self, size: int) -> None:
+        """What came is no part of the variant itself: a delta."""
+        self.received += size
 
     def was_there(self, size: int) -> None:
         self.done += size
@@ -112,7 +116,7 @@ class BlobDownload:
                 why=f"{response.length} bytes announced, {size - start} are missing",
             )
         written = start
-        with _appending(part, start) as file:
+        with appending(part, start) as file:
             for chunk in response.chunks():
                 written += len(chunk)
                 if written > size:
@@ -126,7 +130,7 @@ class BlobDownload:
 
 
 @contextmanager
-def _appending(part: Path, start: int) -> Iterator[_Part]:
+def appending(part: Path, start: int) -> Iterator[_Part]:
     """The part from byte `start` on; synced however it ends, so that a resume builds on what is there."""
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -143,7 +147,7 @@ class _Part:
     descriptor: int
     path: Path
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """All of it. Raises DiskFull, and then gives back the space of the part: a device whose disk
         is full must still be able to write its journal."""
         view = memoryview(data)
@@ -163,7 +167,7 @@ def _start_of(response: Response, asked: int, size: int) -> int | None:
     if response.status == 200:
         return 0
     if response.status == 206:
-        found = _CONTENT_RANGE.fullmatch(response.content_range)
+        found = CONTENT_RANGE.fullmatch(response.content_range)
         right = found is not None and (int(found[1]), int(found[2])) == (asked, size - 1)
         return asked if right and found is not None and found[3] in (str(size), "*") else None
     if response.status == 416 and asked:

@@ -35,6 +35,7 @@ class Response:
     status: int
     length: int | None  # bytes of the body as announced
     content_range: str
+    content_type: str  # without parameters
     _body: http.client.HTTPResponse
     _guard: RateGuard
 
@@ -157,6 +158,7 @@ class HttpSource:
             status=answer.status,
             length=answer.length,
             content_range=answer.getheader("Content-Range", ""),
+            content_type=answer.getheader("Content-Type", "").partition(";")[0].strip().lower(),
             _body=answer,
             _guard=guard,
         )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from limosa_agent.fetch.delta import DeltaDownload, Savings, bases_of
 from limosa_agent.fetch.download import BlobDownload, Meter
 from limosa_agent.fetch.durable import DISK, Disk
 from limosa_agent.fetch.errors import BudgetSpent, DiskFull, ReleaseBroken
@@ -29,6 +30,7 @@ class Outcome:
     release: InstalledRelease
     directory: Path
     received: int  # bytes that came over the network for blobs
+    savings: Savings
 
 
 class Installation:
@@ -51,6 +53,7 @@ class Installation:
         self._tell = tell
         self._disk = disk
         self._release = resolved.as_installed()
+        self._savings = Savings()
         self._meter = Meter(
             budget=resolved.offer.byte_budget,
             of=self._release.size_bytes,
@@ -71,6 +74,7 @@ class Installation:
             release=self._release,
             directory=self._paths.release(self._resolved.sha),
             received=self._meter.received,
+            savings=self._savings,
         )
 
     def _is_there(self) -> bool:
@@ -93,7 +97,8 @@ class Installation:
     def _prepare(self) -> None:
         for folder in (self._paths.staging, self._paths.releases, self._paths.state.blobs):
             self._disk.make_folder(folder)
-        wanted = {self._paths.part(layer.sha256).name for layer in self._resolved.manifest.layers}
+        shas = [layer.sha256 for layer in self._resolved.manifest.layers]
+        wanted = {path.name for sha in shas for path in (self._paths.part(sha), self._paths.delta(sha))}
         for left in self._paths.staging.iterdir():
             if left.name not in wanted:
                 self._disk.remove(left)
@@ -121,6 +126,15 @@ class Installation:
         download = BlobDownload(
             self._repository.private, limits=self._limits, meter=self._meter, disk=self._disk
         )
+        deltas = DeltaDownload(
+            self._repository.private,
+            limits=self._limits,
+            meter=self._meter,
+            savings=self._savings,
+            free_bytes=lambda: free_bytes(self._paths.state.folder),
+            disk=self._disk,
+        )
+        bases = bases_of(self._paths)
         signature = self._resolved.manifest.layer(SIGNATURE_FILE)
         if signature.size > BUNDLE_MAX_BYTES:
             raise InvalidArtifact("a model signature is too large", where=SIGNATURE_FILE)
@@ -129,6 +143,9 @@ class Installation:
             blob = self._paths.state.blob(layer.sha256)
             part = self._paths.part(layer.sha256)
             url = self._repository.blob_url(self._resolved.offer, layer)
+            if not blob.exists():
+                base = bases.get(layer.filename)
+                deltas.complete(url, layer, base, part=part, delta=self._paths.delta(layer.sha256))
             download.ensure(url, layer, part=part, blob=blob)
             if layer is signature:
                 self._verify_signature(blob)

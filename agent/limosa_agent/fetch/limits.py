@@ -19,6 +19,9 @@ class FetchLimits:
     metadata_budget_s: float = 300.0  # one metadata file, index or manifest in all
     blob_budget_s: float = 6 * 3600.0  # one request for a blob; what has come is kept
     redirects_max: int = 3
+    delta_min_bytes: int = 64 * 1024  # a smaller blob is fetched as it is
+    delta_memory_bytes: int = 256 * 1024**2  # that applying a delta may take; 0 for no deltas
+    delta_wait_s: float = 60.0  # for a delta that the server is making; then the full blob
     root_max_bytes: int = LIMITS.tuf_metadata_max_bytes
     timestamp_max_bytes: int = 16 * 1024
     snapshot_max_bytes: int = LIMITS.tuf_metadata_max_bytes  # 60 B per bin: 8,000 bins
@@ -51,6 +54,13 @@ class FetchLimits:
             disk_reserve_bytes=fields.optional(
                 "disk_reserve_bytes", lambda n: fields.integer(n, low=0), plain.disk_reserve_bytes
             ),
+            delta_min_bytes=fields.optional(
+                "delta_min_bytes", lambda n: fields.integer(n, low=0), plain.delta_min_bytes
+            ),
+            delta_memory_bytes=fields.optional(
+                "delta_memory_bytes", lambda n: fields.integer(n, low=0), plain.delta_memory_bytes
+            ),
+            delta_wait_s=fields.optional("delta_wait_s", seconds, plain.delta_wait_s),
             progress_every_s=fields.optional("progress_every_s", seconds, plain.progress_every_s),
             lock_wait_s=fields.optional("lock_wait_s", seconds, plain.lock_wait_s),
         )

@@ -73,6 +73,7 @@ def _carry_out(
             "size_bytes": outcome.release.size_bytes,
             "directory": str(outcome.directory),
             "bytes": outcome.received,
+            "transfer": outcome.savings.as_json(outcome.received),
         }
     }
 

@@ -38,6 +38,10 @@ class ModelPaths:
         """A download that is not complete."""
         return self.staging / f"{blob_sha}.part"
 
+    def delta(self, blob_sha: str) -> Path:
+        """A delta to that blob, whole or not."""
+        return self.staging / f"{blob_sha}.delta"
+
 
 @dataclass(frozen=True, slots=True)
 class StatePaths:
