@@ -51,14 +51,14 @@ class Toolchain:
 
 
 @cache
-def pins() -> Mapping[str, str]:
+def pins(file: Path = PINS) -> Mapping[str, str]:
     """Package -> version, as installed."""
-    lines = (line.partition("#")[0].strip() for line in PINS.read_text(encoding="utf-8").splitlines())
+    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
     return dict(line.split("==") for line in lines if line)
 
 
-def folder_name() -> str:
-    text = "\n".join(f"{name}=={version}" for name, version in sorted(pins().items()))
+def folder_name(file: Path = PINS) -> str:
+    text = "\n".join(f"{name}=={version}" for name, version in sorted(pins(file).items()))
     return f"{NAME}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -92,7 +92,12 @@ def require_toolchain(root: Path | None = None, *, where: str = "") -> Toolchain
 
 
 def install(
-    *, check: Check, root: Path | None = None, python: Path | None = None, on_step: OnStep = lambda text: None
+    *,
+    check: Check,
+    root: Path | None = None,
+    python: Path | None = None,
+    pins_file: Path = PINS,
+    on_step: OnStep = lambda text: None,
 ) -> Toolchain:
     """Makes it unless it is there. `check` is called before it takes its name: what fails is not kept.
 
@@ -102,14 +107,14 @@ def install(
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root, on_step):
         _clear(root)
-        final = Toolchain(folder=root / folder_name())
+        final = Toolchain(folder=root / folder_name(pins_file))
         if final.folder.is_dir():
             return final
         base = find_python(wanted=python)
         on_step(f"Python {base.text}: {base.path}")
-        part = Path(tempfile.mkdtemp(prefix=folder_name() + _PART, dir=root))
+        part = Path(tempfile.mkdtemp(prefix=final.folder.name + _PART, dir=root))
         try:
-            _make(base, part, on_step)
+            _make(base, part, pins_file, on_step)
             on_step("checking: a small model is converted, quantized and run")
             check(Toolchain(folder=part))
             part.rename(final.folder)  # an environment finds itself from where its interpreter lies
@@ -133,12 +138,12 @@ def remove(root: Path | None = None) -> tuple[Toolchain, ...]:
         return gone
 
 
-def _make(base: Python, part: Path, on_step: OnStep) -> None:
+def _make(base: Python, part: Path, pins_file: Path, on_step: OnStep) -> None:
     _run([str(base.path), "-I", "-m", "venv", str(part)], what="an environment cannot be made")
-    on_step(f"installing {len(pins())} packages")
+    on_step(f"installing {len(pins(pins_file))} packages")
     options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "-q"]
     _run(
-        [str(part / "bin/python"), "-m", "pip", "install", *options, "-r", str(PINS)],
+        [str(part / "bin/python"), "-m", "pip", "install", *options, "-r", str(pins_file)],
         what="its packages cannot be installed",
     )
 

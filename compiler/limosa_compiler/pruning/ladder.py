@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from limosa_compiler.pruning import prune
 from limosa_compiler.recipe_prune import Kind, PruneNotes
 from limosa_compiler.strategies import Strategy
 
-PREFIX: Final = "pruned-"
+PREFIXES: Final[Mapping[Kind, str]] = {Kind.MAGNITUDE: "sparse-", Kind.STRUCTURED: "slim-"}
 
 
 def with_pruned(
@@ -36,10 +36,11 @@ def with_pruned(
     """
     if notes is None:
         return found
+    prefix = PREFIXES[notes.kind]
     try:
         model, report = prune(loaded.model, notes, loaded.context)
     except PassFailed as failed:
-        left = LeftOut(name=PREFIX + "fp32", reason=NOT_APPLICABLE, detail=str(failed)[:300])
+        left = LeftOut(name=prefix + "fp32", reason=NOT_APPLICABLE, detail=str(failed)[:300])
         return replace(found, left_out=(*found.left_out, left))
     on_pass(report)
 
@@ -58,32 +59,36 @@ def with_pruned(
         reports=(*found.reports, report, *(named(inner) for inner in other.reports)),
         left_out=(
             *found.left_out,
-            *(replace(left, name=PREFIX + left.name) for left in other.left_out),
+            *(replace(left, name=prefix + left.name) for left in other.left_out),
         ),
         warnings=(*found.warnings, *other.warnings),
     )
 
 
 def pruning_warnings(notes: PruneNotes | None, choices: Sequence[Choice]) -> tuple[str, ...]:
-    """For each target that gets no pruned candidate: that pruning did not pay, and why."""
+    """For each target that gets no candidate of the pruned model: that pruning did not pay, and why."""
     if notes is None:
         return ()
-    return tuple(_said(notes, choice) for choice in choices if not (choice.chosen or "").startswith(PREFIX))
-
-
-def _said(notes: PruneNotes, choice: Choice) -> str:
-    pruned = [verdict for verdict in choice.verdicts if verdict.candidate.startswith(PREFIX)]
-    if not pruned:
-        return f"{choice.target}: pruning gave no candidate"
-    if notes.kind is Kind.MAGNITUDE:
-        return (
-            f"{choice.target}: magnitude pruning does not pay on the device, where zeros take as much "
-            f"room and time as other weights; {pruned[0].candidate}: {pruned[0].reason}"
-        )
-    return f"{choice.target}: pruning does not pay; " + "; ".join(
-        f"{verdict.candidate}: {verdict.reason}" for verdict in pruned[:2]
+    prefix = PREFIXES[notes.kind]
+    return tuple(
+        _said(choice, notes.kind, prefix)
+        for choice in choices
+        if not (choice.chosen or "").startswith(prefix)
     )
 
 
+def _said(choice: Choice, kind: Kind, prefix: str) -> str:
+    """The twin of what was chosen says it best."""
+    reasons = {verdict.candidate: verdict.reason for verdict in choice.verdicts}
+    twin = f"{prefix}{choice.chosen}"
+    told = twin if twin in reasons else next((name for name in reasons if name.startswith(prefix)), "")
+    if not told:
+        return f"{choice.target}: pruning gave no candidate"
+    zeros = ", where zeros take as much room and time as other weights" if kind is Kind.MAGNITUDE else ""
+    return f"{choice.target}: {kind.value} pruning does not pay there{zeros}; {told}: {reasons[told]}"
+
+
 def _renamed(item: Candidate, notes: PruneNotes) -> Candidate:
-    return replace(item, name=PREFIX + item.name, recipe={**item.recipe, "prune": notes.as_json()})
+    return replace(
+        item, name=PREFIXES[notes.kind] + item.name, recipe={**item.recipe, "prune": notes.as_json()}
+    )
