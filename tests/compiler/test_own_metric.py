@@ -64,6 +64,7 @@ def test_own_metric_is_measured_like_any_other(module: str) -> None:
     dice = metric_named(f"{module}:dice")
     columns = dice.columns(ONES, ONES)
     check_labels(dice, ONES, ONES, where="e.npz")
+    assert dice.code_digest.startswith("sha256:")
     assert (dice.of(columns), dice.is_share, dice.higher_is_better) == (1.0, True, True)
     assert difference_points(dice, columns, columns).lower_bound == 0
 

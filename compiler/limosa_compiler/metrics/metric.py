@@ -65,6 +65,7 @@ class Metric:
     value: Value
     check: Check = accepts
     needs_labels: bool = True
+    code_digest: str = ""  # sha256:… of the file that a function of the user's own is in
 
     @property
     def is_share(self) -> bool:

@@ -11,8 +11,10 @@ dice.needs_labels = True            # default; False: fp32's answers stand for m
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,7 @@ from limosa_compiler.arrays import Array
 from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import MetricFailed
 from limosa_compiler.metrics.metric import Doubles, Labels, Metric, Scale, mean
+from limosa_contracts.oci import digest_of
 
 _FLAGS: Final = {"higher_is_better": True, "is_share": False, "needs_labels": True}
 
@@ -41,7 +44,17 @@ def own_metric(entry: EntryPoint) -> Metric:
         columns=lambda answers, labels: _columns(entry, function, answers, labels),
         value=lambda sums, rows: _value(entry, value, sums, rows),
         needs_labels=flags["needs_labels"],
+        code_digest=_code_digest(function),
     )
+
+
+def _code_digest(function: Callable[..., Any]) -> str:
+    """Of its module's file: what it imports is not covered. Empty where there is no file."""
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:  # built in, or an object that is called
+        return ""
+    return digest_of(Path(file).read_bytes()) if file and Path(file).is_file() else ""
 
 
 def _columns(entry: EntryPoint, function: Callable[..., Any], answers: Array, labels: Array) -> Doubles:
