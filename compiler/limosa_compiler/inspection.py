@@ -8,6 +8,7 @@ from typing import Final
 
 from limosa_compiler.archive_file import Archive, Variant
 from limosa_compiler.choose import Choice
+from limosa_compiler.evidence import SUFFIX as EVIDENCE_SUFFIX
 from limosa_compiler.evidence import Evidence, evidence_path_of
 from limosa_compiler.evidence_candidates import candidate_json, pruned_json
 from limosa_contracts.errors import LimosaError
@@ -53,10 +54,21 @@ def describe(artifact: Path, archive: Archive) -> dict[str, JsonValue]:
             "build": evidence.build,
             "pruned": [pruned_json(item) for item in evidence.pruned],
             "promises": [promise.as_json() for promise in evidence.promises],
+            "sensitivity": [item.as_json() for item in evidence.sensitivity],
+            "importance": [item.as_json() for item in evidence.importance],
+            "lineage": dict(evidence.lineage),
+            "report": _report(artifact),
             "passes": list(evidence.passes),
             "machine": dict(evidence.machine),
         }
     return result
+
+
+def _report(artifact: Path) -> str:
+    """The report's path, "" where it is not beside the artifact. Made with it, and not checked here."""
+    path = evidence_path_of(artifact)
+    report = path.with_name(path.name.removesuffix(EVIDENCE_SUFFIX) + ".report.html")
+    return str(report) if report.is_file() else ""
 
 
 def _found(path: Path, state: str, why: str) -> dict[str, JsonValue]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from limosa_compiler.archive_file import Archive, Variant, read_archive
+from limosa_compiler.commands.inspect_text import inspect_text
 from limosa_compiler.errors import FolderNotEmpty
-from limosa_contracts.cli import answer, columns, command, json_option
+from limosa_contracts.cli import answer, command, json_option
 from limosa_contracts.errors import Usage
 
 
@@ -44,7 +43,7 @@ def inspect(artifact: Path, unpack: Path | None, variant: str | None, as_json: b
         said |= {"unpacked": [str(path) for path in unpack_variant(archive, chosen, unpack)]}
     elif variant is not None:
         raise Usage("--variant goes with --unpack", hint="limosa inspect ARTIFACT --json says all of each")
-    answer(said, as_json=as_json, text=lambda: _text(said))
+    answer(said, as_json=as_json, text=lambda: inspect_text(said))
 
 
 def unpack_variant(archive: Archive, variant: Variant, folder: Path) -> list[Path]:
@@ -68,84 +67,3 @@ def _one_variant(archive: Archive, name: str | None) -> Variant:
         names = ", ".join(variant.name for variant in archive.variants)
         raise Usage("say which variant to unpack", hint=f"--variant, one of {names}")
     return archive.variants[0]
-
-
-def _text(said: Mapping[str, Any]) -> str:
-    lines = [
-        f"{said['release']}  {said['size_bytes']} bytes  {said['index_digest']}",
-        "signed (limosa verify --key checks by whom)" if said["signed"] else "not signed",
-        "",
-        columns(
-            ["VARIANT", "PRECISION", "CANDIDATE", "MODEL BYTES", "REQUIRES"], _variant_rows(said["variants"])
-        ),
-        "",
-    ]
-    if said["candidates"]:
-        lines += [
-            columns(_CANDIDATE_HEADS, _candidate_rows(said["candidates"])),
-            "",
-            *_reasons(said["candidates"]),
-            *(f"{item['name']}  pruned: {item['reason']}" for item in said["pruned"]),
-        ]
-    else:
-        lines.append(f"no evidence: {said['evidence']['file']} is {said['evidence']['state']}")
-    lines += [f"warning: {warning}" for warning in said["warnings"]]
-    if "unpacked" in said:
-        lines += ["", f"unpacked {len(said['unpacked'])} files"]
-    return "\n".join(lines)
-
-
-_CANDIDATE_HEADS = [
-    "CANDIDATE",
-    "BYTES",
-    "METRIC",
-    "TUNE",
-    "HOLDOUT",
-    "POINTS",
-    "AT LEAST",
-    "TIME",
-    "MEMORY",
-    "LOAD",
-]
-
-
-def _variant_rows(variants: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    return [
-        [
-            variant["name"],
-            variant.get("precision", "?"),
-            variant.get("candidate", "?"),
-            str(variant["files"][0]["size_bytes"]),
-            " ".join([*variant["requires"]["architectures"], *variant["requires"]["cpu_features"]]),
-        ]
-        for variant in variants
-    ]
-
-
-def _candidate_rows(candidates: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    return [
-        [
-            item["name"],
-            str(item["size_bytes"]),
-            item["metric"],
-            f"{item['tune']['metric']:.4f}",
-            f"{item['holdout']['metric']:.4f}",
-            f"{item['holdout']['points']:+.2f}",
-            f"{item['tune']['lower_bound_points']:+.2f}",
-            f"{item['latency_ratio']:.2f}×",
-            f"{item['memory_bytes'] / 1e6:.1f} MB" if "memory_bytes" in item else "?",
-            f"{item['load_ms']:.1f} ms" if "load_ms" in item else "?",
-        ]
-        for item in candidates
-    ]
-
-
-def _reasons(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line per candidate and reason, with the targets it holds for."""
-    lines: list[str] = []
-    for item in candidates:
-        reasons: dict[str, list[str]] = {}
-        for target, standing in item["targets"].items():
-            reasons.setdefault(f"{standing['standing']}: {standing['reason']}", []).append(target)
-        lines += [f"{item['name']}  {reason}  ({', '.join(targets)})" for reason, targets in reasons.items()]
-    return [*lines, ""]
