@@ -49,6 +49,7 @@ class Loaded:
     row: Mapping[str, Array]  # one row of everything that the model takes, states of zeros too
     model_digest: str  # of the file as it was given
     reports: tuple[PassReport, ...]
+    metric_digest: str = ""  # of the code of a metric of the user's own
     classes: tuple[str, ...] = ()  # as the recipe names them, else as the model itself does
     states: tuple[State, ...] = ()
     every_step: bool = False  # labels are per step, not per sequence
@@ -61,6 +62,7 @@ class Loaded:
             "model": self.model_digest,
             "calibration": f"sha256:{self.calibration.digest}",
             "evaluation": f"sha256:{self.evaluation.digest}",
+            **({"metric": self.metric_digest} if self.metric_digest else {}),
         }
 
     def runner(self, model: bytes, what: str) -> Runs:
@@ -144,6 +146,7 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
         holdout=holdout,
         row=row,
         model_digest=digest_of(data),
+        metric_digest=metric.code_digest,
         reports=(*ingested.reports, *attached, first_load),
         classes=classes,
         states=states,

@@ -18,6 +18,7 @@ from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_compiler.recipe_gate import Gate, Prefer
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
+from limosa_contracts.oci import digest_of
 from tests.compiler.conftest import TOY
 from tests.compiler.graphs import classifier, model_of, recipe_folder, rows
 
@@ -140,6 +141,18 @@ def test_own_metric_that_raises_ends_the_build(
         build_recipe(recipe_folder(tmp_path / "r", classifier(), more=more))
     assert "NameError: name 'nothing' is not defined (line 2 of" in failed.value.why
     assert not (tmp_path / "dist").exists()
+
+
+def test_code_of_an_own_metric_is_an_input_of_the_build(
+    tmp_path: Path, build_recipe: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = b"def f(answers, labels):\n    return (answers.argmax(1) == labels).astype(float)\n"
+    (tmp_path / "metric_of_a_team.py").write_bytes(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    more = '[metric]\nname = "python:metric_of_a_team:f"\n[gate]\nmax_loss_points = 10\n'
+    built = build_recipe(recipe_folder(tmp_path / "r", classifier(), more=more))
+    assert built.evidence.inputs["metric"] == digest_of(code)
+    assert next(iter(built.chosen.values())).tune.metric > 0.9
 
 
 def test_column_of_measurements_named_as_a_slice_is_refused(tmp_path: Path, build_recipe: Build) -> None:
