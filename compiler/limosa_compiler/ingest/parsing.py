@@ -41,7 +41,15 @@ def opset_of(model: onnx.ModelProto) -> int:
 def _refuse_deep(model: onnx.ModelProto, where: str) -> None:
     """Without recursion: what walks graphs later may use it."""
     level: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    total = 0
     for _ in range(LIMITS.graph_depth_max):
+        total += sum(len(graph.node) for graph in level)
+        if total > LIMITS.nodes_max:
+            raise TooLarge(
+                "the model has too many nodes",
+                where=where,
+                why=f"{total}; at most {LIMITS.nodes_max} are taken",
+            )
         level = [
             inner
             for graph in level
