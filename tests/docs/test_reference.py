@@ -177,8 +177,10 @@ def test_drawings_and_tables_are_as_the_code_makes_them() -> None:
 def test_examples_of_configuration_are_accepted(tmp_path: Path) -> None:
     for block in fences("reference/agent-toml.md", "toml"):
         AgentConfig.parse(block)
-    for block in (*fences("reference/limosa-toml.md", "toml"), *fences("how-to/publish-a-model.md", "toml")):
-        Recipe.parse(tomllib.loads(block), folder=tmp_path)
+    guides = [f"how-to/compile-a-{kind}-model.md" for kind in ("sensor", "tabular", "text")]
+    for name in ("reference/limosa-toml.md", "how-to/publish-a-model.md", *guides):
+        for block in fences(name, "toml"):
+            Recipe.parse(tomllib.loads(block), folder=tmp_path)
     for block in fences("how-to/enrol-a-device.md", "toml"):
         AgentConfig.parse(block)
     for name in ("reference/rollout-file.md", "how-to/write-a-rollout-file.md"):
