@@ -27,7 +27,7 @@ from limosa_compiler.metrics import Metric, metric_named
 from limosa_compiler.mlflow_model import model_file
 from limosa_compiler.package import Packaged, VariantFiles, package_release
 from limosa_compiler.passes import OnPass, PassReport
-from limosa_compiler.promises import unchecked_limits
+from limosa_compiler.promises import Promise, unchecked_limits
 from limosa_compiler.prove import files_of_variant
 from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.pruning.ladder import pruning_warnings
@@ -121,14 +121,37 @@ def _build(
     _require_chosen(choices, outcome, recipe, metric)
     packaged = _package(choices, profiles, found, loaded, recipe, metric, measured)
     archive = archive_of(packaged.blobs, packaged.index)
-    chosen = [found.candidate(choice.chosen or "") for choice in choices]
     promises = promises_of(choices, measured, profiles, archive)
+    evidence = _whole_evidence(recipe, archive, loaded, outcome, choices, promises, metric)
+    path = folder / archive_name(recipe.release)
+    evidence_path = write_both(path, packaged, evidence, mtime=mtime)
+    return BuildResult(
+        path=path,
+        evidence_path=evidence_path,
+        archive=archive,
+        evidence=evidence,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _whole_evidence(
+    recipe: Recipe,
+    archive: Archive,
+    loaded: Loaded,
+    outcome: Outcome,
+    choices: Sequence[Choice],
+    promises: tuple[Promise, ...],
+    metric: Metric,
+) -> Evidence:
+    """What was measured and decided, and what helps to understand it."""
+    found, measured = outcome.found, outcome.measured
+    chosen = [found.candidate(choice.chosen or "") for choice in choices]
     evidence = _evidence(recipe, archive, loaded, found)
     evidence = replace(
         evidence,
         candidates=measured,
         pruned=outcome.pruned,
-        choices=choices,
+        choices=tuple(choices),
         promises=promises,
         warnings=(
             *evidence.warnings,
@@ -139,7 +162,7 @@ def _build(
         passes=_as_json((*loaded.reports, *found.reports, *outcome.reports)),
         sensitivity=with_choices(found, chosen).sensitivity,
     )
-    evidence = with_findings(
+    return with_findings(
         evidence,
         runners=found.runners,
         tune=loaded.tune,
@@ -149,15 +172,6 @@ def _build(
         metric=metric,
         classes=loaded.classes,
         sequences=bool(loaded.states),
-    )
-    path = folder / archive_name(recipe.release)
-    evidence_path = write_both(path, packaged, evidence, mtime=mtime)
-    return BuildResult(
-        path=path,
-        evidence_path=evidence_path,
-        archive=archive,
-        evidence=evidence,
-        seconds=time.perf_counter() - begin,
     )
 
 
