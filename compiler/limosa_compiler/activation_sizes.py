@@ -10,6 +10,7 @@ from onnx import shape_inference
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.graph_walk import fed_inputs
+from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import copy_of
 
 FLOAT_BYTES = 4
@@ -25,6 +26,16 @@ def bytes_of_rows(model: onnx.ModelProto, batch: Mapping[str, Array], names: Seq
     largest = max((sizes[name] for name in names if name in sizes), default=0)
     given = max((array.nbytes for array in batch.values()), default=FLOAT_BYTES)
     return {name: sizes.get(name, max(largest, given)) for name in names}
+
+
+def rows_that_fit(model: onnx.ModelProto, row: Mapping[str, Array]) -> int:
+    """Rows of one run, 1 to LIMITS.batch_rows: so many that memory stays small beside the limit.
+
+    `row`: one row of everything that the model takes. Runtimes reuse what is no longer needed, so the
+    sum over all tensors is several times what is really held.
+    """
+    total = sum(FLOAT_BYTES * prod(shape) for shape in _shapes(_with_sizes(model, row)).values())
+    return max(1, min(LIMITS.batch_rows, LIMITS.run_bytes // max(1, total)))
 
 
 def _with_sizes(model: onnx.ModelProto, batch: Mapping[str, Array]) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ large, they are looked at a group at a time.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,13 +23,14 @@ from limosa_compiler.errors import DataMismatch
 from limosa_compiler.graph_walk import fed_inputs
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import copy_of
-from limosa_compiler.range_table import SHARES, RangeTable, TensorRange
-from limosa_compiler.runner import Runner
+from limosa_compiler.range_table import LEAST_ERROR, SHARES, RangeTable, TensorRange
+from limosa_compiler.runner import RUNS_AT_ONCE, Runner, in_parallel
 from limosa_compiler.runs import Runs
 
 HISTOGRAM_BINS: Final = 2048
+_TAILS: Final = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # of the values, at either side
 VALUES_PER_ROW: Final = 16_384  # of one tensor, that a histogram counts; extremes are of all values
-VERSION: Final = 2  # of what is computed here: a cached table of another version is not used
+VERSION: Final = 3  # of what is computed here: a cached table of another version is not used
 Stream = Callable[[int], Iterable[Mapping[str, Array]]]
 """Batches of at most so many rows; the same rows each time it is called."""
 Load = Callable[[bytes], Runs]
@@ -58,7 +60,7 @@ def calibrate(model: onnx.ModelProto, stream: Stream, *, load: Load = unoptimize
     for group_names in _grouped(names, sizes):
         size = max(1, sum(sizes[name] for name in group_names))
         runner = load(_exposing(model, group_names).SerializeToString())
-        rows = max(1, min(runner.batch_rows, LIMITS.activation_bytes // size))
+        rows = max(1, min(runner.batch_rows, LIMITS.activation_bytes // (RUNS_AT_ONCE * size)))
         group = _Group(names=group_names, runner=runner, rows=rows)
         minmax |= _extremes(group, stream)
         counts |= _histograms(group, stream, minmax)
@@ -66,6 +68,7 @@ def calibrate(model: onnx.ModelProto, stream: Stream, *, load: Load = unoptimize
         label: {name: cut_tails(counts[name], minmax[name], share=share) for name in sorted(names)}
         for label, share in SHARES.items()
     }
+    cut[LEAST_ERROR] = {name: least_error(counts[name], minmax[name]) for name in sorted(names)}
     return RangeTable(minmax={name: minmax[name] for name in sorted(names)}, cut=cut)
 
 
@@ -84,6 +87,31 @@ def cut_tails(counts: Array, span: TensorRange, *, share: float) -> TensorRange:
     first = int(np.searchsorted(below, cut, side="right"))
     last = int(np.searchsorted(below, total - cut, side="left"))
     return TensorRange(low=float(edges[min(first, last)]), high=float(edges[last + 1]))
+
+
+def least_error(counts: Array, span: TensorRange) -> TensorRange:
+    """Of ranges that cut some share of either tail, the one that 8 bits represent with least squared error.
+
+    Inside, a value is rounded to one of 255 steps (step² / 12); outside, it is off by its distance. Zero
+    is within every range and is represented exactly, so the values at zero count for nothing.
+    """
+    total = int(counts.sum())
+    if total == 0 or not span.high > span.low:
+        return span
+    edges = np.linspace(span.low, span.high, len(counts) + 1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    width = (span.high - span.low) / len(counts)
+    weights = np.where(np.abs(centres) <= width, 0, counts).astype(np.float64)
+    cuts = [cut_tails(counts, span, share=1 - 2 * share) for share in _TAILS]
+    best, error = span, np.inf
+    for low in sorted({min(item.low, 0.0) for item in cuts}):
+        for high in sorted({max(item.high, 0.0) for item in cuts}, reverse=True):
+            step = (high - low) / 255
+            off = np.maximum(np.maximum(low - centres, centres - high), 0.0)
+            found = float((weights * np.where(off > 0, off**2, step**2 / 12)).sum())
+            if high > low and found < error:
+                best, error = TensorRange(low=low, high=high), found
+    return best
 
 
 def activations(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -146,9 +174,15 @@ def _finite(values: Array) -> Array:
 
 def _values(group: _Group, stream: Stream) -> Iterator[tuple[str, Array, int]]:
     """(tensor, its values, rows of the batch), tensor by tensor, batch by batch; each dropped at once."""
-    for batch in stream(group.rows):
-        rows = len(next(iter(batch.values())))
-        outputs = group.runner.run(batch)
+    counts: deque[int] = deque()
+
+    def counted() -> Iterator[Mapping[str, Array]]:
+        for batch in stream(group.rows):
+            counts.append(len(next(iter(batch.values()))))
+            yield batch
+
+    for outputs in in_parallel(group.runner.run, counted()):
+        rows = counts.popleft()
         for name in group.names:
             yield name, np.asarray(outputs.pop(name)), rows
 

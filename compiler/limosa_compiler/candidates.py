@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
-from limosa_compiler.candidate import FP32, INT8, ONNXRUNTIME, Candidate
+from limosa_compiler.candidate import FP32, ONNXRUNTIME, Candidate
 from limosa_compiler.choose import cannot_win, fails_clearly, may_be_shipped
 from limosa_compiler.errors import ModelRefused
 from limosa_compiler.evidence_parts import NodeSensitivity
@@ -31,11 +32,14 @@ from limosa_compiler.measure import (
 from limosa_compiler.metrics import Metric
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.recipe_gate import Gate, Prefer
+from limosa_compiler.rungs import static_int8
 from limosa_compiler.rungs.static_int8 import CORE_OPERATORS
 from limosa_compiler.runs import Runs
 from limosa_compiler.scores import Score
 from limosa_compiler.strategies import unfit
 from limosa_contracts.profiles import Profile
+
+SEARCH_GAIN: Final = 1.2  # the search must be able to save a sixth of what could be shipped without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,22 +98,34 @@ class Measuring:
             score = self._look(item, runner, rows=self.loaded.tune.count)
         except ModelRefused:
             return False
+        return not self._miss(score)
+
+    def _miss(self, score: Score) -> str:
+        """Why the gate's bounds of the metric are missed on all tune rows, or ""."""
         gate, metric = self.wanted.gate, self.wanted.metric
         bound = score.points if score.lower_bound_points is None else score.lower_bound_points
-        below = 0.0 if gate.min_metric is None else metric.points_below(score.metric, gate.min_metric)
-        return -bound <= gate.max_loss_points and below == 0.0
-
-    def lacks(self, precision: str) -> tuple[Profile, ...]:
-        """Targets that take a precision, and may be given no measured candidate of it."""
-        return tuple(
-            profile
-            for profile in self.wanted.profiles
-            if precision in profile.precisions
-            and any(runtime.name == ONNXRUNTIME for runtime in profile.runtimes)
-            and not any(
-                item.precision == precision and self._may_go(item, profile) for item in self.measured.values()
+        if gate.min_metric is not None and metric.points_below(score.metric, gate.min_metric) > 0:
+            return f"{metric.name} is {score.metric:.4f} on tune rows, the gate is {gate.min_metric:g}"
+        if -bound > gate.max_loss_points:
+            return (
+                f"may lose {-bound:.2f} points on tune rows (95 % bound of {score.rows} rows), "
+                f"{gate.max_loss_points:g} are allowed"
             )
-        )
+        return ""
+
+    def lacks(self, kind: str) -> tuple[Profile, ...]:
+        """Targets that could be given a candidate of a kind of rung, and none that is nearly as small.
+
+        The smallest of that kind is what a search may come close to: it is asked whether what may be
+        shipped now is clearly larger.
+        """
+        return tuple(profile for profile in self.wanted.profiles if self._lacks(kind, profile))
+
+    def _lacks(self, kind: str, profile: Profile) -> bool:
+        taken = [item for item in self.found.candidates if takes(profile, item)]
+        least = min((item.size for item in taken if item.recipe.get("rung") == kind), default=0)
+        passing = [item.size for item in self.measured.values() if self._may_go(item, profile)]
+        return least > 0 and min(passing, default=2 * least) > least * SEARCH_GAIN
 
     def _pruned(self, item: Candidate, runner: Runs) -> str:
         passing = [other for other in self.measured.values() if self._covers(other, item)]
@@ -123,7 +139,19 @@ class Measuring:
         if why := fails_clearly(score, self.wanted.gate, self.wanted.metric):
             self.pruned[item.name] = pruned(item, why, tune=score)
             return why
-        return ""
+        return self._pruned_as_costly(item, runner)
+
+    def _pruned_as_costly(self, item: Candidate, runner: Runs) -> str:
+        """Time, memory and holdout rows of a large model are not spent on what misses the gate anyway."""
+        material = self.found.material
+        cost = self.loaded.tune.count * (material.row_bytes if material else 0)
+        if cost < LIMITS.measure_all_bytes:
+            return ""
+        score = self._look(item, runner, rows=self.loaded.tune.count)
+        if not (why := self._miss(score)):
+            return ""
+        self.pruned[item.name] = pruned(item, why, tune=score)
+        return why
 
     def _look(self, item: Candidate, runner: Runs, *, rows: int) -> Score:
         return first_look(
@@ -212,7 +240,7 @@ def measure_all(
             found=found, loaded=loaded, wanted=wanted, reference=reference, meter=meter, on_pass=on_pass
         )
         state.look_at_all(found.candidates)
-        lacking = state.lacks(INT8) if float_nodes_max else ()
+        lacking = state.lacks(static_int8.KIND) if float_nodes_max else ()
         if lacking and found.material is not None:
             state.found = searched(
                 found, loaded, lacking, float_nodes_max=float_nodes_max, holds=state.holds, on_pass=on_pass

@@ -67,7 +67,7 @@ def make_ladder(
     runners.add(FP32, lambda: loaded.runner(first.model, FP32))
     reference = runners[FP32]
     material, reports = _material(loaded, cache=cache, on_pass=on_pass)
-    sample = {name: array[: LIMITS.batch_rows] for name, array in loaded.tune.inputs.items()}
+    sample = {name: array[: LIMITS.compare_rows] for name, array in loaded.tune.inputs.items()}
     expected = reference.predict(sample)
     made: list[Candidate] = [first]
     left_out: list[LeftOut] = []

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 import numpy as np
 import onnx
 
+from limosa_compiler.activation_sizes import rows_that_fit
 from limosa_compiler.arrays import Array
 from limosa_compiler.data import Rows, RowStream, split_rows
 from limosa_compiler.errors import UnsupportedShape
@@ -53,6 +54,7 @@ class Loaded:
     classes: tuple[str, ...] = ()  # as the recipe names them, else as the model itself does
     states: tuple[State, ...] = ()
     every_step: bool = False  # labels are per step, not per sequence
+    batch_rows: int = LIMITS.batch_rows  # that a candidate runs at once
     tflite: bytes = b""  # given as .tflite; `model` then holds nothing but inputs and outputs
 
     @property
@@ -67,7 +69,8 @@ class Loaded:
 
     def runner(self, model: bytes, what: str) -> Runs:
         """A candidate in onnxruntime, fed with rows of this data. Raises ModelRefused."""
-        return with_states(Runner(model, what=what), self.states, every_step=self.every_step)
+        plain = Runner(model, what=what, batch_rows=self.batch_rows)
+        return with_states(plain, self.states, every_step=self.every_step)
 
     def sample(self, rows: int) -> dict[str, Array]:
         """About `rows` rows of calibration as the model itself takes them: single steps, with states."""
@@ -145,6 +148,7 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
         tune=tune,
         holdout=holdout,
         row=row,
+        batch_rows=rows_that_fit(model, row),
         model_digest=digest_of(data),
         metric_digest=metric.code_digest,
         reports=(*ingested.reports, *attached, first_load),

@@ -15,6 +15,9 @@ MINMAX: Final = "minmax"
 SHARES: Final[Mapping[str, float]] = {"p99.999": 0.99999, "p99.9": 0.999}
 """Name -> share of values that is kept. No calibrator wins everywhere: 99.9 % saves one model and
 ruins another (compiler 3); entropy equals the extremes almost everywhere, and is left out."""
+LEAST_ERROR: Final = "mse"
+"""The range that leaves the least squared error: what is cut off and what is rounded, together."""
+CUTS: Final = (*SHARES, LEAST_ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +28,13 @@ class TensorRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeTable:
-    """By tensor name: extremes, and by the names of SHARES what is kept when both tails are cut."""
+    """By tensor name: extremes, and by the names of CUTS what is kept when tails are cut."""
 
     minmax: Mapping[str, TensorRange]
     cut: Mapping[str, Mapping[str, TensorRange]]
 
     def named(self, name: str) -> Mapping[str, TensorRange]:
-        """`minmax`, or one of SHARES."""
+        """`minmax`, or one of CUTS."""
         return self.minmax if name == MINMAX else self.cut[name]
 
     @property
@@ -45,7 +48,7 @@ class RangeTable:
 
     def as_json(self) -> dict[str, JsonValue]:
         return {
-            "shares": {name: SHARES[name] for name in self.cut},
+            "shares": dict(SHARES),
             "ranges": {name: _as_json(self.named(name)) for name in self.names},
         }
 
@@ -58,7 +61,7 @@ class RangeTable:
                 raise shares.wrong(name, f"it must be {SHARES[name]}")
         tables = fields.fields("ranges")
         minmax = _parse(tables, MINMAX)
-        cut = {name: _parse(tables, name) for name in SHARES}
+        cut = {name: _parse(tables, name) for name in CUTS}
         for name, table in cut.items():
             if set(table) != set(minmax):
                 raise tables.wrong(name, "it must have the tensors of minmax")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime as ort
@@ -12,6 +15,7 @@ from limosa_compiler.arrays import Array, Arrays
 from limosa_compiler.errors import ModelRefused
 from limosa_compiler.limits import LIMITS
 
+RUNS_AT_ONCE = min(2, os.cpu_count() or 1)
 RUNTIME_ERRORS = (
     ort.capi.onnxruntime_pybind11_state.Fail,
     ort.capi.onnxruntime_pybind11_state.InvalidArgument,
@@ -27,8 +31,18 @@ RUNTIME_ERRORS = (
 class Runner:
     """A session on one thread, so that sums are made in one order and outputs repeat exactly."""
 
-    def __init__(self, model: bytes, *, optimize: bool = True, what: str = "model") -> None:
-        """Loads from bytes, never from a path (trust 7.2). Raises ModelRefused."""
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        optimize: bool = True,
+        what: str = "model",
+        batch_rows: int = LIMITS.batch_rows,
+    ) -> None:
+        """Loads from bytes, never from a path (trust 7.2). Raises ModelRefused.
+
+        `batch_rows`: most rows that are run at once, fewer where rows are large.
+        """
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -42,7 +56,7 @@ class Runner:
         self.output_names: tuple[str, ...] = tuple(item.name for item in self._session.get_outputs())
         first = [item.shape[0] if item.shape else 1 for item in self._session.get_inputs()]
         fixed = [size for size in first if isinstance(size, int)]
-        self.batch_rows = min([LIMITS.batch_rows, *fixed])
+        self.batch_rows = min([batch_rows, *fixed])
         self._what = what
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
@@ -57,10 +71,11 @@ class Runner:
     def predict(self, inputs: Arrays) -> dict[str, Array]:
         """All rows, in batches as large as the model takes. Raises ModelRefused."""
         rows = len(next(iter(inputs.values())))
-        parts = [
-            self.run({name: array[begin : begin + self.batch_rows] for name, array in inputs.items()})
+        batches = [
+            {name: array[begin : begin + self.batch_rows] for name, array in inputs.items()}
             for begin in range(0, rows, self.batch_rows)
         ]
+        parts = list(in_parallel(self.run, batches))
         return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
 
     def time_once(self, inputs: Arrays) -> float:
@@ -68,6 +83,23 @@ class Runner:
         begin = time.perf_counter()
         self.run(inputs)
         return time.perf_counter() - begin
+
+
+def in_parallel(
+    run: Callable[[Arrays], dict[str, Array]], batches: Iterable[Arrays]
+) -> Iterator[dict[str, Array]]:
+    """Answers in order, RUNS_AT_ONCE batches at a time and never more in memory.
+
+    Each run stays on one thread, so its sums, and with them its bits, are the same as one by one.
+    """
+    waiting: deque[Future[dict[str, Array]]] = deque()
+    with ThreadPoolExecutor(max_workers=RUNS_AT_ONCE) as pool:
+        for batch in batches:
+            waiting.append(pool.submit(run, batch))
+            if len(waiting) >= RUNS_AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _short(error: BaseException) -> str:

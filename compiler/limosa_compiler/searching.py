@@ -111,7 +111,7 @@ def _noise(found: Ladder, sample: Sample, name: str) -> float:
 
 def _sample(found: Ladder, loaded: Loaded, material: Material, budget: int) -> Sample:
     rows = max(LIMITS.noise_rows_min, min(LIMITS.noise_rows_max, _rows(material, budget)))
-    inputs = next(iter(loaded.calibration.batches(rows)))
+    inputs = loaded.sample(rows)
     return Sample(inputs=inputs, answers=load_step(found.candidate(FP32).model, FP32).predict(inputs))
 
 

@@ -90,12 +90,12 @@ class Search:
 
     def least_k(self, target_db: float, most: int) -> int | None:
         """Least k whose output has `target_db`, by bisection; None if not even `most` has."""
-        if self._db(most) < target_db:
+        if self.db(most) < target_db:
             return None
         low, high = 0, most
         while low < high:
             middle = (low + high) // 2
-            if self._db(middle) >= target_db:
+            if self.db(middle) >= target_db:
                 high = middle
             else:
                 low = middle + 1
@@ -105,7 +105,7 @@ class Search:
         made = self.at(k)
         return made is not None and holds(made[0])
 
-    def _db(self, k: int) -> float:
+    def db(self, k: int) -> float:
         made = self.at(k)
         return made[1] if made else -SQNR_MAX_DB
 
@@ -122,28 +122,26 @@ class Search:
 
 
 def search(steps: Search, *, float_nodes_max: int, holds: Holds) -> tuple[Candidate, ...]:
-    """Candidates worth measuring: the least k that holds first, else what came closest; () if none is made.
+    """Candidates worth measuring: the least k found that holds; else the one with least noise.
 
-    At most 2 + CONFIRMATIONS_MAX are asked of the metric.
+    k grows through what the noise asks for to the most that is allowed, until the metric holds; then
+    smaller ones are tried, at most CONFIRMATIONS_MAX. () if none can be made.
     """
     most = min(float_nodes_max, len(steps.ranking))
     if most == 0:
         return ()
-    tried: list[int] = []
-    for target in TARGETS_DB:
-        k = steps.least_k(target, most)
-        k = most if k is None else max(1, k)
-        if k in tried:
-            continue
-        tried.append(k)
+    noise = [steps.least_k(target, most) for target in TARGETS_DB]
+    failed = 0
+    for k in sorted({max(1, k) for k in (*noise, (most + 1) // 2, most) if k is not None}):
         if steps.holds(k, holds):
-            return _candidates(steps, (_smaller(steps, k, holds), k))
-    return _candidates(steps, tried[-1:])
+            return _candidates(steps, (_smaller(steps, failed, k, holds),))
+        failed = k
+    return _candidates(steps, (max(steps.made, key=lambda k: (steps.db(k), -k)),))
 
 
-def _smaller(steps: Search, k: int, holds: Holds) -> int:
+def _smaller(steps: Search, failed: int, k: int, holds: Holds) -> int:
     """A smaller k that holds too, found by bisecting on the metric; not sure to be the least."""
-    low, high = 1, k
+    low, high = failed + 1, k
     for _ in range(CONFIRMATIONS_MAX):
         if low >= high:
             break

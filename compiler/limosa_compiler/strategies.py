@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from limosa_compiler.candidate import FP16, INT4, INT8
-from limosa_compiler.range_table import MINMAX, SHARES
+from limosa_compiler.range_table import CUTS, MINMAX
 from limosa_compiler.recipe_search import SearchNotes
 from limosa_compiler.rungs import dynamic_int8, fp16, static_int8, weights_int4
 from limosa_compiler.rungs.rung import Rung
@@ -35,7 +35,7 @@ def strategy_for(profiles: Sequence[Profile], notes: SearchNotes) -> Strategy:
         Setting(ranges=ranges, core_only=core_only, weight_bits=count)
         for count in bits
         for core_only in (False, True)
-        for ranges in (MINMAX, *SHARES)
+        for ranges in (MINMAX, *CUTS)
     )
     rungs: list[Rung] = []
     if FP16 in precisions and notes.tries(fp16.RUNG.kind):

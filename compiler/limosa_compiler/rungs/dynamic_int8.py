@@ -21,6 +21,7 @@ from limosa_compiler.passes import copy_of
 from limosa_compiler.prepare import quiet_runtime
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
 from limosa_compiler.rungs.static_int8 import QUANTIZER_ERRORS, finished
+from limosa_compiler.rungs.weights import require_share
 
 KIND: Final = "int8-dynamic"
 OPERATORS: Final = ("Gemm", "MatMul")
@@ -44,6 +45,7 @@ def quantize_dynamic(
     ]
     if not nodes:
         raise RungNotMade("the model multiplies no matrix of weights", where=where, why="no MatMul or Gemm")
+    require_share(prepared, nodes, where=where)
     # The quantizer makes a MatMul and an Add of a Gemm, and names the former after it.
     named = [*nodes, *(f"{name}_MatMul" for name in nodes)]
     try:

@@ -21,6 +21,7 @@ from limosa_compiler.graph_walk import graphs
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import copy_of
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
+from limosa_compiler.rungs.weights import require_share
 
 KIND: Final = "int4"
 BLOCK: Final = 32  # weights of one column that share a scale
@@ -39,20 +40,21 @@ def quantize_weights(prepared: onnx.ModelProto, *, keep: Sequence[str], where: s
     result = copy_of(prepared)
     constants = {tensor.name: tensor for tensor in result.graph.initializer}
     nodes: list[onnx.NodeProto] = []
-    changed = 0
+    changed: list[str] = []
     for node in result.graph.node:
         weights = None if node.name in keep else _weights_of(node, constants)
         if weights is None:
             nodes.append(node)
             continue
         nodes.extend(_replaced(node, weights, result.graph))
-        changed += 1
+        changed.append(node.name)
     if not changed:
         raise RungNotMade(
             "the model has no large matrix of weights",
             where=where,
             why=f"none of MatMul and Gemm has {LIMITS.int4_weights_min} numbers or more",
         )
+    require_share(prepared, changed, where=where)
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del result.graph.node[:]
     result.graph.node.extend(copies)
