@@ -7,7 +7,7 @@ VerdictError   it was compiled and measured, and it is not good enough
 from __future__ import annotations
 
 from limosa_compiler.trust import errors as trust
-from limosa_contracts.errors import FaultError, RequestError, VerdictError
+from limosa_contracts.errors import FaultError, RequestError, TrustError, VerdictError
 
 __all__ = ["trust"]  # their codes are known wherever this module is
 
@@ -141,6 +141,29 @@ class RegistryFailed(RequestError):
     code = "LM-147"
     summary = "a model cannot be had from its MLflow registry, or is not one that can be built"
     default_hint = "pip install 'limosa[mlflow]', and set MLFLOW_TRACKING_URI as for mlflow itself"
+
+
+class DeltaUnusable(TrustError):
+    code = "LM-170"
+    summary = "a file is not a delta, or is damaged; what it gives would not be what was asked for"
+    default_hint = "make it again: limosa delta OLD NEW"
+
+
+class OtherBase(RequestError):
+    code = "LM-171"
+    summary = "a delta is for another artifact or file than the one that is given"
+    default_hint = "limosa inspect ARTIFACT says its digest"
+
+
+class UnlikeFiles(RequestError):
+    code = "LM-172"
+    summary = "a delta is between two artifacts or between two plain files, not one of each"
+
+
+class NothingSaved(VerdictError):
+    code = "LM-173"
+    summary = "there is no delta between two files that is smaller than the new one by itself"
+    default_hint = "send the new file as it is"
 
 
 class GateNotMet(VerdictError):

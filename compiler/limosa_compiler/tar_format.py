@@ -10,6 +10,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from limosa_contracts.errors import InvalidArtifact
@@ -34,6 +35,13 @@ def header(name: str, *, size: int, mtime: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mtime, info.mode = size, mtime, 0o644
     return info.tobuf(format=tarfile.USTAR_FORMAT)
+
+
+def mtime_of(path: Path) -> int:
+    """Unix seconds of the archive's first member, 0 if it says none. Raises OSError."""
+    with path.open("rb") as stream:
+        text = stream.read(BLOCK_BYTES)[136:148].strip(b"\0 ")
+    return int(text, 8) if text and not text.strip(b"01234567") else 0
 
 
 def padding(size: int) -> bytes:

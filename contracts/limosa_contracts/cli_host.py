@@ -12,6 +12,7 @@ import click
 from limosa_contracts.cli_commands import CONTEXT, Group, heading, write_examples, write_paragraphs
 from limosa_contracts.cli_errors import from_import
 from limosa_contracts.command_table import (
+    DEFAULT_OF_NOUN,
     SECTIONS,
     Row,
     first_words,
@@ -70,6 +71,14 @@ class Noun(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return load(self.rows[cmd_name]) if cmd_name in self.rows else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        default = DEFAULT_OF_NOUN.get(str(self.name))
+        if default is not None and args[0] not in self.list_commands(ctx):
+            args = [default, *args]
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_rows(formatter, "Commands", [(verb, row.summary) for verb, row in self.rows.items()])

@@ -65,6 +65,16 @@ TABLE: Final[tuple[Row, ...]] = (
                 "limosa diff motion-1.0.0.limosa motion-1.1.0.limosa",
             ),
             (
+                "delta make",
+                "Write what one artifact needs to become another",
+                "limosa delta make motion-1.0.0.limosa motion-1.1.0.limosa",
+            ),
+            (
+                "delta apply",
+                "Make the new artifact out of the old one and a delta",
+                "limosa delta apply motion-1.0.0.limosa motion-1.0.0-to-1.1.0.limosadelta",
+            ),
+            (
                 "verify",
                 "Check an artifact's digests and signatures",
                 "limosa verify motion-1.0.0.signed.limosa --key team.pub",
@@ -159,6 +169,7 @@ TABLE: Final[tuple[Row, ...]] = (
 )
 
 NOUNS: Final[Mapping[str, str]] = {
+    "delta": "Deltas between two artifacts: make, apply",
     "keys": "Keys and the trust root of a team",
     "target": "Device profiles that can be built for",
     "toolchain": "Environments that some targets need for compiling",
@@ -170,6 +181,10 @@ NOUNS: Final[Mapping[str, str]] = {
     "token": "API tokens and their roles",
 }
 """One line for each first word that has commands below it."""
+
+
+DEFAULT_OF_NOUN: Final[Mapping[str, str]] = {"delta": "make"}
+"""What a noun does when the word after it is none of its commands: `limosa delta OLD NEW`."""
 
 
 def rows_under(first: str) -> tuple[Row, ...]:

@@ -10,6 +10,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "limosa_compiler.commands.init:init",
     "inspect": "limosa_compiler.commands.inspect:inspect",
     "diff": "limosa_compiler.commands.diff:diff",
+    "delta": "limosa_compiler.commands.delta:delta",
     "verify": "limosa_compiler.commands.verify:verify",
     "target": "limosa_compiler.commands.target:target",
     "toolchain": "limosa_compiler.commands.toolchain:toolchain",
