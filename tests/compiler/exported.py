@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.compiler.graphs import model_of
+from tests.compiler.graphs import classifier, model_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 SITES = ("harbour", "north", "south")
@@ -115,6 +115,16 @@ def text_counter() -> onnx.ModelProto:
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def imputing() -> onnx.ModelProto:
+    """The small classifier behind an imputer: a missing value counts as zero."""
+    model = classifier()
+    model.graph.node[0].input[0] = "filled"
+    model.graph.node.insert(0, helper.make_node("Where", ["missing", "nothing", "x"], ["filled"]))
+    model.graph.node.insert(0, helper.make_node("IsNaN", ["x"], ["missing"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "nothing"))
+    return model
 
 
 def paddle_like() -> onnx.ModelProto:

@@ -21,6 +21,7 @@ from limosa_compiler.errors import DataMismatch, DataUnreadable, EntryPointFaile
 from limosa_compiler.recipe_inputs import InputNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.serving import TensorSpec
+from tests.compiler.exported import imputing
 from tests.compiler.graphs import CLASSES, FEATURES, classifier, recipe_folder, rows
 
 X = TensorSpec(name="x", dtype="FP32", shape=(-1, 2))
@@ -128,7 +129,7 @@ def test_build_refuses_nan_unless_the_recipe_says_that_it_is_meant(
 ) -> None:
     data = {"calibration": rows(100, seed=1), "evaluation": rows(600, seed=2)}
     data[broken]["x"][41, 2] = np.nan
-    recipe = recipe_folder(tmp_path, classifier(), **data, more=LENIENT)
+    recipe = recipe_folder(tmp_path, imputing(), **data, more=LENIENT)
     with pytest.raises(DataMismatch) as refused:
         build_recipe(recipe)
     assert refused.value.where == f"{broken}.npz"
