@@ -51,7 +51,7 @@ class Worker:
 
     def __init__(self, python: Path, *, model_bytes: int = 0) -> None:
         """`model_bytes`: size of the model it is going to hold, which decides about its memory."""
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `_end`
         memory = LIMITS.memory_bytes + LIMITS.memory_per_model_byte * model_bytes
         limits = (memory, LIMITS.cpu_s, LIMITS.file_bytes)
         try:
@@ -67,7 +67,7 @@ class Worker:
         except OSError as error:
             self._said.close()
             raise ToolchainFailed("its Python does not start", where=str(python), why=str(error)) from error
-        self._end = weakref.finalize(self, _end, self._process)
+        self._end = weakref.finalize(self, _end, self._process, self._said)
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
         self._buffer = bytearray()
@@ -81,7 +81,6 @@ class Worker:
     def close(self) -> None:
         """Ends it and everything it started; more than once does no harm."""
         self._end()
-        self._said.close()
 
     def ask(
         self,
@@ -179,11 +178,11 @@ def _environment() -> dict[str, str]:
     return {**kept, "HOME": "/nonexistent", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     """Also what it started: the group is its own. Runs at the latest when the interpreter ends."""
     with suppress(ProcessLookupError):  # it ended, and everything it started too
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for stream in (process.stdin, process.stdout):
+    for stream in (process.stdin, process.stdout, said):
         if stream is not None:
             stream.close()
