@@ -127,8 +127,8 @@ def search(steps: Search, *, float_nodes_max: int, holds: Holds) -> tuple[Candid
     k grows through what the noise asks for to the most that is allowed, until the metric holds; then
     smaller ones are tried, at most CONFIRMATIONS_MAX. () if none can be made.
     """
-    most = min(float_nodes_max, len(steps.ranking))
-    if most == 0:
+    most = min(float_nodes_max, len(steps.ranking) - 1)
+    if most <= 0:
         return ()
     noise = [steps.least_k(target, most) for target in TARGETS_DB]
     failed = 0
