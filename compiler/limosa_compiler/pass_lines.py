@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
+from typing import Final
 
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_contracts.cli import progress
+
+QUICK_S: Final = 0.0005  # below: shown as 0 ms
 
 
 def pass_lines() -> OnPass:
     """With colour for people at a terminal, plain otherwise."""
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-        return _for_people()
-    return lambda report: progress(line_of(report))
+        return collapsed(_for_people())
+    return collapsed(lambda report: progress(line_of(report)))
+
+
+def collapsed(show: OnPass) -> OnPass:
+    """Passes that took no time and changed nothing share the line of the next one that did."""
+    quiet: list[str] = []
+
+    def one(report: PassReport) -> None:
+        if report.seconds < QUICK_S and not (report.changed or report.note or report.max_abs_error):
+            quiet.append(report.name)
+            return
+        if quiet:
+            note = f"and {len(quiet)} without effect before it"
+            report = replace(report, note=f"{report.note}, {note}" if report.note else note)
+            quiet.clear()
+        show(report)
+
+    return one
 
 
 def line_of(report: PassReport) -> str:
