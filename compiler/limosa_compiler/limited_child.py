@@ -38,7 +38,9 @@ def answer_limited(
     model: bytes, inputs: Arrays, *, what: str, limits: ChildLimits = LIMITS.child
 ) -> Answered:
     """As `run_limited`, with the memory that it took."""
-    said, data = call_limited({"task": "run", "what": what}, model, encode_arrays(inputs), what=what, limits=limits)
+    said, data = call_limited(
+        {"task": "run", "what": what}, model, encode_arrays(inputs), what=what, limits=limits
+    )
     run_bytes = said.get("run_bytes")
     return Answered(outputs=parse_arrays(data), run_bytes=run_bytes if isinstance(run_bytes, int) else 0)
 

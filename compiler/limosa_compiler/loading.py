@@ -114,22 +114,10 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     evaluation = read_evaluation(wanted)
     calibration = read_calibration(wanted, evaluation)
     row = _row(evaluation, states)
-    begin = time.perf_counter()
-    sample = _first_load(model, evaluation, states, outputs, where=where)
-    first_load = PassReport(
-        name="first_load",
-        nodes_before=len(model.graph.node),
-        nodes_after=len(model.graph.node),
-        note="in a child with limits",
-        seconds=time.perf_counter() - begin,
-    )
+    sample, first_load = _first_load(model, evaluation, states, outputs, where=where)
     on_pass(first_load)
     every_step = _is_per_step(evaluation, states)
-    if evaluation.labels is not None:
-        answers = sample[output]
-        if every_step:
-            answers = np.repeat(answers[:, np.newaxis], evaluation.labels.shape[1], axis=1)
-        check_labels(metric, answers, evaluation.labels, where=recipe.evaluation.name)
+    _check_labels(metric, sample[output], evaluation, where=recipe.evaluation.name, every_step=every_step)
     tune, holdout = split_rows(evaluation, tune_share=recipe.tune_share)
     if states:
         fp32 = model.SerializeToString(deterministic=True)
@@ -207,8 +195,9 @@ def _first_load(
     outputs: tuple[TensorSpec, ...],
     *,
     where: str,
-) -> Mapping[str, Array]:
+) -> tuple[Mapping[str, Array], PassReport]:
     """Two rows through the model, in a child with limits (trust 7.2): what breaks, breaks there."""
+    begin = time.perf_counter()
     few = _row(rows, states, 2)
     got = run_limited(model.SerializeToString(), few, what=where)
     for spec in outputs:
@@ -225,4 +214,19 @@ def _first_load(
                 where=where,
                 why=f"{list(got[state.output].shape)} out, {[2, *state.shape]} in",
             )
-    return got
+    report = PassReport(
+        name="first_load",
+        nodes_before=len(model.graph.node),
+        nodes_after=len(model.graph.node),
+        note="in a child with limits",
+        seconds=time.perf_counter() - begin,
+    )
+    return got, report
+
+
+def _check_labels(metric: Metric, answers: Array, rows: Rows, *, where: str, every_step: bool) -> None:
+    if rows.labels is None:
+        return
+    if every_step:
+        answers = np.repeat(answers[:, np.newaxis], rows.labels.shape[1], axis=1)
+    check_labels(metric, answers, rows.labels, where=where)
