@@ -50,7 +50,7 @@ def prune_structured(
         )
     graph.constants.store()
     try:
-        after = _with_new_shapes(result)
+        after = _checked(result)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
         raise PassFailed(
             "the pruned model is not valid", where=context.where, why=str(error)[:300]
@@ -91,10 +91,12 @@ def _regroup(model: onnx.ModelProto, chain: Chain, channels: int) -> None:
                     attribute.i = channels
 
 
-def _with_new_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the shapes of before. Raises what onnx raises if those of now do not agree."""
     del model.graph.value_info[:]
     onnx.checker.check_model(model)
-    return shape_inference.infer_shapes(model, strict_mode=True)
+    shape_inference.infer_shapes(model, strict_mode=True)
+    return model
 
 
 def _reported(

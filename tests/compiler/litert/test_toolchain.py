@@ -73,7 +73,7 @@ def test_killed_in_the_middle_while_two_wait_and_one_environment_is_there(
     tmp_path: Path, no_pins: Path
 ) -> None:
     root = tmp_path / "root"
-    command = [sys.executable, "-c", INSTALL, root, no_pins]
+    command: list[str | Path] = [sys.executable, "-c", INSTALL, root, no_pins]
     processes = Processes(tmp_path)
     try:
         first = processes.start(command, name="killed")

@@ -60,10 +60,11 @@ def test_weights_that_two_layers_share_are_left_alone() -> None:
 
 def test_block_of_the_recipe_knows_its_keys() -> None:
     assert PruneNotes.parse(Fields({"kind": "structured"}, where="prune")).share == 0.3
-    for wrong in (
+    wrong: list[dict[str, JsonValue]] = [
         {"kind": "random"},
         {"kind": "magnitude", "share": 1},
         {"kind": "magnitude", "shares": 0.5},
-    ):
+    ]
+    for document in wrong:
         with pytest.raises(InvalidField):
-            PruneNotes.parse(Fields(dict(wrong), where="prune"))
+            PruneNotes.parse(Fields(document, where="prune"))
