@@ -68,13 +68,13 @@ def data_facts(
 
 def _tensors(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorFacts, ...]:
     return tuple(
-        TensorFacts(name=value.name, dtype=_dtype(value), shape=tuple(map(_size, _dims(value))))
+        TensorFacts(
+            name=value.name,
+            dtype=_dtype(value),
+            shape=tuple(_size(dim) for dim in value.type.tensor_type.shape.dim),
+        )
         for value in values
     )
-
-
-def _dims(value: onnx.ValueInfoProto) -> Iterable[onnx.TensorShapeProto.Dimension]:
-    return value.type.tensor_type.shape.dim
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
