@@ -66,6 +66,7 @@ class Measuring:
     measured: dict[str, Measured] = field(default_factory=dict)
     pruned: dict[str, Pruned] = field(default_factory=dict)
     reports: list[PassReport] = field(default_factory=list)
+    timed: dict[tuple[str, str], Recorded] = field(default_factory=dict)  # by runtime and structure
 
     def look_at_all(self, candidates: Sequence[Candidate]) -> None:
         """fp32 first; then the smallest first, where size is preferred: larger ones may be spared then."""
@@ -165,13 +166,7 @@ class Measuring:
         )
 
     def _measure(self, item: Candidate, runner: Runs) -> str:
-        row = self.loaded.row
-        known = self.wanted.recorded.get(item.digest) or Recorded(
-            latency=time_in_turns(runner, self.found.fp32, row),
-            footprint=self.meter.of(item.model, self.loaded.row)
-            if item.runtime == ONNXRUNTIME
-            else NOT_MEASURED,
-        )
+        known = self._recorded(item, runner)
         one = measure(
             item,
             runner,
@@ -188,6 +183,19 @@ class Measuring:
             f"{self.wanted.metric.name} {one.tune.metric:.4f}, {one.size} bytes, "
             f"{known.latency.ratio:.2f} × fp32's time"
         )
+
+    def _recorded(self, item: Candidate, runner: Runs) -> Recorded:
+        """Time and memory: as recorded, or as of one that differs in constants only, or measured."""
+        key = (item.runtime, item.structure)
+        known = self.wanted.recorded.get(item.digest) or self.timed.get(key)
+        if known is None:
+            row = self.loaded.row
+            known = Recorded(
+                latency=time_in_turns(runner, self.found.fp32, row),
+                footprint=self.meter.of(item.model, row) if item.runtime == ONNXRUNTIME else NOT_MEASURED,
+            )
+        self.timed[key] = known
+        return known
 
     def _covers(self, other: Measured, item: Candidate) -> bool:
         """Whether `other` may be shipped to every target that would take `item`."""
