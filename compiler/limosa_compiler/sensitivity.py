@@ -122,7 +122,8 @@ class Search:
 
 
 def search(steps: Search, *, float_nodes_max: int, holds: Holds) -> tuple[Candidate, ...]:
-    """Candidates worth measuring: the least k found that holds; else the one with least noise.
+    """Candidates worth measuring: the least k found that holds, and the most that may stay in float, in
+    case holdout rows do not confirm the former; where none holds, the one with least noise.
 
     k grows through what the noise asks for to the most that is allowed, until the metric holds; then
     smaller ones are tried, at most CONFIRMATIONS_MAX. () if none can be made.
@@ -134,7 +135,7 @@ def search(steps: Search, *, float_nodes_max: int, holds: Holds) -> tuple[Candid
     failed = 0
     for k in sorted({max(1, k) for k in (*noise, (most + 1) // 2, most) if k is not None}):
         if steps.holds(k, holds):
-            return _candidates(steps, (_smaller(steps, failed, k, holds),))
+            return _candidates(steps, (_smaller(steps, failed, k, holds), most))
         failed = k
     return _candidates(steps, (max(steps.made, key=lambda k: (steps.db(k), -k)),))
 
