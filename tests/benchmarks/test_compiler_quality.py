@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from benchmarks.bars import Bar
-from benchmarks.compiler_quality import Row, bars_of
+from benchmarks.compiler_quality import bars_of
 from benchmarks.datasets.case import Case
 from benchmarks.process_tree import watch
 from benchmarks.quality.answers import Variant
+from benchmarks.quality.compare import Row
 from benchmarks.quality.naive import NaiveFailed, quantized
 from tests.support.real_models import require_model
 
