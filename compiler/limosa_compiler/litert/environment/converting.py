@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 
-def convert(model: bytes, *, folder: str, keep: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def convert(
+    model: bytes, *, folder: str, keep: list[str], names: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The model as an array of bytes, `fp32`. Inputs named in `keep` keep their shape, whatever the layout.
+    In the signature, what is called by a key of `names` gets its value as name.
 
     The file's name ends up in the result, so it is always the same one. The converter may rewrite the file
     it is given, hence a copy in `folder`, which the caller removes.
@@ -33,4 +36,18 @@ def convert(model: bytes, *, folder: str, keep: list[str]) -> tuple[dict[str, An
         non_verbose=True,
         verbosity="error",
     )
-    return {}, {"fp32": np.frombuffer((out / "model_float32.tflite").read_bytes(), dtype=np.uint8)}
+    path = out / "model_float32.tflite"
+    if names:
+        rename(path, names)
+    return {}, {"fp32": np.frombuffer(path.read_bytes(), dtype=np.uint8)}
+
+
+def rename(path: Path, names: dict[str, str]) -> None:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    parsed = flatbuffer_utils.read_model(str(path))
+    for signature in parsed.signatureDefs:
+        for tensor in (*signature.inputs, *signature.outputs):
+            said = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+            tensor.name = names.get(said, said)
+    flatbuffer_utils.write_model(parsed, str(path))

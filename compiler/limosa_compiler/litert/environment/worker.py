@@ -43,7 +43,9 @@ def convert(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     else:
         import converting
 
-    return converting.convert(arrays["model"].tobytes(), folder=head["folder"], keep=head["keep"])
+    return converting.convert(
+        arrays["model"].tobytes(), folder=head["folder"], keep=head["keep"], names=head["names"]
+    )
 
 
 def quantize(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
