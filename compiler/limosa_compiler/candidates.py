@@ -1,6 +1,8 @@
 """Candidates measured, the search where none of the plain ones will do, and what is not worth measuring.
 
-Compiler 2.5, 2.6 and 8. Tune rows decide what is pruned and searched; holdout rows decide nothing here.
+Compiler 2.5, 2.6 and 8. Tune rows decide which candidate is better. A smaller one spares larger ones,
+and the search, only once holdout rows have confirmed it: the choice asks the same rows in the same
+order, and counts each look.
 """
 
 from __future__ import annotations
