@@ -60,6 +60,7 @@ class Run:
             "calibration": self.calibration,
             "evaluation": self.evaluation,
             "seconds": round(self.watched.seconds, 1),
+            "cpu seconds": round(self.watched.cpu_seconds, 1),
             "peak MiB": self.watched.peak_bytes // MIB,
             "chosen": self.error[:110] or (self.built.candidate if self.built else ""),
         }
@@ -73,7 +74,7 @@ def run(name: str, case: Case, model: Path) -> Run:
         try:
             watched = watch(command, environment=environment(), timeout_s=TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            watched = Watched(returncode=-9, seconds=TIMEOUT_S, peak_bytes=0, stderr="no end")
+            watched = Watched(returncode=-9, seconds=TIMEOUT_S, cpu_seconds=0, peak_bytes=0, stderr="no end")
         built = read_result(folder) if (folder / RESULT).exists() else None
     count = len(next(iter(case.calibration.values()))), len(next(iter(case.evaluation.values())))
     return Run(name=name, calibration=count[0], evaluation=count[1], watched=watched, built=built)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,14 @@ class Watched:
 
     returncode: int
     seconds: float
+    cpu_seconds: float  # of all its processes: says more than the clock on a busy machine
     peak_bytes: int
     stderr: str
 
 
 def watch(command: Sequence[str], *, environment: Mapping[str, str], timeout_s: float) -> Watched:
     """Runs it to its end. Raises TimeoutExpired after killing it."""
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), _cpu_seconds()
     peak = 0
     with subprocess.Popen(
         command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -39,9 +41,16 @@ def watch(command: Sequence[str], *, environment: Mapping[str, str], timeout_s: 
         return Watched(
             returncode=process.returncode,
             seconds=time.perf_counter() - begin,
+            cpu_seconds=_cpu_seconds() - used,
             peak_bytes=peak,
             stderr=said,
         )
+
+
+def _cpu_seconds() -> float:
+    """Of children that have ended, and of theirs that they waited for."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _resident(root: int) -> int:
