@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from benchmarks.datasets import auc
+from benchmarks.datasets import fidelity
 from benchmarks.datasets.case import LABEL, Answers, Case
 from benchmarks.datasets.wheels import read_member
 
@@ -68,12 +68,14 @@ def picture_rows(count: int, *, seed: int) -> npt.NDArray[np.float32]:
 
 
 def nsfw(fp32: Answers) -> Case:
-    """The pictures are harmless, so scores are low; whether they are ranked alike is what can be asked."""
+    """The pictures are harmless and have no labels: the same score is what can be asked for.
+
+    Scores lie between 0 and 0.3, 0.03 on average: a model that always says 0 loses 2.6 points.
+    """
     rows = picture_rows(EVALUATION, seed=2)
-    score = fp32({INPUT: rows})[:, 1]
     return Case(
         calibration={INPUT: picture_rows(CALIBRATION, seed=1)},
-        evaluation={INPUT: rows, LABEL: (score > np.median(score)).astype(np.int64)},
-        truth="agreement: the half that fp32 scores higher, and how well it is told from the other half",
-        metric={"name": auc.NAME},
+        evaluation={INPUT: rows, LABEL: fp32({INPUT: rows})[:, 1].astype(np.float64)},
+        truth="agreement: 1 - mean |difference to fp32's score|",
+        metric={"name": fidelity.NAME},
     )
