@@ -31,7 +31,7 @@ import onnx
 
 from benchmarks.finetuned import BATCH, Digits, Floats, Network, digits
 from limosa_compiler.arrays import Array
-from limosa_compiler.calibrate import calibrate
+from limosa_compiler.calibration.calibrate import calibrate
 from limosa_compiler.passes import Context
 from limosa_compiler.prepare import fold_and_fuse
 from limosa_compiler.rungs.static_int8 import Setting, quantize_static

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("module", ["limosa_agent.serving.runtime_onnx", "limosa_compiler.runner"])
+@pytest.mark.parametrize("module", ["limosa_agent.serving.runtime_onnx", "limosa_compiler.running.runner"])
 def test_the_runtime_keeps_no_telemetry_session(module: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     script = f"import os, {module}; print(os.environ['ORT_DISABLE_TELEMETRY'])"

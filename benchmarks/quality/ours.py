@@ -88,9 +88,9 @@ def _failed(error: str) -> Built:
 
 def main(words: Sequence[str]) -> int:
     from limosa_compiler import build
-    from limosa_compiler.archive_file import read_archive
+    from limosa_compiler.artifact.archive_file import read_archive
     from limosa_compiler.errors import GateNotMet
-    from limosa_compiler.evidence import Evidence
+    from limosa_compiler.evidence.evidence import Evidence
     from limosa_compiler.passes import PassReport
     from limosa_contracts.errors import LimosaError
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limosa_compiler.api import build
     from limosa_compiler.building import BuildResult
-    from limosa_compiler.choose import Choice, Verdict
-    from limosa_compiler.evidence import Evidence
-    from limosa_compiler.measure import Measured
+    from limosa_compiler.choice.choose import Choice, Verdict
+    from limosa_compiler.evidence.evidence import Evidence
+    from limosa_compiler.measuring.measure import Measured
     from limosa_compiler.recipe import Gate, Recipe, read_recipe
 
 # From 1.31 on, onnxruntime sends usage telemetry from Linux too, and leaves a session file in the temporary
@@ -37,10 +37,10 @@ __all__ = [
 _HOME = {
     "BuildResult": "limosa_compiler.building",
     "build": "limosa_compiler.api",
-    "Choice": "limosa_compiler.choose",
-    "Verdict": "limosa_compiler.choose",
-    "Evidence": "limosa_compiler.evidence",
-    "Measured": "limosa_compiler.measure",
+    "Choice": "limosa_compiler.choice.choose",
+    "Verdict": "limosa_compiler.choice.choose",
+    "Evidence": "limosa_compiler.evidence.evidence",
+    "Measured": "limosa_compiler.measuring.measure",
     "Gate": "limosa_compiler.recipe",
     "Recipe": "limosa_compiler.recipe",
     "read_recipe": "limosa_compiler.recipe",

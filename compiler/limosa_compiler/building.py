@@ -7,37 +7,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from limosa_compiler.archive_file import Archive, archive_name, archive_of, write_archive, written_at_once
-from limosa_compiler.calibration_cache import CalibrationCache
-from limosa_compiler.candidates import Outcome, Wanted, measure_all, with_choices
-from limosa_compiler.choice_notes import choice_warnings, promises_of
-from limosa_compiler.choose import Choice, choose, impossible, shortfall
+from limosa_compiler.artifact.archive_file import (
+    Archive,
+    archive_name,
+    archive_of,
+    write_archive,
+    written_at_once,
+)
+from limosa_compiler.artifact.package import Packaged, VariantFiles, package_release
+from limosa_compiler.artifact.prove import files_of_variant
+from limosa_compiler.artifact.release_documents import release_documents
+from limosa_compiler.artifact.requirements import best_first, requirements_for
+from limosa_compiler.calibration.cache import CalibrationCache
+from limosa_compiler.choice.choose import Choice, choose, impossible, shortfall
+from limosa_compiler.choice.notes import choice_warnings, promises_of
+from limosa_compiler.choice.promises import Promise, unchecked_limits
 from limosa_compiler.errors import GateNotMet
-from limosa_compiler.evidence import Evidence, choice_json, evidence_path_of
-from limosa_compiler.findings import ranges_summary, with_findings
+from limosa_compiler.evidence.evidence import Evidence, choice_json, evidence_path_of
+from limosa_compiler.evidence.findings import ranges_summary, with_findings
+from limosa_compiler.evidence.lineage import resolved
+from limosa_compiler.evidence.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.ingest import opset_of
-from limosa_compiler.ladder import Ladder
-from limosa_compiler.ladders import make_ladders, strategy_of
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.lineage import resolved
 from limosa_compiler.litert.toolchain import toolchain_annotations
 from limosa_compiler.loading import Loaded, load
-from limosa_compiler.measure import Measured
+from limosa_compiler.measuring.measure import Measured
 from limosa_compiler.metrics import Metric, metric_named
 from limosa_compiler.mlflow_model import model_file
-from limosa_compiler.package import Packaged, VariantFiles, package_release
 from limosa_compiler.passes import OnPass, PassReport
-from limosa_compiler.promises import Promise, unchecked_limits
-from limosa_compiler.prove import files_of_variant
-from limosa_compiler.provenance import build_facts, machine, manifest_annotations, tools
 from limosa_compiler.pruning.ladder import pruning_warnings
 from limosa_compiler.recipe import Recipe
-from limosa_compiler.recipe_about import descriptor_of
-from limosa_compiler.release_documents import release_documents
+from limosa_compiler.recipe.about import descriptor_of
 from limosa_compiler.report import make_report, report_path_of
-from limosa_compiler.requirements import best_first, requirements_for
-from limosa_compiler.strategies import unfit
-from limosa_compiler.target_files import known_profiles, profile_named
+from limosa_compiler.search.candidates import Outcome, Wanted, measure_all, with_choices
+from limosa_compiler.search.ladder import Ladder
+from limosa_compiler.search.ladders import make_ladders, strategy_of
+from limosa_compiler.search.strategies import unfit
+from limosa_compiler.targets.files import known_profiles, profile_named
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile
 

@@ -16,9 +16,9 @@ from limosa_compiler.errors import TooFewRows
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe import Recipe
-from limosa_compiler.recipe_data import DataNotes
-from limosa_compiler.recipe_inputs import InputNotes
-from limosa_compiler.stateful import State
+from limosa_compiler.recipe.data import DataNotes
+from limosa_compiler.recipe.inputs import InputNotes
+from limosa_compiler.running.stateful import State
 from limosa_contracts.serving import TensorSpec
 
 _ALLOW_MISSING = "if the model expects missing values: [data] missing_values = true"

@@ -15,10 +15,10 @@ import onnx
 from limosa_compiler.ingest import INGEST, parse_model
 from limosa_compiler.ingest.parsing import check_size
 from limosa_compiler.ingest.zipmap import class_labels
-from limosa_compiler.limited_child import call_limited
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import Context, OnPass, PassReport, run_passes
-from limosa_compiler.recipe_inputs import InputNotes
+from limosa_compiler.recipe.inputs import InputNotes
+from limosa_compiler.running.limited_child import call_limited
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 

@@ -10,22 +10,22 @@ from difflib import get_close_matches
 import numpy as np
 import onnx
 
-from limosa_compiler.activation_sizes import rows_that_fit
 from limosa_compiler.arrays import Array
+from limosa_compiler.artifact.signature import inputs_of, outputs_of, states_of_model
+from limosa_compiler.calibration.activation_sizes import rows_that_fit
 from limosa_compiler.data import Rows, RowStream, split_rows
 from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
 from limosa_compiler.ingesting import ingest_limited
-from limosa_compiler.limited_child import run_limited
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.processing.attach import attach
 from limosa_compiler.recipe import Recipe
-from limosa_compiler.runner import Runner
-from limosa_compiler.runs import Runs
-from limosa_compiler.signature import inputs_of, outputs_of, states_of_model
-from limosa_compiler.stateful import State, StatefulRunner, StepStream
+from limosa_compiler.running.limited_child import run_limited
+from limosa_compiler.running.runner import Runner
+from limosa_compiler.running.runs import Runs
+from limosa_compiler.running.stateful import State, StatefulRunner, StepStream
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.oci import digest_of
 from limosa_contracts.serving import TensorSpec

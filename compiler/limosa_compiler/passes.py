@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 import onnx
 
-from limosa_compiler.recipe_inputs import InputNotes
+from limosa_compiler.recipe.inputs import InputNotes
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 

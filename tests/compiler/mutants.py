@@ -43,7 +43,7 @@ def main() -> int:
     first, count = int(sys.argv[2]), int(sys.argv[3])
     # Warm: what every fork needs is imported once.
     import limosa_compiler.ingesting
-    import limosa_compiler.runner  # noqa: F401  # imported for the forks
+    import limosa_compiler.running.runner  # noqa: F401  # imported for the forks
 
     for number in range(first, first + count):
         begin = time.monotonic()
@@ -80,7 +80,7 @@ def _looked_at(data: bytes) -> dict[str, Any]:
     import numpy as np
 
     from limosa_compiler.ingesting import ingest_here
-    from limosa_compiler.runner import Runner
+    from limosa_compiler.running.runner import Runner
     from limosa_contracts.errors import LimosaError
     from tests.compiler.graphs import CLASSES, rows
 

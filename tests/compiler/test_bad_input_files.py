@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from limosa_compiler.archive_file import Archive, read_archive
+from limosa_compiler.artifact.archive_file import Archive, read_archive
+from limosa_compiler.artifact.inspection import describe
 from limosa_compiler.building import BuildResult
-from limosa_compiler.inspection import describe
 from limosa_contracts.errors import LimosaError
 from tests.compiler.graphs import classifier, recipe_folder
 from tests.compiler.mutants import mutant

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from limosa_compiler.building import BuildResult, build
-from limosa_compiler.choose import Standing
+from limosa_compiler.choice.choose import Standing
 from limosa_compiler.errors import (
     DataMismatch,
     GateNotMet,
@@ -27,7 +27,7 @@ from limosa_compiler.errors import (
     UnknownTarget,
     UnsupportedShape,
 )
-from limosa_compiler.evidence import Evidence
+from limosa_compiler.evidence.evidence import Evidence
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.serving import FILE, Serving

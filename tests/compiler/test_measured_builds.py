@@ -13,9 +13,9 @@ from onnx import helper
 
 from limosa_compiler.building import BuildResult, build
 from limosa_compiler.errors import DataMismatch, GateNotMet, MetricFailed
-from limosa_compiler.evidence import Evidence
+from limosa_compiler.evidence.evidence import Evidence
 from limosa_compiler.recipe import Recipe, read_recipe
-from limosa_compiler.recipe_gate import Gate, Prefer
+from limosa_compiler.recipe.gate import Gate, Prefer
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.oci import digest_of

@@ -20,8 +20,8 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.config import Limits as AgentLimits
 from limosa_compiler.processing.registry import POSTPROCESS, PREPROCESS
 from limosa_compiler.recipe import Gate, Recipe
-from limosa_compiler.recipe_data import DataNotes
-from limosa_compiler.recipe_inputs import InputNotes
+from limosa_compiler.recipe.data import DataNotes
+from limosa_compiler.recipe.inputs import InputNotes
 from limosa_contracts.cli_host import load, make_host
 from limosa_contracts.cli_learn import all_errors
 from limosa_contracts.command_table import TABLE

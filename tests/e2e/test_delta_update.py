@@ -17,8 +17,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from limosa_compiler.archive_file import archive_name, write_archive
-from limosa_compiler.package import VariantFiles, package_release
+from limosa_compiler.artifact.archive_file import archive_name, write_archive
+from limosa_compiler.artifact.package import VariantFiles, package_release
 from limosa_contracts.delta.wire import MEDIA_TYPE
 from limosa_contracts.oci import Requirements, digest_of
 from limosa_devices.demo.world import World

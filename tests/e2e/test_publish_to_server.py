@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Targets
 
-from limosa_compiler.archive_file import read_archive
+from limosa_compiler.artifact.archive_file import read_archive
 from limosa_compiler.trust.ceremony import init_keys
 from limosa_compiler.trust.errors import VersionTaken
 from limosa_compiler.trust.offline_folder import open_team

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limosa_compiler.archive_file import archive_name, write_archive
-from limosa_compiler.package import Packaged, VariantFiles, package_release
+from limosa_compiler.artifact.archive_file import archive_name, write_archive
+from limosa_compiler.artifact.package import Packaged, VariantFiles, package_release
 from limosa_contracts.baseline import Baseline
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.oci import Requirements

@@ -97,12 +97,12 @@ def build(
     parsed = Recipe.parse(document, folder=place, where=name)
 
     from limosa_compiler.building import build as run
-    from limosa_compiler.evidence import Evidence
+    from limosa_compiler.evidence.evidence import Evidence
     from limosa_compiler.pass_lines import pass_lines
 
     recorded = Evidence.parse(replay.read_bytes()) if replay else None
     if artifact is not None:
-        from limosa_compiler.checking import check
+        from limosa_compiler.evidence.checking import check
 
         checked = check(parsed, artifact, evidence=recorded, on_pass=pass_lines())
         text = f"{parsed.release}  the same again: every file but signatures"

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from limosa_compiler.archive_file import archive_name, read_archive, write_archive, written_at_once
+from limosa_compiler.artifact.archive_file import archive_name, read_archive, write_archive, written_at_once
+from limosa_compiler.artifact.tar_format import mtime_of
 from limosa_compiler.errors import DeltaUnusable, NothingSaved, OtherBase, UnlikeFiles
-from limosa_compiler.tar_format import mtime_of
 from limosa_contracts.archive import SUFFIX as ARTIFACT_SUFFIX
 from limosa_contracts.cli import answer, columns, group, json_option
 from limosa_contracts.errors import TooLarge
@@ -72,7 +72,7 @@ def apply(old: Path, delta_file: Path, out: Path | None, as_json: bool) -> None:
     Every digest is checked before anything is written. Without --out an artifact is written as
     NAME-VERSION.limosa here, a plain file beside its delta without the suffix.
     """
-    from limosa_compiler.delta_file import MAGIC
+    from limosa_compiler.artifact.delta_file import MAGIC
 
     data = _read(delta_file)
     whole = _apply_to_artifact if data.startswith(MAGIC) else _apply_to_file
@@ -87,7 +87,7 @@ def apply(old: Path, delta_file: Path, out: Path | None, as_json: bool) -> None:
 
 
 def _of_artifacts(old: Path, new: Path, out: Path | None) -> dict[str, Any]:
-    from limosa_compiler.delta_file import SUFFIX, make_artifact_delta
+    from limosa_compiler.artifact.delta_file import SUFFIX, make_artifact_delta
 
     base, archive = read_archive(old), read_archive(new)
     made = make_artifact_delta(base, archive, mtime=mtime_of(new))
@@ -104,7 +104,7 @@ def _of_artifacts(old: Path, new: Path, out: Path | None) -> dict[str, Any]:
 
 
 def _of_files(old: Path, new: Path, out: Path | None) -> dict[str, Any]:
-    from limosa_compiler.delta_file import SUFFIX
+    from limosa_compiler.artifact.delta_file import SUFFIX
     from limosa_contracts.delta.limits import DeltaLimits
     from limosa_contracts.delta.making import make_delta
     from limosa_contracts.delta.wire import DeltaHead
@@ -125,7 +125,7 @@ def _of_files(old: Path, new: Path, out: Path | None) -> dict[str, Any]:
 
 
 def _apply_to_artifact(old: Path, data: bytes, out: Path | None, _: Path) -> tuple[Path, int, str]:
-    from limosa_compiler.delta_file import ArtifactDelta, apply_artifact_delta, release_name
+    from limosa_compiler.artifact.delta_file import ArtifactDelta, apply_artifact_delta, release_name
 
     made = ArtifactDelta.parse(data)
     blobs = apply_artifact_delta(read_archive(old), made)
@@ -137,7 +137,7 @@ def _apply_to_artifact(old: Path, data: bytes, out: Path | None, _: Path) -> tup
 
 
 def _apply_to_file(old: Path, data: bytes, out: Path | None, delta_file: Path) -> tuple[Path, int, str]:
-    from limosa_compiler.delta_file import SUFFIX
+    from limosa_compiler.artifact.delta_file import SUFFIX
     from limosa_contracts.delta.applying import apply_delta
     from limosa_contracts.delta.errors import DeltaRefused
     from limosa_contracts.delta.limits import DeltaLimits

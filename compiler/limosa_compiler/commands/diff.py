@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from limosa_compiler.archive_file import read_archive
+from limosa_compiler.artifact.archive_file import read_archive
 from limosa_contracts.cli import answer, columns, command, json_option, printable
 
 ARTIFACT = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -33,8 +33,8 @@ def diff(old: Path, new: Path, as_json: bool) -> int:
     """
     archives = read_archive(old), read_archive(new)
 
-    from limosa_compiler.diffing import Side, compare
-    from limosa_compiler.inspection import find_evidence
+    from limosa_compiler.artifact.diffing import Side, compare
+    from limosa_compiler.artifact.inspection import find_evidence
 
     sides = [
         Side(archive=archive, evidence=find_evidence(path, archive)[0])

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from limosa_compiler.errors import RecipeExists, UnknownTarget
-from limosa_compiler.recipe_draft import draft_recipe
+from limosa_compiler.recipe.draft import draft_recipe
 from limosa_contracts.cli import answer, command, json_option, progress
 from limosa_contracts.errors import Usage
 from limosa_contracts.names import ModelName, check_version
@@ -59,7 +59,7 @@ def init(
     Reads inputs, outputs, states and picture shapes off the model, and labels and slices off the
     evaluation data. A recipe that is there already is never overwritten.
     """
-    from limosa_compiler.recipe_facts import data_facts, model_facts
+    from limosa_compiler.recipe.facts import data_facts, model_facts
 
     chosen = targets or DEFAULT_TARGETS
     _check_targets(chosen)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from limosa_compiler.archive_file import Archive, Variant, read_archive
+from limosa_compiler.artifact.archive_file import Archive, Variant, read_archive
 from limosa_compiler.commands.inspect_text import inspect_text
 from limosa_compiler.errors import FolderNotEmpty
 from limosa_contracts.cli import answer, command, json_option
@@ -35,7 +35,7 @@ def inspect(artifact: Path, unpack: Path | None, variant: str | None, as_json: b
     """
     archive = read_archive(artifact)
 
-    from limosa_compiler.inspection import describe
+    from limosa_compiler.artifact.inspection import describe
 
     said = describe(artifact, archive)
     if unpack is not None:

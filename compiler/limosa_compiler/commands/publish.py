@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from limosa_compiler.archive_file import Archive, read_archive, write_archive
+from limosa_compiler.artifact.archive_file import Archive, read_archive, write_archive
 from limosa_compiler.trust.folders import locked, refusals
 from limosa_compiler.trust.key_sources import open_key
 from limosa_compiler.trust.offline_folder import metadata_folder, team_key
@@ -139,7 +139,7 @@ def _write(path: Path, archive: Archive, signed: SignedBlobs) -> None:
 
 def _evidence_files(artifact: Path, archive: Archive) -> dict[str, bytes]:
     """Evidence beside the artifact, if it is about it, and the report made from it."""
-    from limosa_compiler.inspection import find_evidence
+    from limosa_compiler.artifact.inspection import find_evidence
 
     evidence, found = find_evidence(artifact, archive)
     if evidence is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from limosa_compiler.errors import ProfileDoubtful, ProfileUnusable
-from limosa_compiler.target_files import known_profiles, profile_named, read_profile, this_machine
-from limosa_compiler.target_profiles import differences, draft_profile, findings, profile_text
+from limosa_compiler.targets.files import known_profiles, profile_named, read_profile, this_machine
+from limosa_compiler.targets.profiles import differences, draft_profile, findings, profile_text
 from limosa_contracts.cli import answer, columns, group, json_option, progress
 from limosa_contracts.names import check_name
 from limosa_contracts.profiles import Profile

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from limosa_compiler.archive_file import Archive, read_archive
+from limosa_compiler.artifact.archive_file import Archive, read_archive
 from limosa_compiler.trust.errors import NotSigned
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.errors import Usage
@@ -42,7 +42,7 @@ def verify(artifact: Path, key: Path | None, as_json: bool) -> None:
     archive = read_archive(artifact)
     signatures = _signatures(archive, key)
 
-    from limosa_compiler.golden_check import check_golden
+    from limosa_compiler.artifact.golden_check import check_golden
 
     golden = check_golden(archive)
     said: dict[str, JsonValue] = {

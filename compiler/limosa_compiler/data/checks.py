@@ -8,7 +8,7 @@ from limosa_compiler.arrays import Array
 from limosa_compiler.data.mapped import chunks
 from limosa_compiler.data.rows import Rows
 from limosa_compiler.errors import DataMismatch
-from limosa_compiler.recipe_inputs import InputNotes
+from limosa_compiler.recipe.inputs import InputNotes
 
 
 def refuse_missing(rows: Rows, *, where: str, notes: InputNotes | None = None, hint: str = "") -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from limosa_compiler.arrays import Array, as_texts, is_text
 from limosa_compiler.data.rows import Rows
 from limosa_compiler.errors import DataMismatch, LabelsMissing
-from limosa_compiler.recipe_inputs import InputNotes
+from limosa_compiler.recipe.inputs import InputNotes
 from limosa_contracts.serving import NUMPY_OF_DTYPE, TensorSpec
 
 TEXT: str = "BYTES"

@@ -9,7 +9,7 @@ from limosa_compiler.data.tables import SUFFIXES, read_table
 from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import DataUnreadable
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.recipe_data import DEFAULT_LABEL, Source
+from limosa_compiler.recipe.data import DEFAULT_LABEL, Source
 
 
 def read_arrays(

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.graph_walk import fed_inputs, graphs
 from limosa_compiler.passes import Context, PassReport, copy_of, reported
-from limosa_compiler.recipe_inputs import InputNotes
+from limosa_compiler.recipe.inputs import InputNotes
 from limosa_contracts.errors import InvalidField
 
 

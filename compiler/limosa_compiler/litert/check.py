@@ -16,7 +16,7 @@ from limosa_compiler.errors import ModelRefused, PassFailed, ToolchainFailed
 from limosa_compiler.litert.conversion import convert, quantize
 from limosa_compiler.litert.runner import LitertRunner
 from limosa_compiler.litert.toolchain import Toolchain
-from limosa_compiler.runner import Runner
+from limosa_compiler.running.runner import Runner
 
 _CHANNELS: Final = 4
 _SIZE: Final = 6

@@ -13,20 +13,20 @@ from typing import Final
 import numpy as np
 
 from limosa_compiler.arrays import Array
-from limosa_compiler.candidate import FP16, FP32, INT4, INT8, ONNXRUNTIME, Candidate
+from limosa_compiler.artifact.golden import TOLERANCE
 from limosa_compiler.errors import ModelRefused, PassFailed
-from limosa_compiler.golden import TOLERANCE
-from limosa_compiler.ladder import Ladder, distance, step
-from limosa_compiler.left_out import DOES_NOT_LOAD, NOT_MADE, SAME_BYTES, LeftOut
 from limosa_compiler.litert.conversion import convert, quantize
 from limosa_compiler.litert.limits import LIMITS
 from limosa_compiler.litert.runner import LitertRunner, Signature, require_same_interface
 from limosa_compiler.litert.toolchain import Toolchain, require_toolchain
 from limosa_compiler.loading import Loaded, with_states
 from limosa_compiler.passes import OnPass, PassReport
-from limosa_compiler.recipe_search import SearchNotes
-from limosa_compiler.runners import Runners
-from limosa_compiler.runs import Runs
+from limosa_compiler.recipe.search import SearchNotes
+from limosa_compiler.running.runners import Runners
+from limosa_compiler.running.runs import Runs
+from limosa_compiler.search.candidate import FP16, FP32, INT4, INT8, ONNXRUNTIME, Candidate
+from limosa_compiler.search.ladder import Ladder, distance, step
+from limosa_compiler.search.left_out import DOES_NOT_LOAD, NOT_MADE, SAME_BYTES, LeftOut
 from limosa_contracts.oci import digest_of
 from limosa_contracts.profiles import Profile
 

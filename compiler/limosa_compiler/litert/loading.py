@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from limosa_compiler.artifact.signature import inputs_of, outputs_of
 from limosa_compiler.data import split_rows
 from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
@@ -18,7 +19,6 @@ from limosa_compiler.loading import Loaded, metric_output
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.recipe import Recipe
-from limosa_compiler.signature import inputs_of, outputs_of
 from limosa_contracts.errors import InvalidField, TooLarge
 from limosa_contracts.oci import digest_of
 from limosa_contracts.serving import NUMPY_OF_DTYPE, TensorSpec

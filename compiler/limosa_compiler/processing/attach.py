@@ -18,7 +18,7 @@ from limosa_compiler.processing.graph_parts import GraphParts, Place, Value
 from limosa_compiler.processing.names import POST, PRE
 from limosa_compiler.processing.step import ManyStep
 from limosa_compiler.processing.tensor_type import TensorType, type_of
-from limosa_compiler.recipe_processing import PlacedStep, Processing
+from limosa_compiler.recipe.processing import PlacedStep, Processing
 
 ML_DOMAIN: Final = "ai.onnx.ml"
 ML_OPSET: Final = 3

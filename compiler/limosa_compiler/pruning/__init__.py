@@ -7,7 +7,7 @@ import onnx
 from limosa_compiler.passes import Context, PassReport
 from limosa_compiler.pruning.magnitude import prune_magnitude
 from limosa_compiler.pruning.structured import prune_structured
-from limosa_compiler.recipe_prune import Kind, PruneNotes
+from limosa_compiler.recipe.prune import Kind, PruneNotes
 
 __all__ = ["prune"]
 

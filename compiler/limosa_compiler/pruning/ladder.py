@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from limosa_compiler.calibration_cache import CalibrationCache
-from limosa_compiler.candidate import Candidate
-from limosa_compiler.choose import Choice
+from limosa_compiler.calibration.cache import CalibrationCache
+from limosa_compiler.choice.choose import Choice
 from limosa_compiler.errors import PassFailed
-from limosa_compiler.ladder import Ladder, make_ladder
-from limosa_compiler.left_out import NOT_APPLICABLE, LeftOut
 from limosa_compiler.loading import Loaded
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.pruning import prune
-from limosa_compiler.recipe_prune import Kind, PruneNotes
-from limosa_compiler.strategies import Strategy
+from limosa_compiler.recipe.prune import Kind, PruneNotes
+from limosa_compiler.search.candidate import Candidate
+from limosa_compiler.search.ladder import Ladder, make_ladder
+from limosa_compiler.search.left_out import NOT_APPLICABLE, LeftOut
+from limosa_compiler.search.strategies import Strategy
 
 PREFIXES: Final[Mapping[Kind, str]] = {Kind.MAGNITUDE: "sparse-", Kind.STRUCTURED: "slim-"}
 

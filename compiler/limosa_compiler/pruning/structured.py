@@ -17,7 +17,7 @@ from limosa_compiler.passes import Context, PassReport, copy_of, reported
 from limosa_compiler.processing.names import is_processing
 from limosa_compiler.pruning.chains import Blocked, Chain, Graph, chain_of
 from limosa_compiler.pruning.weights import Constants, kept_count
-from limosa_compiler.recipe_prune import Norm
+from limosa_compiler.recipe.prune import Norm
 
 
 def prune_structured(

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from limosa_compiler.evidence import SUFFIX as EVIDENCE_SUFFIX
-from limosa_compiler.evidence import Evidence, evidence_path_of
+from limosa_compiler.evidence.evidence import SUFFIX as EVIDENCE_SUFFIX
+from limosa_compiler.evidence.evidence import Evidence, evidence_path_of
 from limosa_compiler.report.page import page
 
 SUFFIX: Final = ".report.html"

@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from limosa_compiler.measure import Measured
-from limosa_compiler.recipe_about import text_of, texts_of
-from limosa_compiler.release_facts import ReleaseFacts
-from limosa_compiler.scores import Score
+from limosa_compiler.artifact.release_facts import ReleaseFacts
+from limosa_compiler.measuring.measure import Measured
+from limosa_compiler.measuring.scores import Score
+from limosa_compiler.recipe.about import text_of, texts_of
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.serving import TensorSpec

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from limosa_compiler.recipe_about import text_of, texts_of
-from limosa_compiler.release_facts import ReleaseFacts
+from limosa_compiler.artifact.release_facts import ReleaseFacts
+from limosa_compiler.recipe.about import text_of, texts_of
 from limosa_compiler.report.numbers import short, signed
 from limosa_contracts.serving import TensorSpec
 

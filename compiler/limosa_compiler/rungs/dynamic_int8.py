@@ -14,7 +14,6 @@ from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 from onnxruntime.quantization.quant_utils import QuantizationMode
 
-from limosa_compiler.candidate import INT8, Candidate, candidate
 from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.graph_walk import initializer_names
 from limosa_compiler.passes import copy_of
@@ -22,6 +21,7 @@ from limosa_compiler.prepare import quiet_runtime
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
 from limosa_compiler.rungs.static_int8 import QUANTIZER_ERRORS, finished
 from limosa_compiler.rungs.weights import require_share
+from limosa_compiler.search.candidate import INT8, Candidate, candidate
 
 KIND: Final = "int8-dynamic"
 OPERATORS: Final = ("Gemm", "MatMul")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from limosa_compiler.candidate import FP32, Candidate, candidate
+from limosa_compiler.search.candidate import FP32, Candidate, candidate
 
 
 def make(model: onnx.ModelProto) -> Candidate:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import onnx
 
-from limosa_compiler.candidate import Candidate
+from limosa_compiler.calibration.range_table import RangeTable
 from limosa_compiler.processing.names import is_processing
-from limosa_compiler.range_table import RangeTable
+from limosa_compiler.search.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,12 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-from limosa_compiler.candidate import INT8, Candidate, candidate
+from limosa_compiler.calibration.range_table import TensorRange
 from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.passes import copy_of
 from limosa_compiler.prepare import quiet_runtime
-from limosa_compiler.range_table import TensorRange
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
+from limosa_compiler.search.candidate import INT8, Candidate, candidate
 from limosa_contracts.json_value import JsonValue
 
 KIND: Final = "int8"

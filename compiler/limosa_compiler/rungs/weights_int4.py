@@ -15,13 +15,13 @@ import onnx
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from limosa_compiler.arrays import Array
-from limosa_compiler.candidate import INT4, Candidate, candidate
 from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.graph_walk import graphs
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.passes import copy_of
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
 from limosa_compiler.rungs.weights import require_share
+from limosa_compiler.search.candidate import INT4, Candidate, candidate
 
 KIND: Final = "int4"
 BLOCK: Final = 32  # weights of one column that share a scale

@@ -14,7 +14,7 @@ from typing import Final
 
 from tuf.api.metadata import Metadata, Targets
 
-from limosa_compiler.archive_file import Archive
+from limosa_compiler.artifact.archive_file import Archive
 from limosa_compiler.trust import releases
 from limosa_compiler.trust.errors import PublishRace, VersionTaken, WrongTeam
 from limosa_compiler.trust.evidence_referrer import push_evidence

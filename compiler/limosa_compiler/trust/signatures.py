@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from limosa_compiler.archive_file import Archive, Variant
+from limosa_compiler.artifact.archive_file import Archive, Variant
 from limosa_compiler.trust.errors import NotSigned
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import InvalidArtifact, SignatureMismatch

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from limosa_compiler.archive_file import Archive, Variant, archive_name, read_archive, write_archive
-from limosa_compiler.package import VariantFiles, package_release
+from limosa_compiler.artifact.archive_file import Archive, Variant, archive_name, read_archive, write_archive
+from limosa_compiler.artifact.package import VariantFiles, package_release
 from limosa_contracts.serving import GOLDEN_FILE
 from limosa_devices.demo.motion import CHANNELS, CLASSES, INPUT_NAME, asset, in_wrong_unit, load
 from limosa_devices.demo.processes import Processes

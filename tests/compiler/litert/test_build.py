@@ -14,9 +14,9 @@ from onnx import helper
 
 from limosa_agent.fetch.errors import NoFittingVariant
 from limosa_agent.fetch.variant_choice import Capabilities, choose_variant
+from limosa_compiler.artifact.golden_check import check_golden
 from limosa_compiler.building import BuildResult
 from limosa_compiler.errors import ModelRefused, ToolchainMissing
-from limosa_compiler.golden_check import check_golden
 from limosa_compiler.litert.ladder import RUNGS
 from limosa_compiler.litert.runner import LitertRunner
 from limosa_compiler.litert.toolchain import Toolchain, pins

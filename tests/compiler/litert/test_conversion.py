@@ -9,7 +9,7 @@ from limosa_compiler.litert.check import small_model
 from limosa_compiler.litert.conversion import convert, quantize, with_plain_names
 from limosa_compiler.litert.runner import LitertRunner
 from limosa_compiler.litert.toolchain import Toolchain
-from limosa_compiler.runner import Runner
+from limosa_compiler.running.runner import Runner
 
 
 def renamed(names: dict[str, str]) -> onnx.ModelProto:

@@ -12,8 +12,8 @@ from onnx import helper
 from limosa_compiler.passes import Context
 from limosa_compiler.processing.attach import attach
 from limosa_compiler.processing.tensor_type import ELEMENT
-from limosa_compiler.recipe_processing import Processing
-from limosa_compiler.runner import Runner
+from limosa_compiler.recipe.processing import Processing
+from limosa_compiler.running.runner import Runner
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from limosa_compiler.archive_file import read_archive
+from limosa_compiler.artifact.archive_file import read_archive
 from limosa_compiler.building import BuildResult
 from limosa_compiler.processing.names import is_processing
 from limosa_contracts.serving import Serving

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from limosa_compiler.building import BuildResult
-from limosa_compiler.choose import Standing
+from limosa_compiler.choice.choose import Standing
 from tests.compiler.conftest import TOY
 from tests.compiler.graphs import FEATURES, classifier, recipe_folder
 

@@ -11,7 +11,7 @@ from limosa_compiler.errors import PassFailed
 from limosa_compiler.passes import Context
 from limosa_compiler.pruning import prune
 from limosa_compiler.pruning.weights import sent_bytes
-from limosa_compiler.recipe_prune import Kind, PruneNotes
+from limosa_compiler.recipe.prune import Kind, PruneNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from limosa_compiler.errors import PassFailed
 from limosa_compiler.passes import Context
 from limosa_compiler.pruning import prune
-from limosa_compiler.recipe_prune import Kind, Norm, PruneNotes
-from limosa_compiler.runner import Runner
+from limosa_compiler.recipe.prune import Kind, Norm, PruneNotes
+from limosa_compiler.running.runner import Runner
 
 CONTEXT = Context(where="m.onnx", source_bytes=1)
 SIZE = 6

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from limosa_compiler.evidence import Evidence
-from limosa_compiler.evidence_parts import (
+from limosa_compiler.artifact.release_facts import ReleaseFacts
+from limosa_compiler.evidence.evidence import Evidence
+from limosa_compiler.evidence.parts import (
     Confused,
     FeatureImportance,
     Mistakes,
@@ -14,11 +15,10 @@ from limosa_compiler.evidence_parts import (
     RangeSummary,
     WorstRow,
 )
-from limosa_compiler.measure import Measured
+from limosa_compiler.measuring.measure import Measured
+from limosa_compiler.measuring.scores import Score
 from limosa_compiler.metrics import Interval
-from limosa_compiler.recipe_gate import Gate
-from limosa_compiler.release_facts import ReleaseFacts
-from limosa_compiler.scores import Score
+from limosa_compiler.recipe.gate import Gate
 from limosa_contracts.serving import TensorSpec
 
 HOSTILE = "<script>alert(1)</script>\"'`|&\u202e"

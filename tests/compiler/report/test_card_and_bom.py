@@ -11,9 +11,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from limosa_compiler.package import media_type_of
-from limosa_compiler.recipe_about import descriptor_of
-from limosa_compiler.release_facts import BOM_FILE, CARD_FILE, ReleaseFacts
+from limosa_compiler.artifact.package import media_type_of
+from limosa_compiler.artifact.release_facts import BOM_FILE, CARD_FILE, ReleaseFacts
+from limosa_compiler.recipe.about import descriptor_of
 from limosa_compiler.report.bom import make_bom
 from limosa_compiler.report.card import make_card, plain
 from limosa_contracts.oci import DOC

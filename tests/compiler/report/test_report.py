@@ -97,7 +97,7 @@ def test_same_evidence_gives_the_same_bytes() -> None:
 
 
 def test_old_evidence_has_a_report_without_what_it_did_not_measure() -> None:
-    from limosa_compiler.evidence import Evidence
+    from limosa_compiler.evidence.evidence import Evidence
 
     page = Page(make_report(Evidence.parse(OLD.read_bytes())).decode())
     shown = " ".join(page.shown)

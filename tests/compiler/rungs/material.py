@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 
 from limosa_compiler.arrays import Array
-from limosa_compiler.calibrate import calibrate
+from limosa_compiler.calibration.calibrate import calibrate
 from limosa_compiler.graph_walk import fed_inputs
 from limosa_compiler.ingest import INGEST
 from limosa_compiler.passes import Context, run_passes

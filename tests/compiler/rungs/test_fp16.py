@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from limosa_compiler.errors import RungNotMade
 from limosa_compiler.rungs.fp16 import make, to_float16
-from limosa_compiler.runner import Runner
+from limosa_compiler.running.runner import Runner
 from tests.compiler.graphs import FEATURES, classifier, model_of, rows
 from tests.compiler.rungs.material import material_of, prepared_of
 

@@ -7,11 +7,11 @@ import onnx
 import pytest
 from onnx import helper
 
-from limosa_compiler.candidate import candidate
 from limosa_compiler.errors import RungNotMade
 from limosa_compiler.rungs import static_int8
 from limosa_compiler.rungs.static_int8 import Setting, make
-from limosa_compiler.runner import Runner
+from limosa_compiler.running.runner import Runner
+from limosa_compiler.search.candidate import candidate
 from limosa_devices.demo.motion import asset, load
 from tests.compiler.graphs import FEATURES, classifier, model_of, rows
 from tests.compiler.rungs.material import material_of

@@ -12,7 +12,7 @@ from onnx import helper
 from limosa_compiler.errors import RungNotMade
 from limosa_compiler.rungs import dynamic_int8, weights_int4
 from limosa_compiler.rungs.weights_int4 import BLOCK, quantize_blocks
-from limosa_compiler.runner import Runner
+from limosa_compiler.running.runner import Runner
 from limosa_devices.demo.motion import asset, load
 from tests.compiler.graphs import classifier, model_of, rows
 from tests.compiler.rungs.material import material_of

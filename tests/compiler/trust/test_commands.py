@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from limosa_compiler.archive_file import read_archive
+from limosa_compiler.artifact.archive_file import read_archive
 from limosa_compiler.trust.key_files import load_key
 from limosa_compiler.trust.signatures import verify_archive_signatures
 from limosa_contracts.signing_keys import PublicKey

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from limosa_compiler.archive_file import read_archive
+from limosa_compiler.artifact.archive_file import read_archive
 from limosa_compiler.trust.errors import KeyHolderRefused, KeyUnusable
 from limosa_compiler.trust.key_sources import PIN_VARIABLE, open_key
 from limosa_compiler.trust.signatures import verify_archive_signatures

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Targets
 
-from limosa_compiler.archive_file import Archive, read_archive
+from limosa_compiler.artifact.archive_file import Archive, read_archive
 from limosa_compiler.trust.errors import (
     DamagedMetadata,
     ExpiredMetadata,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from limosa_compiler.archive_file import Archive, Variant, read_archive, write_archive
+from limosa_compiler.artifact.archive_file import Archive, Variant, read_archive, write_archive
 from limosa_compiler.trust.errors import NotSigned
 from limosa_compiler.trust.signatures import is_signed, sign_archive, verify_archive_signatures
 from limosa_contracts.errors import InvalidArtifact, SignatureMismatch

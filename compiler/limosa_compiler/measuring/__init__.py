@@ -1,0 +1,1 @@
+"""Metric, size, time and memory of a candidate (compiler 2.6)."""

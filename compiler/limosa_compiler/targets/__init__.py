@@ -1,0 +1,1 @@
+"""Device profiles: installed ones and one's own (compiler 5)."""
