@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # what lies beside the packa
 
 from benchmarks.bars import Bar, finish, print_table
 from benchmarks.quality.case_folder import write_case
-from benchmarks.quality.ours import ROOT, command_for, environment, read_result
+from benchmarks.quality.ours import ROOT, command_for, read_result
 from benchmarks.real_data import case_names, case_of
 from benchmarks.real_models import model_path
 
@@ -44,8 +44,9 @@ class Way:
     threads: int  # OMP_NUM_THREADS; 1 also binds the process to one processor
 
     def environment(self) -> dict[str, str]:
+        """The benchmarks come from this checkout, the compiler from what is installed: one of it, not two."""
         said = {"PYTHONHASHSEED": str(self.hash_seed), "OMP_NUM_THREADS": str(self.threads)}
-        return environment() | said
+        return {**os.environ, "PYTHONPATH": str(ROOT), **said}
 
     def command(self, command: Sequence[str]) -> list[str]:
         bound = ["taskset", "-c", str(min(os.sched_getaffinity(0)))] if self.threads == 1 else []
