@@ -33,7 +33,8 @@ import importlib, importlib.util, pkgutil, sys
 package, heavy = sys.argv[1], sys.argv[2].split(",")
 top = importlib.import_module(package)
 for found in pkgutil.walk_packages(top.__path__, package + "."):
-    if not found.name.endswith(("__main__", "migrations.env")):  # scripts: Python and Alembic run them
+    apart = found.name.endswith(("__main__", "migrations.env")) or ".litert.environment" in found.name
+    if not apart:  # scripts: Python, Alembic and the LiteRT environment run them
         importlib.import_module(found.name)
 for name in heavy:
     assert importlib.util.find_spec(name) is None, name + " came with the extra"

@@ -42,4 +42,4 @@ def value(sums: npt.NDArray[np.float64], _rows: int) -> npt.NDArray[np.float64]:
 
 
 auc.value = value  # type: ignore[attr-defined]  # how a metric of one's own says these things
-auc.is_share = True  # type: ignore[attr-defined]
+auc.is_share = True  # type: ignore[attr-defined]  # likewise

@@ -22,11 +22,14 @@ from limosa_compiler.processing.registry import POSTPROCESS, PREPROCESS
 from limosa_compiler.recipe import Gate, Recipe
 from limosa_compiler.recipe.data import DataNotes
 from limosa_compiler.recipe.inputs import InputNotes
+from limosa_compiler.recipe.prune import PruneNotes
+from limosa_compiler.recipe.search import SearchNotes
 from limosa_contracts.cli_host import load, make_host
 from limosa_contracts.cli_learn import all_errors
-from limosa_contracts.command_table import TABLE
+from limosa_contracts.command_table import DEFAULT_OF_NOUN, TABLE
 from limosa_contracts.desired import DesiredModel, DesiredState
 from limosa_contracts.event import Reason, UpdateEvent
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.report_message import Ack
 from limosa_contracts.reported import Installed, Reported, ReportedModel
@@ -79,17 +82,29 @@ def test_defaults_of_the_agents_configuration_are_those_of_the_code() -> None:
                 assert re.search(rf"\| `{field.name}` \| [a-z]+ \| {field.default:.0f} \|", text), field.name
 
 
+LEAST_RECIPE: Mapping[str, JsonValue] = {
+    "name": "a/b",
+    "version": "1.0.0",
+    "model": "m.onnx",
+    "targets": ["rpi4"],
+    "data": {"calibration": "c.npz", "evaluation": "e.npz"},
+}
+"""What an example of one block leaves out."""
+
+
 def test_every_key_of_a_recipe_stands_in_the_reference() -> None:
     text = page("reference/limosa-toml.md")
     tables = {"output": "metric"}
     renamed = {"release": "name", "metric": "metric.name", "tune_share": "metric.tune_share"}
-    apart = {"data", "gate", "inputs", "processing"}
+    apart = {"data", "gate", "inputs", "processing", "search", "prune"}
     for field in dataclasses.fields(Recipe):
         if field.name not in apart:
             key = renamed.get(field.name) or ".".join(filter(None, (tables.get(field.name), field.name)))
             assert f"| `{key}` |" in text, key
     assert all(f"`gate.{field.name}`" in text for field in dataclasses.fields(Gate))
     assert all(f"`data.{field.name}`" in text for field in dataclasses.fields(DataNotes))
+    assert all(f"| `{field.name}` |" in text for field in dataclasses.fields(SearchNotes))
+    assert all(f"| `prune.{field.name}` |" in text for field in dataclasses.fields(PruneNotes))
     assert all(f"`inputs.NAME.{field.name}`" in text for field in dataclasses.fields(InputNotes))
     assert all(f"| `{step}` |" in text for step in {**PREPROCESS, **POSTPROCESS})
 
@@ -177,10 +192,12 @@ def test_drawings_and_tables_are_as_the_code_makes_them() -> None:
 def test_examples_of_configuration_are_accepted(tmp_path: Path) -> None:
     for block in fences("reference/agent-toml.md", "toml"):
         AgentConfig.parse(block)
-    guides = [f"how-to/compile-a-{kind}-model.md" for kind in ("sensor", "tabular", "text")]
+    guides = [f"how-to/{path.name}" for path in (DOCS / "how-to").glob("compile-a*-model.md")]
+    guides += ["how-to/build-for-litert.md", "how-to/build-for-a-board-of-your-own.md"]
+    assert len(guides) == 7
     for name in ("reference/limosa-toml.md", "how-to/publish-a-model.md", *guides):
         for block in fences(name, "toml"):
-            Recipe.parse(tomllib.loads(block), folder=tmp_path)
+            Recipe.parse({**LEAST_RECIPE, **tomllib.loads(block)}, folder=tmp_path)
     for block in fences("how-to/enrol-a-device.md", "toml"):
         AgentConfig.parse(block)
     for name in ("reference/rollout-file.md", "how-to/write-a-rollout-file.md"):
@@ -246,7 +263,10 @@ def _exists(line: str) -> bool:
     rest = words[1:]
     context = click.Context(command)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        following = command.get_command(context, rest.pop(0))
+        default = DEFAULT_OF_NOUN.get(str(command.name))
+        word = rest[0] if default is None or rest[0] in command.list_commands(context) else default
+        rest = rest[1:] if word == rest[0] else rest
+        following = command.get_command(context, word)
         if following is None:
             return False
         command = following

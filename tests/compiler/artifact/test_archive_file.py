@@ -51,6 +51,8 @@ def test_what_is_written_is_read_back(toy: BuildResult) -> None:
     (variant,) = archive.variants
     assert sorted(archive.files(variant)) == [
         "baseline.json",
+        "bom.json",
+        "card.md",
         "golden.safetensors",
         "labels.json",
         "model.onnx",

@@ -37,6 +37,8 @@ def test_layers_have_modelpack_types_and_flat_names(toy: BuildResult) -> None:
         "serving.json": "weight.config.v1.raw",
         "labels.json": "weight.config.v1.raw",
         "baseline.json": "weight.config.v1.raw",
+        "bom.json": "doc.v1.raw",
+        "card.md": "doc.v1.raw",
         "golden.safetensors": "dataset.v1.raw",
     }
 

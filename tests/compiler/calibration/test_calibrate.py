@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 
-from limosa_compiler import calibrate as calibrating
 from limosa_compiler.arrays import Array
+from limosa_compiler.calibration import calibrate as calibrating
 from limosa_compiler.calibration.activation_sizes import bytes_of_rows
 from limosa_compiler.calibration.cache import CalibrationCache, key_of
 from limosa_compiler.calibration.calibrate import HISTOGRAM_BINS, activations, calibrate, cut_tails, histogram
