@@ -11,13 +11,13 @@ from limosa_compiler.artifact.archive_file import (
     Archive,
     archive_name,
     archive_of,
-    write_archive,
-    written_at_once,
+    archive_parts,
 )
 from limosa_compiler.artifact.package import Packaged, VariantFiles, package_release
 from limosa_compiler.artifact.prove import files_of_variant
 from limosa_compiler.artifact.release_documents import release_documents
 from limosa_compiler.artifact.requirements import best_first, requirements_for
+from limosa_compiler.artifact.whole_files import written_together
 from limosa_compiler.calibration.cache import CalibrationCache
 from limosa_compiler.choice.choose import Choice, choose, impossible, shortfall
 from limosa_compiler.choice.notes import choice_warnings, promises_of
@@ -130,7 +130,7 @@ def _build(
     promises = promises_of(choices, measured, profiles, archive)
     evidence = _whole_evidence(recipe, archive, loaded, outcome, choices, promises, metric)
     path = folder / archive_name(recipe.release)
-    evidence_path = write_both(path, packaged, evidence, mtime=mtime)
+    evidence_path = _write(path, packaged, evidence, mtime=mtime)
     return BuildResult(
         path=path,
         evidence_path=evidence_path,
@@ -202,18 +202,21 @@ def profiles_of(recipe: Recipe) -> tuple[Profile, ...]:
     return best_first(profile_named(target, known) for target in recipe.targets)
 
 
-def write_both(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:
-    """Evidence and report first: an archive that is there has both. Gives the evidence's path."""
+def _write(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:
+    """The archive with its evidence and report, or none of the three. Gives the evidence's path.
+
+    The archive gets its name last: one that is there has both, even if the power went between two names.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    evidence_path = evidence_path_of(path)
-    with written_at_once(evidence_path) as stream:
-        stream.write(evidence.encode())
-    with written_at_once(report_path_of(path)) as stream:
-        stream.write(make_report(evidence))
+    evidence_path, report = evidence_path_of(path), make_report(evidence)
     release = packaged.release
-    write_archive(
-        path, packaged.blobs, packaged.index, name=str(release.name), version=release.version, mtime=mtime
+    parts = archive_parts(
+        packaged.blobs, packaged.index, name=str(release.name), version=release.version, mtime=mtime
     )
+    with written_together(evidence_path, report_path_of(path), path) as (facts, page, archive):
+        facts.write(evidence.encode())
+        page.write(report)
+        archive.writelines(parts)
     return evidence_path
 
 

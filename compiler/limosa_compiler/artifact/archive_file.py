@@ -1,16 +1,16 @@
-"""Artifact files: one tar that is an OCI image layout, read as hostile, written at once or not at all."""
+"""Artifact files: one tar that is an OCI image layout, read as hostile."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from limosa_compiler.artifact.tar_format import END, header, padding, read_members
+from limosa_compiler.artifact.whole_files import written_at_once
 from limosa_contracts.archive import INDEX_FILE, LAYOUT_FILE, SUFFIX, check_member, members
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import DigestMismatch, InvalidArtifact, InvalidField, LimosaError, TooLarge
@@ -118,32 +118,18 @@ def write_archive(
 ) -> None:
     """Writes the archive whole, durable, and in one step; an interrupt leaves what was there before."""
     with written_at_once(path) as stream:
-        for member, data in members(blobs, index, name=name, version=version):
-            stream.write(header(member, size=len(data), mtime=mtime))
-            stream.write(data)
-            stream.write(padding(len(data)))
-        stream.write(END)
+        stream.writelines(archive_parts(blobs, index, name=name, version=version, mtime=mtime))
 
 
-@contextmanager
-def written_at_once(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name only when the block ends well: temporary, fsync, rename, fsync."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def archive_parts(
+    blobs: Mapping[str, bytes], index: Descriptor, *, name: str, version: str, mtime: int = 0
+) -> Iterator[bytes]:
+    """The bytes of an archive's file, in order. `mtime` in Unix seconds. Raises InvalidArtifact."""
+    for member, data in members(blobs, index, name=name, version=version):
+        yield header(member, size=len(data), mtime=mtime)
+        yield data
+        yield padding(len(data))
+    yield END
 
 
 def _where(path: Path, error: LimosaError) -> str:

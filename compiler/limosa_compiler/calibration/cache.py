@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from limosa_compiler.artifact.archive_file import written_at_once
+from limosa_compiler.artifact.whole_files import written_at_once
 from limosa_compiler.calibration.calibrate import HISTOGRAM_BINS, VALUES_PER_ROW, VERSION
 from limosa_compiler.calibration.range_table import SHARES, RangeTable
 from limosa_contracts.canonical import encode_canonical, parse_object

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from limosa_compiler.artifact.archive_file import archive_name, read_archive, write_archive, written_at_once
+from limosa_compiler.artifact.archive_file import archive_name, read_archive, write_archive
 from limosa_compiler.artifact.tar_format import mtime_of
+from limosa_compiler.artifact.whole_files import written_at_once
 from limosa_compiler.errors import DeltaUnusable, NothingSaved, OtherBase, UnlikeFiles
 from limosa_contracts.archive import SUFFIX as ARTIFACT_SUFFIX
 from limosa_contracts.cli import answer, columns, group, json_option

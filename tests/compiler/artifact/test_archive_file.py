@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from limosa_compiler.artifact.archive_file import read_archive, write_archive, written_at_once
+from limosa_compiler.artifact.archive_file import read_archive, write_archive
+from limosa_compiler.artifact.whole_files import written_at_once
 from limosa_compiler.building import BuildResult
 from limosa_contracts.errors import DigestMismatch, InvalidArtifact, LimosaError
 from limosa_contracts.oci import LAYOUT, digest_of
@@ -192,7 +193,7 @@ def test_archive_with_a_blob_under_another_digest_is_not_written(tmp_path: Path,
 INTERRUPTED = """
 import sys, time
 from pathlib import Path
-from limosa_compiler.artifact.archive_file import written_at_once
+from limosa_compiler.artifact.whole_files import written_at_once
 with written_at_once(Path(sys.argv[1])) as stream:
     stream.write(b"half")
     stream.flush()
