@@ -17,6 +17,7 @@ from limosa_compiler.graph_walk import nodes
 from limosa_compiler.ingest import STANDARD_DOMAINS, name_nodes
 from limosa_compiler.ingest.gemm import flatten_gemm_bias
 from limosa_compiler.passes import Context, Pass, PassReport, reported
+from limosa_compiler.shared_constants import share_constants
 
 
 def fold_and_fuse(model: onnx.ModelProto, context: Context, /) -> tuple[onnx.ModelProto, PassReport]:
@@ -37,7 +38,7 @@ def fold_and_fuse(model: onnx.ModelProto, context: Context, /) -> tuple[onnx.Mod
     return reported("fold_and_fuse", model, result, changed=changed)
 
 
-PREPARE: Final[Sequence[Pass]] = (fold_and_fuse, name_nodes, flatten_gemm_bias)
+PREPARE: Final[Sequence[Pass]] = (fold_and_fuse, share_constants, name_nodes, flatten_gemm_bias)
 
 
 def _pre_processed(model: onnx.ModelProto, *, optimize: bool) -> onnx.ModelProto:
