@@ -22,6 +22,7 @@ from limosa_compiler.calibration.cache import CalibrationCache
 from limosa_compiler.choice.choose import Choice, choose, impossible, shortfall
 from limosa_compiler.choice.notes import choice_warnings, promises_of
 from limosa_compiler.choice.promises import Promise, unchecked_limits
+from limosa_compiler.choice.ties import Leanings
 from limosa_compiler.errors import GateNotMet
 from limosa_compiler.evidence.evidence import Evidence, choice_json, evidence_path_of
 from limosa_compiler.evidence.findings import ranges_summary, with_findings
@@ -42,7 +43,7 @@ from limosa_compiler.report import make_report, report_path_of
 from limosa_compiler.search.candidates import Outcome, Wanted, measure_all, with_choices
 from limosa_compiler.search.ladder import Ladder
 from limosa_compiler.search.ladders import make_ladders, strategy_of
-from limosa_compiler.search.strategies import unfit
+from limosa_compiler.search.strategies import is_coarser, unfit
 from limosa_compiler.targets.files import known_profiles, profile_named
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile
@@ -123,7 +124,7 @@ def _build(
         on_pass=on_pass,
     )
     found, measured = outcome.found, outcome.measured
-    choices = tuple(_choose(outcome, profile, recipe, metric) for profile in profiles)
+    choices = _choices(outcome, profiles, recipe, metric)
     _require_chosen(choices, outcome, recipe, metric)
     packaged = _package(choices, profiles, found, loaded, recipe, metric, measured)
     archive = archive_of(packaged.blobs, packaged.index)
@@ -181,19 +182,42 @@ def _whole_evidence(
     )
 
 
-def _choose(outcome: Outcome, profile: Profile, recipe: Recipe, metric: Metric) -> Choice:
-    misfits = {
+def _choices(
+    outcome: Outcome, profiles: Sequence[Profile], recipe: Recipe, metric: Metric
+) -> tuple[Choice, ...]:
+    """In the order of `profiles`.
+
+    Targets that can be given the fewest candidates choose first: what they get is shipped anyway.
+    """
+    misfits = {profile.name: _misfits(outcome, profile) for profile in profiles}
+    made: dict[str, Choice] = {}
+    digests = {item.name: item.digest for item in outcome.measured}
+    for profile in sorted(profiles, key=lambda item: -len(misfits[item.name])):
+        coarser = {
+            item.name
+            for item in outcome.measured
+            if is_coarser(outcome.found.candidate(item.name).recipe, profile)
+        }
+        shipped = {digests[choice.chosen] for choice in made.values() if choice.chosen}
+        made[profile.name] = choose(
+            outcome.measured,
+            profile=profile,
+            gate=recipe.gate,
+            metric=metric,
+            prefer=recipe.prefer,
+            pruned=outcome.pruned,
+            unfit=misfits[profile.name],
+            leanings=Leanings(coarser=coarser, shipped=shipped),
+        )
+    return tuple(made[profile.name] for profile in profiles)
+
+
+def _misfits(outcome: Outcome, profile: Profile) -> dict[str, str]:
+    """Candidates that the target's processor would not compute as measured -> why."""
+    found = {
         item.name: unfit(outcome.found.candidate(item.name).recipe, profile) for item in outcome.measured
     }
-    return choose(
-        outcome.measured,
-        profile=profile,
-        gate=recipe.gate,
-        metric=metric,
-        prefer=recipe.prefer,
-        pruned=outcome.pruned,
-        unfit={name: why for name, why in misfits.items() if why},
-    )
+    return {name: why for name, why in found.items() if why}
 
 
 def profiles_of(recipe: Recipe) -> tuple[Profile, ...]:

@@ -20,6 +20,7 @@ from limosa_compiler.choice.gates import (
     shortfall,
 )
 from limosa_compiler.choice.pareto import ACCURACY_TIE_POINTS, SIZE_TIE, best, clearly_faster, dominates
+from limosa_compiler.choice.ties import NONE, Leanings, settled
 from limosa_compiler.measuring.measure import Measured, Pruned
 from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe.gate import Gate, Prefer
@@ -109,10 +110,12 @@ def choose(
     prefer: Prefer = Prefer.SIZE,
     pruned: Sequence[Pruned] = (),
     unfit: Mapping[str, str] | None = None,
+    leanings: Leanings = NONE,
 ) -> Choice:
     """The choice for one target; `chosen` is None if no candidate may be shipped there.
 
-    `unfit`: candidates that the target's processor would not compute as measured, and why.
+    `unfit`: candidates that the target's processor would not compute as measured, and why. `leanings`
+    decide between candidates that are as good as each other.
     """
     size = _fp32_size(measured)
     verdicts = {
@@ -125,8 +128,9 @@ def choose(
     left = [item for item in measured if item.name not in verdicts]
     looks = 0
     winner: Measured | None = None
+    tie = ""
     while left and winner is None:
-        asked = best(left, metric, prefer)
+        asked, tie = settled(best(left, metric, prefer), left, leanings, metric, prefer)
         looks += 1
         if reason := misses_on_holdout(asked, gate, metric):
             verdicts[asked.name] = Verdict(candidate=asked.name, standing=Standing.HOLDOUT, reason=reason)
@@ -134,7 +138,7 @@ def choose(
         else:
             winner = asked
     if winner is not None:
-        verdicts |= {item.name: _placed(item, winner, left, metric, prefer) for item in left}
+        verdicts |= {item.name: _placed(item, winner, left, metric, prefer, tie) for item in left}
     ended = [Verdict(candidate=item.name, standing=Standing.PRUNED, reason=item.reason) for item in pruned]
     return Choice(
         target=profile.name,
@@ -190,20 +194,24 @@ def _fp32_size(measured: Sequence[Measured]) -> int:
 
 
 def _placed(
-    item: Measured, winner: Measured, left: Sequence[Measured], metric: Metric, prefer: Prefer
+    item: Measured, winner: Measured, left: Sequence[Measured], metric: Metric, prefer: Prefer, tie: str
 ) -> Verdict:
+    """`tie`: what decided between the winner and those as good as it."""
     if item is winner:
-        return Verdict(candidate=item.name, standing=Standing.CHOSEN, reason=_why(winner, left, prefer))
+        why = _why(winner, left, prefer, tied=bool(tie))
+        return Verdict(candidate=item.name, standing=Standing.CHOSEN, reason=f"{why}{tie}")
     standing, why = _second_place(item, winner, metric, prefer)
     return Verdict(candidate=item.name, standing=standing, reason=f"meets the gate{why}")
 
 
-def _why(winner: Measured, left: Sequence[Measured], prefer: Prefer) -> str:
+def _why(winner: Measured, left: Sequence[Measured], prefer: Prefer, *, tied: bool) -> str:
     first = {
         Prefer.SIZE: winner.size == min(other.size for other in left),
         Prefer.LATENCY: winner.latency.ratio == min(other.latency.ratio for other in left),
         Prefer.ACCURACY: winner.tune.points == max(other.tune.points for other in left),
     }[prefer]
+    if tied and not first:
+        return f"{_WORDS[prefer][0]}, or as good as that"
     return _WORDS[prefer][0 if first else 1]
 
 

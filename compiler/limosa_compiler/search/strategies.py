@@ -70,6 +70,11 @@ def unfit(recipe: Mapping[str, JsonValue], profile: Profile) -> str:
     return ""
 
 
+def is_coarser(recipe: Mapping[str, JsonValue], profile: Profile) -> bool:
+    """Whether a candidate has 7-bit weights for the sake of other targets, where 8 bits are no danger."""
+    return recipe.get("weight_bits") == WEIGHT_BITS_SATURATING and not saturates(profile)
+
+
 def _weight_bits(profiles: Iterable[Profile]) -> tuple[int, ...]:
     """8, 7 or both, for the targets that take int8."""
     found = {
