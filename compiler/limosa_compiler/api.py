@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import cast
@@ -16,9 +17,11 @@ from typing import cast
 from limosa_compiler.building import BuildResult
 from limosa_compiler.building import build as build_recipe
 from limosa_compiler.evidence.evidence import Evidence
+from limosa_compiler.mlflow_model import is_uri
 from limosa_compiler.passes import OnPass
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.names import ReleaseName, check_version
 
 
 def build(
@@ -40,8 +43,17 @@ def build(
     Raises GateNotMet if no candidate may be shipped to some target (its `evidence` lists what came
     closest), InvalidField for a wrong recipe, and RequestErrors for what is wrong with model or data.
     """
-    parsed = recipe if isinstance(recipe, Recipe) else _parsed(recipe, version=version, model=model)
+    if isinstance(recipe, Recipe):
+        parsed = _with(recipe, version=version, model=model)
+    else:
+        parsed = _parsed(recipe, version=version, model=model)
     return build_recipe(parsed, folder=Path(folder), on_pass=on_pass, replay=replay, mtime=mtime)
+
+
+def _with(recipe: Recipe, *, version: str | None, model: str | PathLike[str] | None) -> Recipe:
+    if version is not None:
+        recipe = replace(recipe, release=ReleaseName(recipe.release.name, check_version(version)))
+    return recipe if model is None else replace(recipe, model=Path(model))
 
 
 def _parsed(
@@ -58,5 +70,5 @@ def _parsed(
     if version is not None:
         document["version"] = version
     if model is not None:
-        document["model"] = str(Path(model).absolute())
+        document["model"] = str(model if is_uri(str(model)) else Path(model).absolute())
     return Recipe.parse(cast("JsonObject", document), folder=place, where=name)

@@ -8,7 +8,7 @@ from functools import partial
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.data import Rows, RowStream, fit_rows, read_arrays, require_labels
-from limosa_compiler.data.checks import refuse_missing, refuse_never_moved
+from limosa_compiler.data.checks import extremes_of, refuse_missing, refuse_never_moved
 from limosa_compiler.data.functions import StreamedRows
 from limosa_compiler.data.labels import class_indexes
 from limosa_compiler.entry_point import EntryPoint
@@ -103,16 +103,18 @@ def read_calibration(wanted: Wanted, evaluation: Rows) -> RowStream:
     """Rows, or a stream of them where a function makes them. Raises RequestErrors as above."""
     source, where = wanted.data.calibration, wanted.data.calibration.name
     if isinstance(source, EntryPoint):
-        return StreamedRows(
+        stream = StreamedRows(
             entry=source,
             fit=partial(_fit_batch, wanted, where),
             label=wanted.data.label,
             rows_max=LIMITS.calibration_rows_max,
         )
+        refuse_never_moved(stream.extremes, evaluation, where=where)
+        return stream
     arrays = read_arrays(source, texts=wanted.texts, label=wanted.data.label)
     rows = wanted.fit(arrays, where=where).first(LIMITS.calibration_rows_max)
     refuse_missing(rows, where=where, hint=_hint(wanted))
-    refuse_never_moved(rows, evaluation, where=where)
+    refuse_never_moved(extremes_of(rows.inputs), evaluation, where=where)
     return rows
 
 

@@ -46,6 +46,16 @@ def test_a_pipeline_sets_version_and_model_and_reads_typed_results(recipe: Path,
     assert result.chosen["rpi4"].holdout.metric == 1.0
 
 
+def test_a_recipe_that_is_parsed_already_takes_version_and_model_too(recipe: Path, tmp_path: Path) -> None:
+    parsed = limosa_compiler.Recipe.parse(tomllib.loads(RECIPE), folder=tmp_path)
+    other = tmp_path / "retrained.onnx"
+    onnx.save(graphs.classifier(opset=18), other)
+    result = limosa_compiler.build(parsed, version="1.4.0", model=other, folder=tmp_path / "dist")
+    from_file = limosa_compiler.build(recipe, version="1.4.0", model=other, folder=tmp_path / "again")
+    assert str(result.evidence.release) == "demo/doors@1.4.0"
+    assert result.index_digest == from_file.index_digest
+
+
 def test_a_document_is_as_good_as_a_file(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from limosa_compiler.arrays import Array
@@ -28,16 +30,15 @@ def refuse_missing(rows: Rows, *, where: str, notes: InputNotes | None = None, h
                 )
 
 
-def refuse_never_moved(calibration: Rows, evaluation: Rows, *, where: str) -> None:
-    """Raises DataMismatch for an input that calibration never covers.
+def refuse_never_moved(
+    calibration: Mapping[str, tuple[float, float]], evaluation: Rows, *, where: str
+) -> None:
+    """Raises DataMismatch for an input that calibration never covers. `calibration`: see `extremes_of`.
 
     Its range would be a point, and every other value would be cut to it.
     """
-    for name, array in calibration.inputs.items():
-        if array.dtype.kind != "f" or evaluation.inputs[name].dtype.kind != "f":
-            continue
-        low, high = extremes(array)
-        if low < high:
+    for name, (low, high) in calibration.items():
+        if low < high or evaluation.inputs[name].dtype.kind != "f":
             continue
         least, most = extremes(evaluation.inputs[name])
         if least < most:
@@ -47,6 +48,11 @@ def refuse_never_moved(calibration: Rows, evaluation: Rows, *, where: str) -> No
                 why=f"it is {low:g} in every row; evaluation has {least:g} to {most:g}",
                 hint="calibrate with rows like those that devices see",
             )
+
+
+def extremes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[float, float]]:
+    """Input -> (least, greatest) of what is finite, of inputs that are float."""
+    return {name: extremes(array) for name, array in arrays.items() if array.dtype.kind == "f"}
 
 
 def extremes(array: Array) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from limosa_compiler.arrays import Array, digest_of_arrays
+from limosa_compiler.data.checks import extremes_of
 from limosa_compiler.data.rows import Rows
 from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import DataMismatch, DataUnreadable, EntryPointFailed
@@ -60,6 +61,15 @@ def concatenated(entry: EntryPoint, *, label: str) -> Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Survey:
+    """What one pass over a stream tells."""
+
+    count: int
+    digest: str
+    extremes: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedRows:
     """Rows that are made again each time they are read, and never held together."""
 
@@ -67,16 +77,21 @@ class StreamedRows:
     fit: Callable[[Mapping[str, Array]], Rows]
     label: str
     rows_max: int
-    _known: dict[str, int | str] = field(default_factory=dict)
+    _known: list[_Survey] = field(default_factory=list)  # one, once it was made
 
     @property
     def count(self) -> int:
-        return int(self._survey()["count"])
+        return self._survey().count
 
     @property
     def digest(self) -> str:
         """Over the batches in their order."""
-        return str(self._survey()["digest"])
+        return self._survey().digest
+
+    @property
+    def extremes(self) -> Mapping[str, tuple[float, float]]:
+        """As `extremes_of` gives them, over all batches."""
+        return self._survey().extremes
 
     def batches(self, rows: int) -> Iterator[dict[str, Array]]:
         left = self.rows_max
@@ -87,17 +102,21 @@ class StreamedRows:
             if left <= 0:
                 return
 
-    def _survey(self) -> dict[str, int | str]:
+    def _survey(self) -> _Survey:
         """One pass over all, once."""
         if not self._known:
             state, count = hashlib.sha256(), 0
+            extremes: dict[str, tuple[float, float]] = {}
             for batch in self.batches(LIMITS.batch_rows):
                 state.update(digest_of_arrays(batch).encode())
                 count += len(next(iter(batch.values())))
+                for name, (low, high) in extremes_of(batch).items():
+                    least, most = extremes.get(name, (low, high))
+                    extremes[name] = (min(least, low), max(most, high))
             if not count:
                 raise DataMismatch("the function yields no rows", where=self.entry.name)
-            self._known.update(count=count, digest=state.hexdigest())
-        return self._known
+            self._known.append(_Survey(count=count, digest=state.hexdigest(), extremes=extremes))
+        return self._known[0]
 
 
 def _failed(entry: EntryPoint, error: Exception) -> EntryPointFailed:

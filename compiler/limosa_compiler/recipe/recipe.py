@@ -31,7 +31,7 @@ from limosa_contracts.names import NAME, ModelName, ReleaseName, check_version
 class Recipe:
     """One build. Paths are as given, or relative to the recipe's folder.
 
-    A block is a field here, a line in `parse`, and a file `recipe_BLOCK.py` that knows its keys.
+    A block is a field here, a line in `parse`, and a file of this folder that knows its keys.
     """
 
     release: ReleaseName

@@ -13,7 +13,7 @@ import pytest
 
 from limosa_compiler.building import BuildResult
 from limosa_compiler.data import Rows, fit_rows, read_arrays
-from limosa_compiler.data.checks import refuse_missing, refuse_never_moved
+from limosa_compiler.data.checks import extremes_of, refuse_missing, refuse_never_moved
 from limosa_compiler.data.functions import StreamedRows
 from limosa_compiler.data.labels import class_indexes
 from limosa_compiler.entry_point import EntryPoint
@@ -146,9 +146,18 @@ def test_calibration_that_never_moves_an_input_is_refused() -> None:
     still = Rows(inputs={"x": np.full((50, 2), 0.5, np.float32)}, labels=None)
     moving = Rows(inputs={"x": np.linspace(0, 1, 100, dtype=np.float32).reshape(50, 2)}, labels=None)
     with pytest.raises(DataMismatch, match="never covers input 'x'"):
-        refuse_never_moved(still, moving, where="cal.npz")
-    refuse_never_moved(moving, still, where="cal.npz")
-    refuse_never_moved(still, still, where="cal.npz")
+        refuse_never_moved(extremes_of(still.inputs), moving, where="cal.npz")
+    refuse_never_moved(extremes_of(moving.inputs), still, where="cal.npz")
+    refuse_never_moved(extremes_of(still.inputs), still, where="cal.npz")
+
+
+def test_function_that_never_moves_an_input_is_refused_by_a_build(
+    functions: str, tmp_path: Path, build_recipe: Callable[[Path], BuildResult]
+) -> None:
+    recipe = recipe_folder(tmp_path, classifier(), more=LENIENT)
+    recipe.write_text(recipe.read_text().replace("calibration.npz", f"python:{functions}:still"))
+    with pytest.raises(DataMismatch, match="never covers input 'x'"):
+        build_recipe(recipe)
 
 
 def test_numbers_that_do_not_fit_into_the_models_type_are_refused_and_not_wrapped() -> None:
@@ -219,6 +228,10 @@ def wrong():
 
 def nothing():
     return iter(())
+
+
+def still():
+    yield {"x": np.full((64, 4), 0.5, np.float32)}
 
 
 NOT_A_FUNCTION = 7
