@@ -10,9 +10,10 @@ import pytest
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.errors import InvalidField
-from limosa_contracts.serving import Serving
+from limosa_contracts.serving import CHANNELS_LAST, Serving
 
 GOLDEN = Path(__file__).parent / "golden" / "serving-1.json"
+LATER = GOLDEN.with_name("serving-1-later.json")  # of the same version, with what was added to it
 
 
 def changed(change: dict[str, Any]) -> bytes:
@@ -28,6 +29,24 @@ def test_version_1_reads_and_writes_the_same_bytes_unknown_fields_too() -> None:
     assert (serving.inputs[0].low, serving.inputs[0].shape) == (-50.0, (-1, 6, 100))
 
 
+def test_what_was_added_later_reads_and_writes_the_same_bytes() -> None:
+    data = LATER.read_bytes()
+    serving = Serving.parse(data)
+    assert serving.encode() == data
+    assert serving.features[0].axis == CHANNELS_LAST
+    assert (serving.golden.absolute_of("probabilities"), serving.golden.absolute_of("h_next")) == (
+        0.001,
+        0.03,
+    )
+    assert serving.extra == {"states": [{"input": "h", "output": "h_next"}]}
+
+
+def test_what_was_added_later_is_left_out_where_there_is_nothing_to_say() -> None:
+    said = json.loads(Serving.parse(GOLDEN.read_bytes()).encode())
+    assert "outputs" not in said["golden"]
+    assert not any("axis" in feature for feature in said["features"])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -40,6 +59,12 @@ def test_version_1_reads_and_writes_the_same_bytes_unknown_fields_too() -> None:
         {"features": [{"name": "f", "kind": "input", "tensor": "ghost", "channel": 0, "reduce": "mean"}]},
         {"golden": {"cases": 0, "absolute": 0.1, "relative": 0.1}},
         {"golden": {"cases": 1, "absolute": 0.1, "relative": 2}},
+        {"golden": {"cases": 1, "absolute": 0.1, "relative": 0.1, "outputs": {"probabilities": -1}}},
+        {
+            "features": [
+                {"name": "f", "kind": "input", "tensor": "window", "channel": 0, "reduce": "mean", "axis": 0}
+            ]
+        },
         {"classes": ["a", 2]},
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,17 @@ from limosa_contracts.errors import InvalidArtifact
 from limosa_contracts.tensors import RawTensor, encode_tensors, parse_tensors
 from limosa_contracts.text_tensors import TEXT, encode_texts, parse_texts
 
+GOLDEN = Path(__file__).parent / "golden" / "golden-1-texts.safetensors"
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+
+
+def test_agreed_file_with_texts_is_read_and_written_as_it_was() -> None:
+    data = GOLDEN.read_bytes()
+    tensors, said = parse_tensors(data)
+    assert said == {"input.note": TEXT, "output.label": TEXT}
+    assert parse_texts(tensors["input.note"]) == (["leak", "Öl"], (2, 1))
+    assert parse_texts(tensors["output.label"]) == (["no", "yes"], (2,))
+    assert encode_tensors(tensors, said) == data
 
 
 @given(st.lists(TEXTS, max_size=12))
