@@ -1,0 +1,30 @@
+"""Whoever opens docs/README.md finds every page, and no link of any page leads nowhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import DOCS, ROOT
+
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
+
+
+def links(page: Path) -> list[Path]:
+    """Files that a page links to, without code blocks, anchors and addresses of other sites."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    return [(page.parent / target).resolve() for target in found if target and "://" not in target]
+
+
+def test_every_page_is_linked_from_the_first_one_or_its_folders() -> None:
+    linked = {target for page in DOCS.rglob("README.md") for target in links(page)}
+    missing = [page for page in DOCS.rglob("*.md") if page not in linked and page != DOCS / "README.md"]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert [target for target in links(page) if not target.exists()] == []
