@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from limosa_compiler.artifact.archive_file import MODEL_ANNOTATION, VERSION_ANNOTATION
@@ -125,6 +126,15 @@ def media_type_of(filename: str, *, model_file: str) -> str:
     return DOC if filename.endswith(_DOC_SUFFIXES) or filename in _DOC_FILES else WEIGHT_CONFIG
 
 
+def format_of(model_file: str) -> str:
+    """As ModelPack's `config.format` names it.
+
+    >>> format_of("model.onnx"), format_of("model.tflite")
+    ('onnx', 'tflite')
+    """
+    return PurePosixPath(model_file).suffix.removeprefix(".")
+
+
 def _release(variant: VariantFiles) -> ReleaseName:
     serving = _serving(variant)
     return ReleaseName(ModelName.parse(serving.model), serving.version)
@@ -174,7 +184,7 @@ def _config(variant: VariantFiles, layers: Sequence[Descriptor]) -> bytes:
     return encode_canonical(
         {
             "descriptor": {**variant.about, "name": serving.model, "version": serving.version},
-            "config": {"format": "onnx", "precision": serving.precision},
+            "config": {"format": format_of(serving.model_file), "precision": serving.precision},
             "modelfs": {"type": "layers", "diffIds": [layer.digest for layer in layers]},
         }
     )

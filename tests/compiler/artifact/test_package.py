@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from limosa_compiler.artifact.archive_file import archive_of
 from limosa_compiler.artifact.package import VariantFiles, package_release
 from limosa_compiler.building import BuildResult
 from limosa_contracts.errors import InvalidArtifact
 from limosa_contracts.oci import Requirements
+from limosa_contracts.serving import Serving
 from tests.support.artifacts import packaged_release
 from tests.support.programs import require_program
 
@@ -27,6 +30,17 @@ def test_model_config_is_what_modelpack_demands(toy: BuildResult) -> None:
     }
     assert config["config"] == {"format": "onnx", "precision": "int8"}
     assert config["descriptor"] == {"name": "demo/toy", "version": "1.0.0", "licenses": ["Apache-2.0"]}
+
+
+def test_config_of_a_tflite_variant_names_its_own_format(toy: BuildResult) -> None:
+    (variant,) = toy.archive.variants
+    files = toy.archive.files(variant)
+    serving = replace(Serving.parse(files["serving.json"]), model_file="model.tflite", runtime="litert")
+    files = {"model.tflite": files.pop("model.onnx"), **files, "serving.json": serving.encode()}
+    made = package_release([VariantFiles(name="rpi4", files=files, requirements=variant.requirements)])
+    (other,) = archive_of(made.blobs, made.index).variants
+    assert json.loads(made.blobs[other.manifest.config.digest])["config"]["format"] == "tflite"
+    assert other.manifest.layers[0].filename == "model.tflite"
 
 
 def test_layers_have_modelpack_types_and_flat_names(toy: BuildResult) -> None:
