@@ -1,15 +1,11 @@
-"""Whoever opens docs/README.md finds every page, and no link of any page leads nowhere."""
+"""Whoever opens docs/README.md finds every page."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pytest
-
-from tests.docs.pages import DOCS, ROOT
-
-PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
+from tests.docs.pages import DOCS
 
 
 def links(page: Path) -> list[Path]:
@@ -23,8 +19,3 @@ def test_every_page_is_linked_from_the_first_one_or_its_folders() -> None:
     linked = {target for page in DOCS.rglob("README.md") for target in links(page)}
     missing = [page for page in DOCS.rglob("*.md") if page not in linked and page != DOCS / "README.md"]
     assert not missing
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page: Path) -> None:
-    assert [target for target in links(page) if not target.exists()] == []
