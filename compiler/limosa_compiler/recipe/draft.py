@@ -7,7 +7,7 @@ with a guess where there is one. The text is a recipe as it stands, once data li
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -145,7 +145,9 @@ def _head(model: ModelFacts, name: str, version: str, targets: Sequence[str]) ->
 
 
 def _data(model: ModelFacts, data: DataFacts) -> str:
-    arrays = ", ".join(item.name for item in model.inputs[:SHOWN_MAX])
+    states = dict(state_pairs(model))
+    asked = [item for item in model.inputs if item.name not in states and (item.shape or item.is_text)]
+    arrays = ", ".join(item.name for item in asked[:SHOWN_MAX])
     slices = ", ".join(_quoted(item) for item in data.slices) or '"site"'
     return "\n".join(
         [
@@ -260,13 +262,27 @@ def _processing(model: ModelFacts) -> str:
     name, layout, channels, height, width = picture
     lines = [
         f"# Input {_comment(name)} looks like pictures ({layout}, {channels} channels).",
-        "# What training did to them can become part of the model, so that applications send pixels:",
-        "# [[preprocess]]",
-        f"# input = {_quoted(name)}",
-        '# step = "resize"',
-        f"# size = [{height or 224}, {width or 224}]",
+        "# What training did to them can become part of the model: calibration and evaluation then hold",
+        "# pictures as a camera gives them, uint8 [N, height, width, channels], and so do applications.",
     ]
-    return "\n".join(lines)
+    for step in _picture_steps(model, name, layout, (height or 224, width or 224)):
+        lines += ["# [[preprocess]]", f"# input = {_quoted(name)}", *(f"# {line}" for line in step), "#"]
+    return "\n".join(lines[:-1])
+
+
+def _picture_steps(
+    model: ModelFacts, name: str, layout: str, size: tuple[int, int]
+) -> Iterator[tuple[str, ...]]:
+    """From pixels, channels last, to what the model takes; the lines of each step."""
+    yield 'step = "resize"', f"height = {size[0]}", f"width = {size[1]}"
+    dtype = next(item.dtype for item in model.inputs if item.name == name)
+    if dtype in ("FP32", "FP16"):
+        yield 'step = "cast"', f'to = "float{dtype[2:]}"'
+        yield 'step = "scale"', 'divisor = 255 # or step = "normalize" with mean and std of training'
+    elif dtype == "INT8":
+        yield 'step = "cast"', 'to = "int8"'
+    if layout == "NCHW":
+        yield ('step = "layout"',)
 
 
 def _listed(way: str, items: Sequence[TensorFacts]) -> list[str]:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from limosa_compiler.building import build
 from limosa_compiler.commands.init import init
 from limosa_compiler.errors import NotAModel, RecipeExists, UnknownTarget
+from limosa_compiler.processing.attach import attach
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_compiler.recipe.draft import (
     DataFacts,
@@ -27,6 +28,7 @@ from limosa_compiler.recipe.draft import (
 )
 from limosa_compiler.recipe.facts import model_facts
 from tests.compiler import graphs
+from tests.compiler.processing.attached import CONTEXT
 
 DATA = DataFacts(evaluation="e.npz", calibration="c.npz", label="label", slices=())
 
@@ -121,6 +123,40 @@ def test_two_states_go_to_their_own_outputs() -> None:
 )
 def test_pictures_are_told_from_windows(shape: tuple[int | str, ...], found: object) -> None:
     assert picture_input(facts(tensor("x", *shape))) == found
+
+
+@pytest.mark.parametrize("dtype", ["FP32", "FP16", "UINT8"])
+@pytest.mark.parametrize("shape", [("N", 3, 32, 40), ("N", 32, 40, 3)])
+def test_the_steps_for_pictures_are_a_recipe_that_fits_the_model_once_their_comments_are_gone(
+    shape: tuple[int | str, ...], dtype: str
+) -> None:
+    model = facts(tensor("x", *shape, dtype=dtype))
+    text = draft_recipe(model, name="a/b", version="1.0.0", targets=["rpi4"], data=DATA)
+    first, last = text.index("# [[preprocess]]"), text.index("[about]")
+    steps = "\n".join(line.removeprefix("#").lstrip() for line in text[first:last].splitlines())
+    recipe = parsed(text[:first] + steps + "\n" + text[last:])
+
+    number = {"FP32": TensorProto.FLOAT, "FP16": TensorProto.FLOAT16, "UINT8": TensorProto.UINT8}[dtype]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", number, list(shape))],
+        [helper.make_tensor_value_info("y", number, list(shape))],
+    )
+    taken = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    whole, _ = attach(taken, recipe.processing, CONTEXT)
+    raw = whole.graph.input[0].type.tensor_type
+    assert raw.elem_type == TensorProto.UINT8
+    assert raw.shape.dim[3].dim_value == 3
+
+
+def test_states_and_settings_are_not_asked_for_as_data() -> None:
+    model = facts(
+        tensor("input", "N", 512), tensor("state", 2, "N", 128), tensor("sr", dtype="INT64"),
+        outputs=(tensor("output", "N", 1), tensor("stateN", 2, "N", 128)),
+    )  # fmt: skip
+    text = draft_recipe(model, name="a/b", version="1.0.0", targets=["rpi4"], data=DATA)
+    assert "One array per input (input)," in text
 
 
 def test_text_inputs_and_no_file_at_all(tmp_path: Path) -> None:
