@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from limosa_compiler.commands.own_process import continue_in_own_process
 from limosa_compiler.mlflow_model import is_uri
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.cli import answer, columns, command, json_option, progress
@@ -95,6 +96,7 @@ def build(
     document = with_flags(read_recipe(recipe) if recipe else {}, flags, recipe)
     place, name = (recipe.parent, recipe.name) if recipe else (Path(), "")
     parsed = Recipe.parse(document, folder=place, where=name)
+    continue_in_own_process(parsed.model.name)
 
     from limosa_compiler.building import build as run
     from limosa_compiler.evidence.evidence import Evidence
