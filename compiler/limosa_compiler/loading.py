@@ -16,6 +16,7 @@ from limosa_compiler.calibration.activation_sizes import rows_that_fit
 from limosa_compiler.data import Rows, RowStream, split_rows
 from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
+from limosa_compiler.ingest.parsing import read_model
 from limosa_compiler.ingesting import ingest_limited
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric, check_labels
@@ -93,7 +94,7 @@ def with_states(plain: Runs, states: tuple[State, ...], *, every_step: bool = Fa
 
 def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     """Raises RequestErrors for what is wrong with model, data or recipe; ModelRefused if it does not run."""
-    data = recipe.model.read_bytes()
+    data = read_model(recipe.model)
     where = recipe.model.name
     if is_tflite(data):
         from limosa_compiler.litert.loading import load_tflite

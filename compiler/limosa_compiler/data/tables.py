@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from limosa_compiler.arrays import Array
+from limosa_compiler.data.array_files import require_file
 from limosa_compiler.errors import DataUnreadable
 from limosa_compiler.limits import LIMITS
 
@@ -22,6 +24,7 @@ def read_table(path: Path, *, texts: frozenset[str]) -> dict[str, Array]:
 
     An empty cell is NaN. Raises DataUnreadable, naming the line.
     """
+    require_file(path)
     return _read_parquet(path, texts) if path.suffix == ".parquet" else _read_csv(path, texts)
 
 
@@ -73,7 +76,7 @@ def _lines(reader: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
 def _check_header(header: Sequence[str], path: Path) -> None:
     if not header:
         raise DataUnreadable("the table is empty", where=str(path))
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice or "" in header:
         raise DataUnreadable(
             "the table's columns are not named once each",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import onnx
@@ -12,6 +13,15 @@ from limosa_compiler.limits import LIMITS
 from limosa_contracts.errors import TooLarge
 
 STANDARD_DOMAINS: Final = ("", "ai.onnx", "ai.onnx.ml")
+
+
+def read_model(path: Path) -> bytes:
+    """Raises NotAModel for what is no file (a device never ends), TooLarge before anything is read."""
+    if path.exists() and not path.is_file():
+        raise NotAModel("the model is not a file", where=str(path))
+    if path.stat().st_size > LIMITS.model_max_bytes:
+        raise TooLarge("the model is too large", where=path.name, why=f"{path.stat().st_size} bytes")
+    return path.read_bytes()
 
 
 def parse_model(data: bytes, *, where: str) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from limosa_compiler.errors import DataUnreadable
 from limosa_compiler.graph_walk import fed_inputs, nodes
 from limosa_compiler.ingest import opset_of, parse_model
+from limosa_compiler.ingest.parsing import read_model
 from limosa_compiler.recipe.draft import DataFacts, ModelFacts, TensorFacts
 from limosa_contracts.serving import NUMPY_OF_DTYPE
 
@@ -27,7 +28,7 @@ _DTYPE_OF_NUMPY: Final[Mapping[str, str]] = {name: dtype for dtype, name in NUMP
 
 def model_facts(path: Path, *, shown_as: str) -> ModelFacts:
     """Raises NotAModel, TooLarge."""
-    data = path.read_bytes()
+    data = read_model(path)
     if data[4:8] == TFLITE_MARK:
         return ModelFacts(
             file=shown_as, format="tflite", producer="", opset=0, nodes=0, size=len(data), quantized=False,
