@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +51,7 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class BuildResult:
     """What a build left on disk, and why it is what it is."""
 
@@ -79,6 +81,14 @@ class BuildResult:
             found[choice.target] = candidate
         return found
 
+    def __repr__(self) -> str:
+        """A few lines, as a notebook shows it: the files' contents are not for people."""
+        lines = [
+            f"{target}: {item.name}, {item.size} bytes, holdout {item.holdout.metric:.4f}"
+            for target, item in self.chosen.items()
+        ]
+        return "\n  ".join([f"BuildResult({self.evidence.release}, {self.path}", *lines]) + ")"
+
 
 def build(
     recipe: Recipe,
@@ -91,13 +101,24 @@ def build(
     """Writes `NAME-VERSION.limosa` and its evidence into `folder`, or nothing.
 
     With `replay`, time and memory are those recorded there. Raises GateNotMet if a target is left without a
-    candidate; RequestErrors for bad input.
+    candidate; RequestErrors for bad input; OSError at once if nothing can be written into `folder`.
     """
     begin = time.perf_counter()
+    _refuse_unwritable(folder)
     recipe = replace(recipe, lineage=resolved(recipe.lineage))
     with model_file(recipe.model) as given:
         recipe = replace(recipe, model=given.file, lineage=recipe.lineage.with_texts(given.lineage))
         return _build(recipe, begin, folder=folder, on_pass=on_pass, replay=replay, mtime=mtime)
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Before minutes of measuring, and without making it: a build that fails leaves no folder."""
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def _build(

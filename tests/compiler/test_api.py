@@ -46,6 +46,26 @@ def test_a_pipeline_sets_version_and_model_and_reads_typed_results(recipe: Path,
     assert result.chosen["rpi4"].holdout.metric == 1.0
 
 
+def test_a_notebook_shows_a_result_in_a_few_lines_and_no_bytes_of_models(
+    recipe: Path, tmp_path: Path
+) -> None:
+    result = limosa_compiler.build(recipe, folder=tmp_path / "dist")
+    first, *targets = repr(result).splitlines()
+    assert first.startswith("BuildResult(demo/doors@1.0.0, ")
+    assert [line.split(":")[0].strip() for line in targets] == list(result.chosen)
+    assert "bytes, holdout 1.0000" in targets[0]
+    assert len(repr(result.archive)) < 20_000
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_measured(recipe: Path, tmp_path: Path) -> None:
+    passes: list[str] = []
+    with pytest.raises(NotADirectoryError):
+        limosa_compiler.build(
+            recipe, folder=recipe / "dist", on_pass=lambda report: passes.append(report.name)
+        )
+    assert passes == []
+
+
 def test_a_recipe_that_is_parsed_already_takes_version_and_model_too(recipe: Path, tmp_path: Path) -> None:
     parsed = limosa_compiler.Recipe.parse(tomllib.loads(RECIPE), folder=tmp_path)
     other = tmp_path / "retrained.onnx"

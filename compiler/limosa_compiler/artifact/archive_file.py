@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -52,7 +52,7 @@ class Variant:
 class Archive:
     """Everything of one artifact, in memory; every digest and size was checked."""
 
-    blobs: Mapping[str, bytes]  # by digest
+    blobs: Mapping[str, bytes] = field(repr=False)  # by digest
     index_descriptor: Descriptor  # of the image index blob
     index: ImageIndex
     release: ReleaseName

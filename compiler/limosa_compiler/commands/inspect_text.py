@@ -109,7 +109,7 @@ def _reasons(said: Mapping[str, Any]) -> list[str]:
         where = "" if set(held_for) == set(everywhere) else f"  ({', '.join(held_for)})"
         lines += _wrapped(f"{standing.replace('_', ' ')}: {', '.join(names)}: {reason}{where}")
     for item in said.get("pruned", []):
-        lines += _wrapped(f"pruned: {item['name']}: {item['reason']}")
+        lines += _wrapped(f"not measured to the end: {item['name']}: {item['reason']}")
     return [*lines, ""]
 
 
