@@ -32,8 +32,8 @@ import onnx
 from benchmarks.finetuned import BATCH, Digits, Floats, Network, digits
 from limosa_compiler.arrays import Array
 from limosa_compiler.calibration.calibrate import calibrate
+from limosa_compiler.ingest.prepare import fold_and_fuse
 from limosa_compiler.passes import Context
-from limosa_compiler.prepare import fold_and_fuse
 from limosa_compiler.rungs.static_int8 import Setting, quantize_static
 from limosa_contracts.delta.limits import DeltaLimits
 from limosa_contracts.delta.making import make_delta

@@ -17,7 +17,7 @@ from typing import cast
 from limosa_compiler.building import BuildResult
 from limosa_compiler.building import build as build_recipe
 from limosa_compiler.evidence.evidence import Evidence
-from limosa_compiler.mlflow_model import is_uri
+from limosa_compiler.external.mlflow_model import is_uri
 from limosa_compiler.passes import OnPass
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.json_value import JsonObject, JsonValue

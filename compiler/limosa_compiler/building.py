@@ -30,13 +30,14 @@ from limosa_compiler.evidence.evidence import Evidence, choice_json, evidence_pa
 from limosa_compiler.evidence.findings import ranges_summary, with_findings
 from limosa_compiler.evidence.lineage import resolved
 from limosa_compiler.evidence.provenance import build_facts, machine, manifest_annotations, tools
+from limosa_compiler.external.mlflow_model import model_file
 from limosa_compiler.ingest import opset_of
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.litert.toolchain import toolchain_annotations
-from limosa_compiler.loading import Loaded, load
+from limosa_compiler.loading.load import load
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.measuring.measure import Measured
 from limosa_compiler.metrics import Metric, metric_named
-from limosa_compiler.mlflow_model import model_file
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.pruning.ladder import pruning_warnings
 from limosa_compiler.recipe import Recipe

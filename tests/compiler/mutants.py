@@ -42,7 +42,7 @@ def main() -> int:
     original = Path(sys.argv[1]).read_bytes()
     first, count = int(sys.argv[2]), int(sys.argv[3])
     # Warm: what every fork needs is imported once.
-    import limosa_compiler.ingesting
+    import limosa_compiler.ingest.in_child
     import limosa_compiler.running.runner  # noqa: F401  # imported for the forks
 
     for number in range(first, first + count):
@@ -79,7 +79,7 @@ def _looked_at(data: bytes) -> dict[str, Any]:
     """What the children of a build do with it, in the same order: ingest, then the first rows."""
     import numpy as np
 
-    from limosa_compiler.ingesting import ingest_here
+    from limosa_compiler.ingest.in_child import ingest_here
     from limosa_compiler.running.runner import Runner
     from limosa_contracts.errors import LimosaError
     from tests.compiler.graphs import CLASSES, rows

@@ -19,7 +19,7 @@ import pytest
 from limosa_compiler.building import BuildResult
 from limosa_compiler.errors import BrokenWeights, ExternalData, GateNotMet, ModelRefused, NotAModel
 from limosa_compiler.ingest import INGEST, parse_model
-from limosa_compiler.ingesting import ingest_limited
+from limosa_compiler.ingest.in_child import ingest_limited
 from limosa_compiler.passes import Context, run_passes
 from limosa_compiler.running.limited_child import run_limited
 from limosa_contracts.errors import TooLarge

@@ -14,7 +14,7 @@ from limosa_compiler.artifact.monitored import features_of
 from limosa_compiler.artifact.sketch_baseline import make_baseline
 from limosa_compiler.data import Rows
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.running.runs import Runs

@@ -8,7 +8,7 @@ from limosa_compiler.artifact.release_facts import BOM_FILE, CARD_FILE, ReleaseF
 from limosa_compiler.choice.choose import Choice
 from limosa_compiler.choice.notes import choice_warnings
 from limosa_compiler.evidence.provenance import tools
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.measuring.measure import Measured
 from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe import Recipe

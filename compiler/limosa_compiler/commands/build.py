@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from limosa_compiler.commands.own_process import continue_in_own_process
-from limosa_compiler.mlflow_model import is_uri
+from limosa_compiler.external.mlflow_model import is_uri
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.errors import InvalidField, Usage

@@ -11,8 +11,8 @@ import numpy as np
 from limosa_compiler.arrays import Array, digest_of_arrays
 from limosa_compiler.data.checks import extremes_of
 from limosa_compiler.data.rows import Rows
-from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import DataMismatch, DataUnreadable, EntryPointFailed
+from limosa_compiler.external.entry_point import EntryPoint
 from limosa_compiler.limits import LIMITS
 
 Batch = dict[str, Array]

@@ -6,8 +6,8 @@ from limosa_compiler.arrays import Array
 from limosa_compiler.data.array_files import read_array_files
 from limosa_compiler.data.functions import concatenated
 from limosa_compiler.data.tables import SUFFIXES, read_table
-from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import DataUnreadable
+from limosa_compiler.external.entry_point import EntryPoint
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.recipe.data import DEFAULT_LABEL, Source
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from limosa_compiler.documents import parse_yaml
+from limosa_compiler.external.yaml_documents import parse_yaml
 from limosa_compiler.recipe.lineage import LineageNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields

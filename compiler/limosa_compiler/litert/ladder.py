@@ -19,7 +19,7 @@ from limosa_compiler.litert.conversion import convert, quantize
 from limosa_compiler.litert.limits import LIMITS
 from limosa_compiler.litert.runner import LitertRunner, Signature, require_same_interface
 from limosa_compiler.litert.toolchain import Toolchain, require_toolchain
-from limosa_compiler.loading import Loaded, with_states
+from limosa_compiler.loading.loaded import Loaded, with_states
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.recipe.search import SearchNotes
 from limosa_compiler.running.runners import Runners

@@ -20,8 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from limosa_compiler.arrays import Array
-from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import MetricFailed
+from limosa_compiler.external.entry_point import EntryPoint
 from limosa_compiler.metrics.metric import Doubles, Labels, Metric, Scale, mean
 from limosa_contracts.oci import digest_of
 

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Final
 
 from limosa_compiler.arrays import Array
-from limosa_compiler.entry_point import PREFIX, EntryPoint
 from limosa_compiler.errors import UnknownMetric
+from limosa_compiler.external.entry_point import PREFIX, EntryPoint
 from limosa_compiler.metrics.classes import ACCURACY, MACRO_F1, top_k
 from limosa_compiler.metrics.detection import MAP
 from limosa_compiler.metrics.metric import Metric

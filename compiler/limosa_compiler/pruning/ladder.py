@@ -9,7 +9,7 @@ from typing import Final
 from limosa_compiler.calibration.cache import CalibrationCache
 from limosa_compiler.choice.choose import Choice
 from limosa_compiler.errors import PassFailed
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.pruning import prune
 from limosa_compiler.recipe.prune import Kind, PruneNotes

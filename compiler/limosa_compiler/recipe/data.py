@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
-from limosa_compiler.entry_point import PREFIX, EntryPoint
+from limosa_compiler.external.entry_point import PREFIX, EntryPoint
 from limosa_contracts.fields import Fields
 
 DEFAULT_LABEL: Final = "label"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self
 
-from limosa_compiler.entry_point import PREFIX, EntryPoint
+from limosa_compiler.external.entry_point import PREFIX, EntryPoint
 from limosa_contracts.fields import Fields
 
 DEFAULT_METRIC: Final = "accuracy"

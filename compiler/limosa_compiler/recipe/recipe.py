@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, cast
 
+from limosa_compiler.external.mlflow_model import is_uri
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.mlflow_model import is_uri
 from limosa_compiler.recipe.about import parse_about
 from limosa_compiler.recipe.data import DataNotes, Source
 from limosa_compiler.recipe.gate import Gate as Gate  # also found here

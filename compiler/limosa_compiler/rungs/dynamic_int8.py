@@ -16,8 +16,8 @@ from onnxruntime.quantization.quant_utils import QuantizationMode
 
 from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.graph_walk import initializer_names
+from limosa_compiler.ingest.prepare import quiet_runtime
 from limosa_compiler.passes import copy_of
-from limosa_compiler.prepare import quiet_runtime
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
 from limosa_compiler.rungs.static_int8 import QUANTIZER_ERRORS, finished
 from limosa_compiler.rungs.weights import require_share

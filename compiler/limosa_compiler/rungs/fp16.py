@@ -17,8 +17,8 @@ from onnx import TensorProto, checker
 
 from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.graph_walk import tensors
+from limosa_compiler.ingest.prepare import quiet_runtime
 from limosa_compiler.passes import copy_of
-from limosa_compiler.prepare import quiet_runtime
 from limosa_compiler.rungs.order import in_order
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
 from limosa_compiler.search.candidate import FP16, Candidate, candidate

@@ -23,8 +23,8 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from limosa_compiler.calibration.range_table import TensorRange
 from limosa_compiler.errors import PassFailed, RungNotMade
+from limosa_compiler.ingest.prepare import quiet_runtime
 from limosa_compiler.passes import copy_of
-from limosa_compiler.prepare import quiet_runtime
 from limosa_compiler.rungs.order import in_order
 from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
 from limosa_compiler.search.candidate import INT8, Candidate, candidate

@@ -57,7 +57,7 @@ def run_model(head: Head, model: bytes, tensors: bytes) -> Done:
 
 def ingest_model(head: Head, model: bytes, _: bytes) -> Done:
     """The model after the passes of ingest, with their reports."""
-    from limosa_compiler.ingesting import ingest_here
+    from limosa_compiler.ingest.in_child import ingest_here
 
     return ingest_here(head, model)
 

@@ -16,7 +16,7 @@ from limosa_compiler.choice.choose import cannot_win, fails_clearly, may_be_ship
 from limosa_compiler.errors import ModelRefused
 from limosa_compiler.evidence.parts import NodeSensitivity
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.measuring.footprint import NOT_MEASURED, FootprintMeter
 from limosa_compiler.measuring.measure import (
     Measured,

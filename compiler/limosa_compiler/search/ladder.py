@@ -15,10 +15,10 @@ from limosa_compiler.calibration.calibrate import activations, calibrate
 from limosa_compiler.calibration.range_table import RangeTable
 from limosa_compiler.errors import ModelRefused, PassFailed, RungNotMade
 from limosa_compiler.evidence.parts import NodeSensitivity
+from limosa_compiler.ingest.prepare import PREPARE
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.passes import OnPass, PassReport, run_passes
-from limosa_compiler.prepare import PREPARE
 from limosa_compiler.rungs import fp32
 from limosa_compiler.rungs.rung import Material, Rung
 from limosa_compiler.running.runners import Runners

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from limosa_compiler.calibration.cache import CalibrationCache
 from limosa_compiler.litert.ladder import tflite_ladder, with_litert
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.passes import OnPass
 from limosa_compiler.pruning.ladder import with_pruned
 from limosa_compiler.recipe import Recipe

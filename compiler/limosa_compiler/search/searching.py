@@ -9,7 +9,7 @@ from dataclasses import replace
 from limosa_compiler.errors import ModelRefused
 from limosa_compiler.evidence.parts import NodeSensitivity
 from limosa_compiler.limits import LIMITS
-from limosa_compiler.loading import Loaded
+from limosa_compiler.loading.loaded import Loaded
 from limosa_compiler.passes import OnPass
 from limosa_compiler.rungs.rung import Material
 from limosa_compiler.rungs.static_int8 import CORE_OPERATORS, WEIGHT_BITS, WEIGHT_BITS_SATURATING, Setting

@@ -16,8 +16,8 @@ from limosa_compiler.data import Rows, fit_rows, read_arrays
 from limosa_compiler.data.checks import extremes_of, refuse_missing, refuse_never_moved
 from limosa_compiler.data.functions import StreamedRows
 from limosa_compiler.data.labels import class_indexes
-from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import DataMismatch, DataUnreadable, EntryPointFailed
+from limosa_compiler.external.entry_point import EntryPoint
 from limosa_compiler.recipe.inputs import InputNotes
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.serving import TensorSpec

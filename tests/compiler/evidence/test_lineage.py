@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limosa_compiler.documents import parse_yaml
 from limosa_compiler.evidence.lineage import digest_of_path, resolved
+from limosa_compiler.external.yaml_documents import parse_yaml
 from limosa_compiler.recipe.lineage import LineageNotes
 from limosa_contracts.errors import InvalidField, LimosaError
 from limosa_contracts.fields import Fields

@@ -17,9 +17,9 @@ from limosa_compiler.errors import CustomOperator, DataMismatch, UnsupportedShap
 from limosa_compiler.graph_walk import nodes
 from limosa_compiler.ingest import INGEST
 from limosa_compiler.ingest.naming import name_nodes
+from limosa_compiler.ingest.prepare import PREPARE
 from limosa_compiler.ingest.zipmap import class_labels
 from limosa_compiler.passes import Context, run_passes
-from limosa_compiler.prepare import PREPARE
 from limosa_compiler.recipe import Recipe, read_recipe
 from limosa_compiler.recipe.inputs import InputNotes
 from limosa_compiler.running.runner import Runner

@@ -7,7 +7,7 @@ import pytest
 
 from limosa_compiler.artifact.signature import inputs_of
 from limosa_compiler.ingest import IR_MAX, OPSET_MAX, OPSET_MIN, opset_of
-from limosa_compiler.ingesting import ingest_limited
+from limosa_compiler.ingest.in_child import ingest_limited
 from limosa_compiler.passes import Context
 from limosa_compiler.recipe.inputs import InputNotes
 from limosa_compiler.running.runner import Runner

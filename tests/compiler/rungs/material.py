@@ -10,8 +10,8 @@ from limosa_compiler.arrays import Array
 from limosa_compiler.calibration.calibrate import calibrate
 from limosa_compiler.graph_walk import fed_inputs
 from limosa_compiler.ingest import INGEST
+from limosa_compiler.ingest.prepare import PREPARE
 from limosa_compiler.passes import Context, run_passes
-from limosa_compiler.prepare import PREPARE
 from limosa_compiler.rungs.rung import Material
 
 

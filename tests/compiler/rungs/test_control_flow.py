@@ -10,11 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 from limosa_compiler.arrays import Array
 from limosa_compiler.errors import RungNotMade
 from limosa_compiler.graph_walk import graphs
+from limosa_compiler.ingest.shared_constants import share_constants
 from limosa_compiler.passes import Context
 from limosa_compiler.rungs import static_int8
 from limosa_compiler.rungs.static_int8 import Setting
 from limosa_compiler.running.runner import Runner
-from limosa_compiler.shared_constants import share_constants
 from tests.compiler.graphs import FEATURES, model_of
 from tests.compiler.rungs.material import material_of, prepared_of
 

@@ -13,7 +13,7 @@ from onnx import helper
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.evidence.parts import NodeSensitivity
-from limosa_compiler.loading import load
+from limosa_compiler.loading.load import load
 from limosa_compiler.metrics import METRICS
 from limosa_compiler.passes import PassReport
 from limosa_compiler.recipe import Gate, Recipe, read_recipe

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import onnx
@@ -13,74 +11,22 @@ import onnx
 from limosa_compiler.arrays import Array
 from limosa_compiler.artifact.signature import inputs_of, outputs_of, states_of_model
 from limosa_compiler.calibration.activation_sizes import rows_that_fit
-from limosa_compiler.data import Rows, RowStream, split_rows
+from limosa_compiler.data import Rows, split_rows
 from limosa_compiler.errors import UnsupportedShape
-from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
+from limosa_compiler.ingest.in_child import ingest_limited
 from limosa_compiler.ingest.parsing import read_model
-from limosa_compiler.ingesting import ingest_limited
-from limosa_compiler.limits import LIMITS
+from limosa_compiler.loading.given_data import Wanted, read_calibration, read_evaluation
+from limosa_compiler.loading.loaded import Loaded
+from limosa_compiler.loading.metric_output import metric_output
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.processing.attach import attach
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.running.limited_child import run_limited
 from limosa_compiler.running.runner import Runner
-from limosa_compiler.running.runs import Runs
 from limosa_compiler.running.stateful import State, StatefulRunner, StepStream
-from limosa_contracts.errors import InvalidField
 from limosa_contracts.oci import digest_of
 from limosa_contracts.serving import TensorSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A model that devices load, data that fits it, and how it came to that.
-
-    Of a model with states, rows of `evaluation`, `tune` and `holdout` are sequences [steps, ...].
-    """
-
-    model: onnx.ModelProto
-    context: Context
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    output: str  # that the metric reads
-    calibration: RowStream
-    evaluation: Rows
-    tune: Rows
-    holdout: Rows
-    row: Mapping[str, Array]  # one row of everything that the model takes, states of zeros too
-    model_digest: str  # of the file as it was given
-    reports: tuple[PassReport, ...]
-    metric_digest: str = ""  # of the code of a metric of the user's own
-    classes: tuple[str, ...] = ()  # as the recipe names them, else as the model itself does
-    states: tuple[State, ...] = ()
-    every_step: bool = False  # labels are per step, not per sequence
-    batch_rows: int = LIMITS.batch_rows  # that a candidate runs at once
-    tflite: bytes = b""  # given as .tflite; `model` then holds nothing but inputs and outputs
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """What went into the build -> sha256."""
-        return {
-            "model": self.model_digest,
-            "calibration": f"sha256:{self.calibration.digest}",
-            "evaluation": f"sha256:{self.evaluation.digest}",
-            **({"metric": self.metric_digest} if self.metric_digest else {}),
-        }
-
-    def runner(self, model: bytes, what: str) -> Runs:
-        """A candidate in onnxruntime, fed with rows of this data. Raises ModelRefused."""
-        plain = Runner(model, what=what, batch_rows=self.batch_rows)
-        return with_states(plain, self.states, every_step=self.every_step)
-
-    def sample(self, rows: int) -> dict[str, Array]:
-        """About `rows` rows of calibration as the model itself takes them: single steps, with states."""
-        parts: list[dict[str, Array]] = []
-        for batch in self.calibration.batches(min(rows, LIMITS.batch_rows)):
-            parts.append(batch)
-            if sum(len(next(iter(part.values()))) for part in parts) >= rows:
-                break
-        return {name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]}
 
 
 def is_tflite(data: bytes) -> bool:
@@ -88,16 +34,12 @@ def is_tflite(data: bytes) -> bool:
     return data[4:8] == b"TFL3"
 
 
-def with_states(plain: Runs, states: tuple[State, ...], *, every_step: bool = False) -> Runs:
-    return StatefulRunner(plain, states, every_step=every_step) if states else plain
-
-
 def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
     """Raises RequestErrors for what is wrong with model, data or recipe; ModelRefused if it does not run."""
     data = read_model(recipe.model)
     where = recipe.model.name
     if is_tflite(data):
-        from limosa_compiler.litert.loading import load_tflite
+        from limosa_compiler.litert.load_tflite import load_tflite
 
         return load_tflite(recipe, data, metric, on_pass=on_pass)
     context = Context(
@@ -145,32 +87,6 @@ def load(recipe: Recipe, metric: Metric, *, on_pass: OnPass) -> Loaded:
         states=states,
         every_step=every_step,
     )
-
-
-def metric_output(
-    wanted: str, outputs: tuple[TensorSpec, ...], states: tuple[State, ...], *, scores: bool
-) -> str:
-    """The output that the metric reads; texts and states cannot be. Raises InvalidField, UnsupportedShape.
-
-    Without a wish it is the first; of a scikit-learn classifier, its `scores`.
-    """
-    fed_back = {state.output for state in states}
-    names = [spec.name for spec in outputs if spec.dtype != "BYTES" and spec.name not in fed_back]
-    if not names:
-        raise UnsupportedShape(
-            "no output is a tensor of numbers", where="metric.output", hint="export the scores too"
-        )
-    if not wanted:
-        floats = [spec.name for spec in outputs if spec.name in names and spec.dtype.startswith("FP")]
-        return floats[0] if scores and floats else names[0]
-    if wanted not in names:
-        near = get_close_matches(wanted, names, n=1)
-        raise InvalidField(
-            f"the model has no output {wanted!r} of numbers",
-            where="metric.output",
-            hint=f"did you mean {near[0]!r}?" if near else f"outputs: {', '.join(names)}",
-        )
-    return wanted
 
 
 def _row(rows: Rows, states: tuple[State, ...], count: int = 1) -> dict[str, Array]:

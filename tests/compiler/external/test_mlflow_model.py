@@ -11,7 +11,7 @@ import pytest
 
 from limosa_compiler.building import build
 from limosa_compiler.errors import RegistryFailed
-from limosa_compiler.mlflow_model import is_uri, model_file, read_folder
+from limosa_compiler.external.mlflow_model import is_uri, model_file, read_folder
 from limosa_compiler.recipe import Recipe, read_recipe
 from tests.compiler.conftest import TOY
 from tests.compiler.graphs import classifier, recipe_folder

@@ -16,8 +16,8 @@ from limosa_compiler.errors import PassFailed
 from limosa_compiler.graph_walk import nodes
 from limosa_compiler.ingest import STANDARD_DOMAINS, name_nodes
 from limosa_compiler.ingest.gemm import flatten_gemm_bias
+from limosa_compiler.ingest.shared_constants import share_constants
 from limosa_compiler.passes import Context, Pass, PassReport, reported
-from limosa_compiler.shared_constants import share_constants
 
 
 def fold_and_fuse(model: onnx.ModelProto, context: Context, /) -> tuple[onnx.ModelProto, PassReport]:

@@ -11,8 +11,8 @@ from limosa_compiler.data import Rows, RowStream, fit_rows, read_arrays, require
 from limosa_compiler.data.checks import extremes_of, refuse_missing, refuse_never_moved
 from limosa_compiler.data.functions import StreamedRows
 from limosa_compiler.data.labels import class_indexes
-from limosa_compiler.entry_point import EntryPoint
 from limosa_compiler.errors import TooFewRows
+from limosa_compiler.external.entry_point import EntryPoint
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe import Recipe

@@ -11,11 +11,12 @@ from onnx import helper
 from limosa_compiler.artifact.signature import inputs_of, outputs_of
 from limosa_compiler.data import split_rows
 from limosa_compiler.errors import UnsupportedShape
-from limosa_compiler.given_data import Wanted, read_calibration, read_evaluation
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.litert.runner import LitertRunner, Signature
 from limosa_compiler.litert.toolchain import require_toolchain
-from limosa_compiler.loading import Loaded, metric_output
+from limosa_compiler.loading.given_data import Wanted, read_calibration, read_evaluation
+from limosa_compiler.loading.loaded import Loaded
+from limosa_compiler.loading.metric_output import metric_output
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.recipe import Recipe

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from limosa_compiler.documents import parse_yaml
 from limosa_compiler.errors import RegistryFailed
+from limosa_compiler.external.yaml_documents import parse_yaml
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 
