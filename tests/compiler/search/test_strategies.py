@@ -58,6 +58,12 @@ def test_precisions_that_no_target_takes_are_not_tried() -> None:
     assert not strategy.searches
 
 
+def test_four_bit_weights_are_tried_where_they_are_multiplied_faster_than_floats() -> None:
+    for name, profile in KNOWN.items():
+        arm = profile.architectures == ("aarch64",) and name != "coral"
+        assert ("int4" in names(name)) is arm, name
+
+
 def test_recipe_may_name_the_rungs() -> None:
     notes = SearchNotes.parse(Fields({"rungs": ["int8-dynamic"], "float_nodes_max": 3}, where="search"))
     assert names("rpi4", notes=notes) == {"int8-dynamic"}
