@@ -41,12 +41,19 @@ def delta() -> None:
     "make",
     examples=[
         "limosa delta motion-1.0.0.limosa motion-1.1.0.limosa",
-        "limosa delta old.onnx new.onnx --out small.limosadelta --json",
+        "limosa delta old.onnx new.onnx --output small.limosadelta --json",
     ],
 )
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
-@click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it.")
+@click.option(
+    "--output",
+    "--out",
+    "-o",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it.",
+)
 @json_option
 def make(old: Path, new: Path, out: Path | None, as_json: bool) -> None:
     """Write the delta from one artifact, or one plain file, to another.
@@ -61,16 +68,23 @@ def make(old: Path, new: Path, out: Path | None, as_json: bool) -> None:
 
 @delta.command(
     "apply",
-    examples=["limosa delta apply motion-1.0.0.limosa motion-1.0.0-to-1.1.0.limosadelta --out new.limosa"],
+    examples=["limosa delta apply motion-1.0.0.limosa motion-1.0.0-to-1.1.0.limosadelta --output new.limosa"],
 )
 @click.argument("old", type=FILE)
 @click.argument("delta_file", metavar="DELTA", type=FILE)
-@click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it.")
+@click.option(
+    "--output",
+    "--out",
+    "-o",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it.",
+)
 @json_option
 def apply(old: Path, delta_file: Path, out: Path | None, as_json: bool) -> None:
     """Make the new artifact or file out of the old one and a delta.
 
-    Every digest is checked before anything is written. Without --out an artifact is written as
+    Every digest is checked before anything is written. Without --output an artifact is written as
     NAME-VERSION.limosa here, a plain file beside its delta without the suffix.
     """
     from limosa_compiler.artifact.delta_file import MAGIC

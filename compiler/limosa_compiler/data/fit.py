@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from itertools import permutations
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from limosa_compiler.recipe.inputs import InputNotes
 from limosa_contracts.serving import NUMPY_OF_DTYPE, TensorSpec
 
 TEXT: str = "BYTES"
+_AXES_MAX: Final = 6  # of arrays whose orders are tried
 
 
 def fit_rows(
@@ -84,10 +86,28 @@ def _fit(
             where=where,
             why=f"the model's input has {list(shape)}, with -1 for any"
             + (": rows, steps, and what one step takes" if sequences else ""),
+            hint=_order_that_fits(array.shape, shape, spec.name),
         )
     if not array.size:
         raise DataMismatch(f"array {spec.name!r} has no rows", where=where)
     return _cast(array, spec, where)
+
+
+def _order_that_fits(have: Sequence[int], want: Sequence[int], name: str) -> str:
+    """A hint if only the axes stand in another order, such as NHWC for NCHW; rows stay first.
+
+    >>> _order_that_fits((8, 100, 6), (-1, 6, 100), "x")
+    'are its axes in another order? The array that fits is numpy.transpose(x, (0, 2, 1))'
+    >>> _order_that_fits((8, 100, 6), (-1, 6, 99), "x")
+    ''
+    """
+    if not 2 < len(have) == len(want) <= _AXES_MAX or -1 in want[1:]:
+        return ""
+    for order in permutations(range(1, len(have))):
+        if [have[axis] for axis in order] == list(want[1:]):
+            axes = ", ".join(str(axis) for axis in (0, *order))
+            return f"are its axes in another order? The array that fits is numpy.transpose({name}, ({axes}))"
+    return ""
 
 
 def _cast(array: Array, spec: TensorSpec, where: str) -> Array:

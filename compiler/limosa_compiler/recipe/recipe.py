@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, cast
+from typing import Final, Self, cast
 
 from limosa_compiler.external.mlflow_model import is_uri
 from limosa_compiler.limits import LIMITS
@@ -25,6 +25,8 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS as CONTRACT
 from limosa_contracts.names import NAME, ModelName, ReleaseName, check_version
+
+_MODELS: Final = (".onnx", ".tflite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,12 @@ def read_recipe(path: Path) -> JsonObject:
     """The recipe's document, not yet checked: flags may still be laid over it. Raises InvalidField."""
     if path.stat().st_size > LIMITS.recipe_max_bytes:
         raise InvalidField("the recipe is too large", where=str(path))
+    if path.suffix.lower() in _MODELS:
+        raise InvalidField(
+            "this is a model, not a recipe",
+            where=str(path),
+            hint=f"limosa init {path} writes a recipe for it; limosa build --model builds without one",
+        )
     try:
         return cast("JsonObject", tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

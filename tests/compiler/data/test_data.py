@@ -105,3 +105,10 @@ def test_split_gives_the_share_that_was_asked_for() -> None:
     x = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
     tune, holdout = split_rows(Rows(inputs={"x": x}, labels=None), tune_share=0.6)
     assert (tune.count, holdout.count) == (600, 400)
+
+
+def test_axes_in_another_order_are_said_with_the_line_that_mends_it() -> None:
+    picture = TensorSpec(name="image", dtype="FP32", shape=(-1, 3, 24, 32))
+    with pytest.raises(DataMismatch) as refused:
+        fit_rows({"image": np.zeros((5, 24, 32, 3), np.float32)}, [picture], label="label", where="d")
+    assert "numpy.transpose(image, (0, 3, 1, 2))" in refused.value.hint

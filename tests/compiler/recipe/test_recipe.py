@@ -115,3 +115,10 @@ def test_source_date_epoch_is_a_time_or_refused(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setitem(os.environ, "SOURCE_DATE_EPOCH", wrong)
         with pytest.raises(Usage):
             source_date_epoch()
+
+
+def test_a_model_given_as_the_recipe_is_told_from_one(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x08\x12\x8a")
+    with pytest.raises(InvalidField) as refused:
+        read_recipe(tmp_path / "model.onnx")
+    assert "limosa init" in refused.value.hint
