@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -46,9 +46,8 @@ def files_of_variant(
     fp32: Runs,
 ) -> dict[str, bytes]:
     """The flat folder of one variant. Raises InvalidField if the recipe's class names do not fit."""
-    answers = fp32.predict(loaded.tune.inputs)[loaded.output]
-    probabilities = loaded.output if metric.classifies and are_probabilities(answers) else ""
-    classes = class_names(loaded.classes, answers) if metric.classifies else ()
+    answers = fp32.answers(loaded.tune.inputs, (loaded.output,)) if metric.classifies else iter(())
+    probabilities, classes = _about_classes(loaded, (said[loaded.output] for said in answers))
     runner, tune, evaluation = single_rows(runner, loaded)
     golden_file, golden = make_golden(runner, tune, precision=chosen.precision)
     serving = _serving(
@@ -68,6 +67,15 @@ def files_of_variant(
         BASELINE_FILE: make_baseline(runner, serving, evaluation).encode(),
     }
     return {**files, LABELS_FILE: encode_canonical(list(classes))} if classes else dict(files)
+
+
+def _about_classes(loaded: Loaded, answers: Iterator[Array]) -> tuple[str, tuple[str, ...]]:
+    """(the output of probabilities, names of classes) of a classifier's answers [n, K]; empty for none."""
+    checked = [(are_probabilities(some), some[:1].copy()) for some in answers]
+    if not checked:
+        return "", ()
+    probabilities = loaded.output if all(good for good, _ in checked) else ""
+    return probabilities, class_names(loaded.classes, checked[0][1])
 
 
 def single_rows(runner: Runs, loaded: Loaded) -> tuple[Runs, Rows, Rows]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,8 +24,8 @@ _GAIN = 2  # and asinh is worth it if it widens that at least twice
 
 def make_baseline(runner: Runs, serving: Serving, rows: Rows) -> Baseline:
     """From the chosen variant's own answers on evaluation rows."""
-    outputs = runner.predict(rows.inputs)
-    table = FeatureReader(serving).rows(rows.inputs, outputs)
+    read = list(_read(runner, serving, rows))
+    table = np.concatenate([part.table for part in read])
     features = [
         baseline_of_column(name, table[:, i]) for i, name in enumerate(f.name for f in serving.features)
     ]
@@ -43,9 +44,33 @@ def make_baseline(runner: Runs, serving: Serving, rows: Rows) -> Baseline:
     return Baseline(
         rows=rows.count,
         features=counted,
-        class_counts=_class_counts(serving, outputs),
-        confidence=_confidence(serving, outputs, rows.labels),
+        class_counts=_class_counts(serving, read),
+        confidence=_confidence(serving, read, rows.labels),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What the baseline needs of some rows and their answers."""
+
+    table: Array  # [n, features]
+    said: Array | None  # classes [n], and how sure the model is of each, where it names classes
+    top: Array | None
+
+
+def _read(runner: Runs, serving: Serving, rows: Rows) -> Iterator[_Part]:
+    """Batch by batch: inputs and answers may be much larger than memory (compiler 8)."""
+    reader, begin = FeatureReader(serving), 0
+    for outputs in runner.answers(rows.inputs):
+        count = len(next(iter(outputs.values())))
+        inputs = {name: array[begin : begin + count] for name, array in rows.inputs.items()}
+        begin += count
+        answers = outputs[serving.probabilities] if serving.probabilities else None
+        yield _Part(
+            table=reader.rows(inputs, outputs),
+            said=None if answers is None else classes_of(answers),
+            top=None if answers is None else _top(answers),
+        )
 
 
 def _mean(total: float, rows: int) -> float:
@@ -101,23 +126,26 @@ def _middle_share(values: Doubles) -> float:
     return float((three - quarter) / (last - first)) if last > first else 1.0
 
 
-def _class_counts(serving: Serving, outputs: dict[str, Array]) -> tuple[int, ...]:
+def _class_counts(serving: Serving, read: Sequence[_Part]) -> tuple[int, ...]:
     if not serving.classes or not serving.probabilities:
         return ()
-    said = classes_of(outputs[serving.probabilities])
+    said = np.concatenate([part.said for part in read if part.said is not None])
     return tuple(
         int(count) for count in np.bincount(said, minlength=len(serving.classes))[: LIMITS.classes_max]
     )
 
 
-def _confidence(
-    serving: Serving, outputs: dict[str, Array], labels: Array | None
-) -> tuple[tuple[int, int], ...]:
+def _top(answers: Array) -> Array:
+    """How sure the model is of each row [n]; NaN counts as not at all."""
+    return np.asarray(np.nan_to_num(answers.max(axis=1).astype(np.float64)))
+
+
+def _confidence(serving: Serving, read: Sequence[_Part], labels: Array | None) -> tuple[tuple[int, int], ...]:
     """(rows, correct rows) per tenth of the top probability (telemetry 2.3)."""
     if not serving.probabilities or labels is None:
         return ((0, 0),) * CONFIDENCE_BINS
-    answers = outputs[serving.probabilities]
-    top = np.nan_to_num(answers.max(axis=1).astype(np.float64))
+    said = np.concatenate([part.said for part in read if part.said is not None])
+    top = np.concatenate([part.top for part in read if part.top is not None])
     bins = np.clip((top * CONFIDENCE_BINS).astype(np.int64), 0, CONFIDENCE_BINS - 1)
-    correct = classes_of(answers) == labels.reshape(-1)
+    correct = said == labels.reshape(-1)
     return tuple((int((bins == i).sum()), int((correct & (bins == i)).sum())) for i in range(CONFIDENCE_BINS))

@@ -54,6 +54,10 @@ class Rows:
         """Views of the first ones: nothing is read."""
         return self._each(lambda array: array[:rows])
 
+    def after(self, rows: int) -> Rows:
+        """Views of the others: nothing is read."""
+        return self._each(lambda array: array[rows:])
+
     def batches(self, rows: int) -> Iterator[dict[str, Array]]:
         """Inputs, `rows` at a time: what a stream of any length would give.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
-from limosa_compiler.arrays import as_texts, is_text
+from limosa_compiler.arrays import Array, as_texts, is_text
+from limosa_compiler.data.mapped import chunks
 from limosa_compiler.data.rows import Rows
+from limosa_compiler.data.spooled import taken
 
 
 def split_rows(rows: Rows, *, tune_share: float) -> tuple[Rows, Rows]:
@@ -20,16 +23,23 @@ def split_rows(rows: Rows, *, tune_share: float) -> tuple[Rows, Rows]:
     ranked = sorted(set(keys))
     tuned = set(ranked[: max(1, round(tune_share * len(ranked)))])
     chosen = np.array([key in tuned for key in keys], dtype=bool)
-    return rows.take(np.flatnonzero(chosen)), rows.take(np.flatnonzero(~chosen))
+    return _part(rows, np.flatnonzero(chosen)), _part(rows, np.flatnonzero(~chosen))
+
+
+def _part(rows: Rows, index: Array) -> Rows:
+    """As `take`, with large inputs in files."""
+    small = Rows(inputs={}, labels=rows.labels, slices=rows.slices).take(index)
+    return replace(small, inputs={name: taken(array, index) for name, array in rows.inputs.items()})
 
 
 def _row_keys(rows: Rows) -> list[bytes]:
     states = [hashlib.sha256() for _ in range(rows.count)]
     for name in sorted(rows.inputs):
         array = rows.inputs[name]
-        for state, row in zip(states, array, strict=True):
-            if is_text(array):
-                state.update("\0".join(as_texts(np.asarray(row, dtype=object)).ravel().tolist()).encode())
-            else:
-                state.update(np.ascontiguousarray(row).tobytes())
+        for begin, part in chunks(array):
+            for state, row in zip(states[begin:], part, strict=False):
+                if is_text(array):
+                    state.update("\0".join(as_texts(np.asarray(row, dtype=object)).ravel().tolist()).encode())
+                else:
+                    state.update(np.ascontiguousarray(row).tobytes())
     return [state.digest() for state in states]

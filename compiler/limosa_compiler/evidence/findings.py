@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,14 +17,14 @@ from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe import Recipe
 
 
-class Predicts(Protocol):
-    def predict(self, inputs: Arrays) -> Mapping[str, Array]: ...
+class Answers(Protocol):
+    def answers(self, inputs: Arrays, outputs: Sequence[str] = ()) -> Iterator[Mapping[str, Array]]: ...
 
 
 def with_findings(
     evidence: Evidence,
     *,
-    runners: Mapping[str, Predicts],
+    runners: Mapping[str, Answers],
     tune: Rows,
     holdout: Rows,
     output: str,
@@ -55,17 +55,22 @@ def with_findings(
 
 
 def importance_of(
-    runner: Predicts, rows: Rows, recipe: Recipe, *, metric: Metric, output: str, row_us: float, whole: bool
+    runner: Answers, rows: Rows, recipe: Recipe, *, metric: Metric, output: str, row_us: float, whole: bool
 ) -> tuple[FeatureImportance, ...]:
     """Of one candidate, on tune rows: holdout rows are looked at once, for the choice."""
     channels = {name: notes.channels for name, notes in recipe.inputs.items()}
     features = features_to_permute(rows.inputs, channels, whole=whole)
     few = rows_for(rows, features=len(features), row_us=row_us)
-    return permutation_importance(runner.predict, few, features, metric=metric, output=output)
+    return permutation_importance(_one(runner, output), few, features, metric=metric)
+
+
+def _one(runner: Answers, output: str) -> Callable[[Arrays], Iterator[Array]]:
+    """One output [n, ...] of any rows, batch by batch."""
+    return lambda inputs: (said[output] for said in runner.answers(inputs, (output,)))
 
 
 def mistakes_of_chosen(
-    runners: Mapping[str, Predicts],
+    runners: Mapping[str, Answers],
     chosen: Sequence[str],
     rows: Rows,
     classes: Sequence[str],
@@ -75,7 +80,7 @@ def mistakes_of_chosen(
 ) -> tuple[Mistakes, ...]:
     """Of every candidate that some target gets, in the order of targets."""
     return tuple(
-        mistakes_of(name, runners[name].predict(rows.inputs)[output], rows, metric=metric, classes=classes)
+        mistakes_of(name, _one(runners[name], output)(rows.inputs), rows, metric=metric, classes=classes)
         for name in dict.fromkeys(chosen)
     )
 

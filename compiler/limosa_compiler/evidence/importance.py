@@ -5,8 +5,9 @@ Source: L. Breiman, "Random Forests" (2001), section 10; the model is not traine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -14,17 +15,21 @@ import numpy as np
 from limosa_compiler.arrays import Array, Arrays
 from limosa_compiler.artifact.monitored import channel_axis
 from limosa_compiler.data import Rows
+from limosa_compiler.data.spooled import spooled
 from limosa_compiler.evidence.parts import FeatureImportance
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.measuring.columns import columns_in_turn
 from limosa_compiler.metrics import Doubles, Metric, difference_points
 
 ROWS_MAX: Final = 512
 SECONDS_MAX: Final = 10.0  # of predicted time: fewer rows where the model is slow
+BYTES_MAX: Final = 64 * 1024 * 1024  # of inputs, of which one is copied
 ROWS_MIN: Final = 20
 SEED: Final = 20_020_101
 _WHOLE: Final = -1
 
-Predict: TypeAlias = Callable[[Arrays], Mapping[str, Array]]
+Answer: TypeAlias = Callable[[Arrays], Iterable[Array]]
+"""What is answered to rows [N, ...]: [n, ...] some at a time, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +42,11 @@ class Feature:
 
 
 def rows_for(rows: Rows, *, features: int, row_us: float) -> Rows:
-    """The first rows, as many as `SECONDS_MAX` lets through the model once per feature."""
+    """The first rows, as many as `SECONDS_MAX` lets through the model once per feature (views)."""
     affordable = int(SECONDS_MAX * 1e6 / max(row_us * (features + 1), 1e-3))
-    count = min(rows.count, ROWS_MAX, max(ROWS_MIN, affordable))
-    return rows.take(np.arange(count))
+    row_bytes = sum(array[:1].nbytes for array in rows.inputs.values())
+    most = min(ROWS_MAX, affordable, BYTES_MAX // max(1, row_bytes))
+    return rows.first(min(rows.count, max(ROWS_MIN, most)))
 
 
 def features_to_permute(
@@ -57,24 +63,32 @@ def features_to_permute(
 
 
 def permutation_importance(
-    predict: Predict,
-    rows: Rows,
-    features: Sequence[Feature],
-    *,
-    metric: Metric,
-    output: str,
+    answer: Answer, rows: Rows, features: Sequence[Feature], *, metric: Metric
 ) -> tuple[FeatureImportance, ...]:
     """One entry per feature, largest loss first. The same rows and answers give the same numbers."""
     if rows.labels is None or not features:
         return ()
-    labels = np.concatenate([rows.labels, rows.labels])
-    before = predict(rows.inputs)[output]
-    found: list[FeatureImportance] = []
-    for feature, permuted in _permuted(rows, features):
-        # Columns of both at once: where a metric has one per class, both then have the same ones.
-        both = metric.columns(np.concatenate([before, predict(permuted)[output]]), labels)
-        found.append(_measured(feature, metric, both[: rows.count], both[rows.count :]))
+    pairs: Iterator[tuple[Feature, Doubles, Doubles]]
+    if metric.by_row:
+        columns = partial(columns_in_turn, metric, labels=rows.labels, who="importance")
+        before = columns(answer(rows.inputs))
+        pairs = ((feature, before, columns(answer(inputs))) for feature, inputs in _permuted(rows, features))
+    else:
+        pairs = _at_once(answer, rows, features, metric)
+    found = [_measured(feature, metric, before, after) for feature, before, after in pairs]
     return tuple(sorted(found, key=lambda item: (-item.points, item.input, item.feature)))
+
+
+def _at_once(
+    answer: Answer, rows: Rows, features: Sequence[Feature], metric: Metric
+) -> Iterator[tuple[Feature, Doubles, Doubles]]:
+    """Columns of both at once: where a metric has one per class, both then have the same ones."""
+    assert rows.labels is not None, "asked for with labels only"
+    labels = np.concatenate([rows.labels, rows.labels])
+    before = spooled(answer(rows.inputs))
+    for feature, permuted in _permuted(rows, features):
+        both = metric.columns(np.concatenate([before, *answer(permuted)]), labels)
+        yield feature, both[: rows.count], both[rows.count :]
 
 
 def _features(name: str, array: Array, names: Sequence[str]) -> Iterator[Feature]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.data import Rows
+from limosa_compiler.data.spooled import spooled
 from limosa_compiler.evidence.parts import PAIRS_MAX, SAMPLES_MAX, Confused, Mistakes, WorstRow
 from limosa_compiler.metrics import Metric, classes_of
 
@@ -17,18 +18,22 @@ _NUMBERS_MAX: Final = 6  # of a label or answer that a note shows
 
 
 def mistakes_of(
-    candidate: str, answers: Array, rows: Rows, *, metric: Metric, classes: Sequence[str]
+    candidate: str, answers: Iterable[Array], rows: Rows, *, metric: Metric, classes: Sequence[str]
 ) -> Mistakes:
-    """Pairs of classes where the metric is about classes, else the worst rows. No labels: nothing."""
+    """Pairs of classes where the metric is about classes, else the worst rows. No labels: nothing.
+
+    `answers` [n, ...] come some rows at a time, in order, and are not kept.
+    """
     if rows.labels is None:
         return Mistakes(candidate=candidate)
     if metric.classifies:
-        return _confusion(candidate, answers, rows.labels, classes)
+        said = np.concatenate([classes_of(some) for some in answers])
+        return _confusion(candidate, said, rows.labels, classes)
     return Mistakes(candidate=candidate, worst=_worst(answers, rows.labels, metric))
 
 
-def _confusion(candidate: str, answers: Array, labels: Array, classes: Sequence[str]) -> Mistakes:
-    counted = Counter(zip(labels.reshape(-1).tolist(), classes_of(answers).tolist(), strict=True))
+def _confusion(candidate: str, said: Array, labels: Array, classes: Sequence[str]) -> Mistakes:
+    counted = Counter(zip(labels.reshape(-1).tolist(), said.tolist(), strict=True))
     ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:PAIRS_MAX]
     names = _Names(classes)
     used = sorted({number for (true, said), _ in ranked for number in (true, said)})
@@ -55,12 +60,17 @@ class _Names:
         return (f"{known} ({number})" if known in self._twice else known)[:200]
 
 
-def _worst(answers: Array, labels: Array, metric: Metric) -> tuple[WorstRow, ...]:
-    each = [float(metric.value(row[None].sum(axis=0), 1)) for row in metric.columns(answers, labels)]
+def _worst(answers: Iterable[Array], labels: Array, metric: Metric) -> tuple[WorstRow, ...]:
+    each: list[float] = []
+    notes: list[str] = []
+    for some in answers if metric.by_row else (spooled(answers),):
+        theirs = labels[len(each) : len(each) + len(some)]
+        each += [float(metric.value(row[None].sum(axis=0), 1)) for row in metric.columns(some, theirs)]
+        notes += [_note(label, answer) for label, answer in zip(theirs, some, strict=True)]
     sign = 1.0 if metric.higher_is_better else -1.0
     finite = [(sign * value, number) for number, value in enumerate(each) if np.isfinite(value)]
     return tuple(
-        WorstRow(row=number, metric=each[number], note=_note(labels[number], answers[number]))
+        WorstRow(row=number, metric=each[number], note=notes[number])
         for _, number in sorted(finite)[:SAMPLES_MAX]
     )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
-
-import numpy as np
 
 from limosa_compiler.arrays import Array, Arrays
 from limosa_compiler.errors import ModelRefused, PassFailed, ToolchainFailed
@@ -14,6 +12,7 @@ from limosa_compiler.litert.conversion import as_array
 from limosa_compiler.litert.limits import LIMITS
 from limosa_compiler.litert.process import Answer, Gone, Refused, Worker
 from limosa_compiler.litert.toolchain import Toolchain
+from limosa_compiler.running.runs import batches_of, joined
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.serving import NUMPY_OF_DTYPE, TensorSpec
@@ -65,14 +64,15 @@ class LitertRunner:
             raise ToolchainFailed("its worker answers with other outputs", where=self._what)
         return {name: answer.arrays[name] for name in self.output_names}
 
+    def answers(self, inputs: Arrays, outputs: Sequence[str] = ()) -> Iterator[dict[str, Array]]:
+        """All rows, some at a time. Raises ModelRefused."""
+        for batch in batches_of(inputs, self.batch_rows):
+            said = self.run(batch)
+            yield {name: said[name] for name in outputs or self.output_names}
+
     def predict(self, inputs: Arrays) -> dict[str, Array]:
         """All rows. Raises ModelRefused."""
-        rows = len(next(iter(inputs.values())))
-        parts = [
-            self.run({name: array[begin : begin + self.batch_rows] for name, array in inputs.items()})
-            for begin in range(0, rows, self.batch_rows)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
+        return joined(self.answers(inputs), self.output_names)
 
     def time_once(self, inputs: Arrays) -> float:
         """Seconds for one row, without the way to the worker and back."""

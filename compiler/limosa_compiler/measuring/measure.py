@@ -12,12 +12,13 @@ import numpy as np
 
 from limosa_compiler.arrays import Array
 from limosa_compiler.data import Rows
-from limosa_compiler.errors import ModelRefused
+from limosa_compiler.data.spooled import spooled
+from limosa_compiler.measuring.columns import answers_of, columns_in_turn, columns_of
 from limosa_compiler.measuring.footprint import NOT_MEASURED, Footprint
 from limosa_compiler.measuring.scores import Score as Score  # also found here
 from limosa_compiler.measuring.scores import score_of, scores_by_slice
 from limosa_compiler.metrics import Doubles, Metric
-from limosa_compiler.running.runs import Runs
+from limosa_compiler.running.runs import Runs, batches_of
 from limosa_compiler.search.candidate import ONNXRUNTIME, Candidate
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
@@ -112,28 +113,23 @@ class Reference:
     tune_labels: Array
     holdout_labels: Array
 
-    def head(self, rows: int) -> Reference:
-        """On the first tune rows only."""
-        return Reference(
-            tune=self.tune[:rows],
-            holdout=self.holdout,
-            tune_labels=self.tune_labels[:rows],
-            holdout_labels=self.holdout_labels,
-        )
-
 
 def reference_of(runner: Runs, metric: Metric, output: str, tune: Rows, holdout: Rows) -> Reference:
     """Where there are no labels, fp32's own answers are compared with. Raises ModelRefused."""
-    answers = [_answers(runner, output, rows, who="the model") for rows in (tune, holdout)]
-    labels = [
-        rows.labels if rows.labels is not None else given
-        for rows, given in zip((tune, holdout), answers, strict=True)
-    ]
-    columns = [
-        _finite(metric.columns(given, true), who="the model")
-        for given, true in zip(answers, labels, strict=True)
-    ]
-    return Reference(tune=columns[0], holdout=columns[1], tune_labels=labels[0], holdout_labels=labels[1])
+    parts = [_reference_part(runner, metric, output, rows) for rows in (tune, holdout)]
+    return Reference(
+        tune=parts[0][0], holdout=parts[1][0], tune_labels=parts[0][1], holdout_labels=parts[1][1]
+    )
+
+
+def _reference_part(runner: Runs, metric: Metric, output: str, rows: Rows) -> tuple[Doubles, Array]:
+    """(columns, what all answers are compared with)."""
+    who = "the model"
+    if rows.labels is not None:
+        return columns_of(runner, metric, output, rows, rows.labels, who=who), rows.labels
+    answers = spooled(answers_of(runner, output, rows, who=who))
+    again = (batch[output] for batch in batches_of({output: answers}, runner.batch_rows))
+    return columns_in_turn(metric, again, answers, who=who), answers
 
 
 def measure(
@@ -147,15 +143,17 @@ def measure(
     holdout: Rows,
     latency: Latency,
     footprint: Footprint = NOT_MEASURED,
+    on_tune: Doubles | None = None,
+    on_holdout: Doubles | None = None,
 ) -> Measured:
-    """Deterministic but for `latency` and `footprint`, which are given.
+    """Deterministic but for `latency` and `footprint`, which are given; columns too, where they are known.
 
     Raises ModelRefused for answers that are no numbers: such a candidate meets no gate.
     """
-    on_tune, on_holdout = (
-        _columns(runner, metric, output, rows, labels, who=candidate.name)
-        for rows, labels in ((tune, reference.tune_labels), (holdout, reference.holdout_labels))
-    )
+    if on_tune is None:
+        on_tune = columns_of(runner, metric, output, tune, reference.tune_labels, who=candidate.name)
+    if on_holdout is None:
+        on_holdout = columns_of(runner, metric, output, holdout, reference.holdout_labels, who=candidate.name)
     return Measured(
         name=candidate.name,
         precision=candidate.precision,
@@ -175,8 +173,7 @@ def measure(
     )
 
 
-def first_look(
-    candidate: Candidate,
+def first_columns(
     runner: Runs,
     reference: Reference,
     *,
@@ -184,11 +181,29 @@ def first_look(
     output: str,
     tune: Rows,
     rows: int,
-) -> Score:
-    """On the first `rows` tune rows only: enough to see a clear failure early. Raises ModelRefused."""
-    few, part = tune.take(np.arange(min(rows, tune.count))), reference.head(rows)
-    columns = _columns(runner, metric, output, few, part.tune_labels, who=candidate.name)
-    return score_of(metric, columns, part.tune, intervals=True)
+    known: Doubles | None,
+    who: str,
+) -> Doubles:
+    """Of the first `rows` tune rows, or of some more: batches are those of all rows, so bits are the same.
+
+    `known` are those of fewer rows, found here before: these do not run again. Raises ModelRefused.
+    """
+    if not metric.by_row:
+        few = tune.first(rows)
+        return columns_of(runner, metric, output, few, reference.tune_labels[: few.count], who=who)
+    have = 0 if known is None else len(known)
+    until = min(tune.count, -(-rows // runner.batch_rows) * runner.batch_rows)
+    if known is not None and have >= until:
+        return known
+    more = tune.first(until).after(have)
+    labels = reference.tune_labels[have:until]
+    found = columns_of(runner, metric, output, more, labels, who=who)
+    return found if known is None else np.concatenate([known, found])
+
+
+def first_look(metric: Metric, columns: Doubles, reference: Reference) -> Score:
+    """On the first tune rows only: enough to see a clear failure early."""
+    return score_of(metric, columns, reference.tune[: len(columns)], intervals=True)
 
 
 def pruned(candidate: Candidate, reason: str, *, tune: Score | None = None) -> Pruned:
@@ -220,23 +235,3 @@ def time_in_turns(runner: Runs, fp32: Runs, row: Mapping[str, Array]) -> Latency
         median_us=max(statistics.median(ours) * 1e6, 1e-3),
         fp32_median_us=max(statistics.median(theirs) * 1e6, 1e-3),
     )
-
-
-def _columns(runner: Runs, metric: Metric, output: str, rows: Rows, labels: Array, *, who: str) -> Doubles:
-    return _finite(metric.columns(_answers(runner, output, rows, who=who), labels), who=who)
-
-
-def _answers(runner: Runs, output: str, rows: Rows, *, who: str) -> Array:
-    answers = runner.predict(rows.inputs)[output]
-    if answers.dtype.kind == "f" and np.isnan(answers).any():
-        row = int(np.flatnonzero(np.isnan(answers).reshape(len(answers), -1).any(axis=1))[0])
-        raise ModelRefused(
-            f"output {output!r} is not a number", where=who, why=f"NaN in row {row} of {len(answers)}"
-        )
-    return answers
-
-
-def _finite(columns: Doubles, *, who: str) -> Doubles:
-    if not np.isfinite(columns).all():
-        raise ModelRefused("its answers are too large to be compared", where=who)
-    return columns

@@ -110,4 +110,5 @@ MACRO_F1: Final = Metric(
     columns=_confusion,
     value=_macro_f1,
     check=check_classes,
+    by_row=False,  # columns are of the classes that occur, where the output names one
 )

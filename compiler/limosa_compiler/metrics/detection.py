@@ -111,4 +111,5 @@ MAP: Final = Metric(
     columns=_columns,
     value=_mean_precision,
     check=_check,
+    by_row=False,  # columns are of the classes that occur
 )

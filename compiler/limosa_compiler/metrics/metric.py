@@ -65,6 +65,8 @@ class Metric:
     value: Value
     check: Check = accepts
     needs_labels: bool = True
+    by_row: bool = True
+    """Whether columns of a row depend on that row alone: they may then be taken batch by batch."""
     code_digest: str = ""  # sha256:… of the file that a function of the user's own is in
 
     @property

@@ -7,6 +7,7 @@ dice.value = lambda sums, rows: sums[..., 0] / sums[..., 1]   # default: mean of
 dice.higher_is_better = True        # default
 dice.is_share = True                # default False: points are percent of what fp32 has
 dice.needs_labels = True            # default; False: fp32's answers stand for missing labels
+dice.by_row = True                  # default False; True: may be called on some rows at a time
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from limosa_compiler.external.entry_point import EntryPoint
 from limosa_compiler.metrics.metric import Doubles, Labels, Metric, Scale, mean
 from limosa_contracts.oci import digest_of
 
-_FLAGS: Final = {"higher_is_better": True, "is_share": False, "needs_labels": True}
+_FLAGS: Final = {"higher_is_better": True, "is_share": False, "needs_labels": True, "by_row": False}
 
 
 def own_metric(entry: EntryPoint) -> Metric:
@@ -44,6 +45,7 @@ def own_metric(entry: EntryPoint) -> Metric:
         columns=lambda answers, labels: _columns(entry, function, answers, labels),
         value=lambda sums, rows: _value(entry, value, sums, rows),
         needs_labels=flags["needs_labels"],
+        by_row=flags["by_row"],
         code_digest=_code_digest(function),
     )
 

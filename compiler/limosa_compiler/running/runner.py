@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
 import onnxruntime as ort
 
 from limosa_compiler.arrays import Array, Arrays
 from limosa_compiler.errors import ModelRefused
 from limosa_compiler.limits import LIMITS
+from limosa_compiler.running.runs import batches_of, joined
 
 RUNS_AT_ONCE = min(2, os.cpu_count() or 1)
 RUNTIME_ERRORS = (
@@ -26,6 +26,8 @@ RUNTIME_ERRORS = (
     RuntimeError,
     MemoryError,
 )
+# A session otherwise keeps what its largest batch took, for as long as it lives: 700 MB of a 24 MB model.
+_GIVE_BACK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 
 
 class Runner:
@@ -58,31 +60,36 @@ class Runner:
         fixed = [size for size in first if isinstance(size, int)]
         self.batch_rows = min([batch_rows, *fixed])
         self._what = what
+        self._giving_back = ort.RunOptions()
+        self._giving_back.add_run_config_entry(*_GIVE_BACK)
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        """One batch. Raises ModelRefused."""
-        feed = {name: inputs[name] for name in self.input_names}
-        try:
-            outputs: Sequence[Array] = self._session.run(None, feed)
-        except RUNTIME_ERRORS as error:
-            raise ModelRefused("onnxruntime does not run it", where=self._what, why=_short(error)) from error
-        return dict(zip(self.output_names, outputs, strict=True))
+        """One batch; its memory is given back. Raises ModelRefused."""
+        return self._run(inputs, self.output_names, self._giving_back)
+
+    def answers(self, inputs: Arrays, outputs: Sequence[str] = ()) -> Iterator[dict[str, Array]]:
+        """All rows, in batches as large as the model takes. Raises ModelRefused."""
+        names = tuple(outputs) or self.output_names
+        batches = batches_of(inputs, self.batch_rows)
+        return in_parallel(lambda batch: self._run(batch, names, self._giving_back), batches)
 
     def predict(self, inputs: Arrays) -> dict[str, Array]:
-        """All rows, in batches as large as the model takes. Raises ModelRefused."""
-        rows = len(next(iter(inputs.values())))
-        batches = [
-            {name: array[begin : begin + self.batch_rows] for name, array in inputs.items()}
-            for begin in range(0, rows, self.batch_rows)
-        ]
-        parts = list(in_parallel(self.run, batches))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
+        """All rows. Raises ModelRefused."""
+        return joined(self.answers(inputs), self.output_names)
 
     def time_once(self, inputs: Arrays) -> float:
-        """Seconds for one run."""
+        """Seconds for one run, which keeps its memory for the next, as on a device."""
         begin = time.perf_counter()
-        self.run(inputs)
+        self._run(inputs, self.output_names, None)
         return time.perf_counter() - begin
+
+    def _run(self, inputs: Arrays, names: Sequence[str], how: ort.RunOptions | None) -> dict[str, Array]:
+        feed = {name: inputs[name] for name in self.input_names}
+        try:
+            outputs: Sequence[Array] = self._session.run(names, feed, how)
+        except RUNTIME_ERRORS as error:
+            raise ModelRefused("onnxruntime does not run it", where=self._what, why=_short(error)) from error
+        return dict(zip(names, outputs, strict=True))
 
 
 def in_parallel(

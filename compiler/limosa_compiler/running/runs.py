@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from limosa_compiler.arrays import Array, Arrays
+import numpy as np
+
+from limosa_compiler.arrays import Array, Arrays, release
 
 
 class Runs(Protocol):
@@ -25,10 +28,31 @@ class Runs(Protocol):
         """One batch: arrays [n, ...] by input name, n at most `batch_rows`. Raises ModelRefused."""
         ...
 
+    def answers(self, inputs: Arrays, outputs: Sequence[str] = ()) -> Iterator[dict[str, Array]]:
+        """Rows in any number, `batch_rows` at a time and in order; those outputs, or all.
+
+        Few batches are in memory at once: what is large is looked at here (compiler 8). Raises ModelRefused.
+        """
+        ...
+
     def predict(self, inputs: Arrays) -> dict[str, Array]:
-        """Rows in any number, [N, ...] by output name. Raises ModelRefused."""
+        """The same in one piece: [N, ...] by output name. Raises ModelRefused."""
         ...
 
     def time_once(self, inputs: Arrays) -> float:
         """Seconds that one `run` took."""
         ...
+
+
+def batches_of(inputs: Arrays, rows: int) -> Iterator[dict[str, Array]]:
+    """Views, `rows` at a time. Pages of mapped files are given back after each."""
+    for begin in range(0, len(next(iter(inputs.values()))), rows):
+        yield {name: array[begin : begin + rows] for name, array in inputs.items()}
+        for array in inputs.values():
+            release(array)
+
+
+def joined(parts: Iterable[dict[str, Array]], names: Sequence[str]) -> dict[str, Array]:
+    """Batches in their order, as one."""
+    kept = list(parts)
+    return {name: np.concatenate([part[name] for part in kept]) for name in names}

@@ -13,7 +13,7 @@ import numpy as np
 
 from limosa_compiler.arrays import Array, Arrays
 from limosa_compiler.data import Rows, RowStream
-from limosa_compiler.running.runs import Runs
+from limosa_compiler.running.runs import Runs, batches_of, joined
 from limosa_contracts.json_value import JsonValue
 
 
@@ -66,14 +66,15 @@ class StatefulRunner:
             return answers[0]
         return {name: np.stack([one[name] for one in answers], axis=1) for name in self.output_names}
 
+    def answers(self, inputs: Arrays, outputs: Sequence[str] = ()) -> Iterator[dict[str, Array]]:
+        """Sequences in any number, some at a time. Raises ModelRefused."""
+        for batch in batches_of({name: inputs[name] for name in self.input_names}, self.batch_rows):
+            said = self.run(batch)
+            yield {name: said[name] for name in outputs or self.output_names}
+
     def predict(self, inputs: Arrays) -> dict[str, Array]:
         """Sequences in any number. Raises ModelRefused."""
-        rows = len(inputs[self.input_names[0]])
-        parts = [
-            self.run({name: inputs[name][begin : begin + self.batch_rows] for name in self.input_names})
-            for begin in range(0, rows, self.batch_rows)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
+        return joined(self.answers(inputs), self.output_names)
 
     def time_once(self, inputs: Arrays) -> float:
         """Seconds of one step: of the given one with its states, else of the first of a sequence."""

@@ -23,6 +23,7 @@ from limosa_compiler.measuring.measure import (
     Pruned,
     Recorded,
     Reference,
+    first_columns,
     first_look,
     measure,
     pruned,
@@ -30,7 +31,7 @@ from limosa_compiler.measuring.measure import (
     time_in_turns,
 )
 from limosa_compiler.measuring.scores import Score
-from limosa_compiler.metrics import Metric
+from limosa_compiler.metrics import Doubles, Metric
 from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.recipe.gate import Gate, Prefer
 from limosa_compiler.rungs import static_int8
@@ -69,6 +70,7 @@ class Measuring:
     pruned: dict[str, Pruned] = field(default_factory=dict)
     reports: list[PassReport] = field(default_factory=list)
     timed: dict[tuple[str, str], Recorded] = field(default_factory=dict)  # by runtime and structure
+    columns: dict[str, Doubles] = field(default_factory=dict)  # of the first tune rows, by digest
 
     def look_at_all(self, candidates: Sequence[Candidate]) -> None:
         """fp32 first; then the smallest first, where size is preferred: larger ones may be spared then."""
@@ -157,18 +159,25 @@ class Measuring:
         return why
 
     def _look(self, item: Candidate, runner: Runs, *, rows: int) -> Score:
-        return first_look(
-            item,
-            runner,
-            self.reference,
-            metric=self.wanted.metric,
-            output=self.loaded.output,
-            tune=self.loaded.tune,
-            rows=rows,
-        )
+        """On that many tune rows at least; what ran for an earlier look does not run again."""
+        known = self.columns.get(item.digest)
+        if known is None or len(known) < rows:
+            known = first_columns(
+                runner,
+                self.reference,
+                metric=self.wanted.metric,
+                output=self.loaded.output,
+                tune=self.loaded.tune,
+                rows=rows,
+                known=known,
+                who=item.name,
+            )
+            self.columns[item.digest] = known
+        return first_look(self.wanted.metric, known, self.reference)
 
     def _measure(self, item: Candidate, runner: Runs) -> str:
         known = self._recorded(item, runner)
+        self._look(item, runner, rows=self.loaded.tune.count)
         one = measure(
             item,
             runner,
@@ -179,6 +188,8 @@ class Measuring:
             holdout=self.loaded.holdout,
             latency=known.latency,
             footprint=known.footprint,
+            on_tune=self.columns[item.digest],
+            on_holdout=self.reference.holdout if item.name == FP32 else None,
         )
         self.measured[item.name] = one
         return (
@@ -249,6 +260,7 @@ def measure_all(
         state = Measuring(
             found=found, loaded=loaded, wanted=wanted, reference=reference, meter=meter, on_pass=on_pass
         )
+        state.columns[found.candidate(FP32).digest] = reference.tune
         state.look_at_all(found.candidates)
         lacking = state.lacks(static_int8.KIND) if float_nodes_max else ()
         if lacking and found.material is not None:
