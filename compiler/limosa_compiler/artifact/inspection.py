@@ -52,6 +52,7 @@ def describe(artifact: Path, archive: Archive) -> dict[str, JsonValue]:
     if evidence:
         result |= {
             "build": evidence.build,
+            "left_out": [item.as_json() for item in evidence.left_out],
             "pruned": [pruned_json(item) for item in evidence.pruned],
             "promises": [promise.as_json() for promise in evidence.promises],
             "sensitivity": [item.as_json() for item in evidence.sensitivity],

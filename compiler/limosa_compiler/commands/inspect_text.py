@@ -43,9 +43,9 @@ _CANDIDATE_HEADS = [
     "BYTES",
     "METRIC",
     "TUNE",
+    "AT LEAST",
     "HOLDOUT",
     "POINTS",
-    "AT LEAST",
     "TIME",
     "MEMORY",
     "LOAD",
@@ -72,9 +72,9 @@ def _candidate_rows(candidates: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             str(item["size_bytes"]),
             item["metric"],
             f"{item['tune']['metric']:.4f}",
+            f"{item['tune']['lower_bound_points']:+.2f}",
             f"{item['holdout']['metric']:.4f}",
             f"{item['holdout']['points']:+.2f}",
-            f"{item['tune']['lower_bound_points']:+.2f}",
             f"{item['latency_ratio']:.2f}×",
             f"{item['memory_bytes'] / 1e6:.1f} MB" if "memory_bytes" in item else "?",
             f"{item['load_ms']:.1f} ms" if "load_ms" in item else "?",
@@ -108,9 +108,20 @@ def _reasons(said: Mapping[str, Any]) -> list[str]:
     for (standing, reason, held_for), names in ranked:
         where = "" if set(held_for) == set(everywhere) else f"  ({', '.join(held_for)})"
         lines += _wrapped(f"{standing.replace('_', ' ')}: {', '.join(names)}: {reason}{where}")
-    for item in said.get("pruned", []):
-        lines += _wrapped(f"not measured to the end: {item['name']}: {item['reason']}")
+    stopped = [(item["name"], item["reason"]) for item in said.get("pruned", [])]
+    not_made = [(item["name"], item["detail"] or item["reason"]) for item in said.get("left_out", [])]
+    lines += [*_by_reason("not measured to the end", stopped), *_by_reason("not made", not_made)]
     return [*lines, ""]
+
+
+def _by_reason(what: str, items: Sequence[tuple[str, str]]) -> list[str]:
+    """`items`: (name, reason)."""
+    told: dict[str, list[str]] = {}
+    for name, reason in items:
+        told.setdefault(reason, []).append(name)
+    return [
+        line for reason, names in told.items() for line in _wrapped(f"{what}: {', '.join(names)}: {reason}")
+    ]
 
 
 def _rank(standing: str) -> int:

@@ -43,6 +43,16 @@ def test_slices_and_sensitive_nodes_are_named_by_the_worst(toy: BuildResult) -> 
     assert "\x1b[2J" not in text
 
 
+def test_what_was_never_made_is_told_with_the_reason_once(toy: BuildResult) -> None:
+    said = json.loads(json.dumps(describe(toy.path, read_archive(toy.path))))
+    assert isinstance(said["left_out"], list)
+    said["left_out"] = [
+        {"name": name, "reason": "not_made", "detail": "the model cannot be quantized (a loop)"}
+        for name in ("int8-minmax", "int8-mse")
+    ]
+    assert "not made: int8-minmax, int8-mse: the model cannot be quantized (a loop)\n" in inspect_text(said)
+
+
 def test_without_a_report_beside_it_none_is_named(toy: BuildResult, tmp_path: Path) -> None:
     path = tmp_path / toy.path.name
     path.write_bytes(toy.path.read_bytes())
