@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,8 +24,15 @@ def write_case(case: Case, folder: Path) -> None:
 
 
 def read_case(folder: Path) -> Case:
-    notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
-    return Case(calibration=_read(folder / CALIBRATION), evaluation=_read(folder / EVALUATION), **notes)
+    return Case(
+        calibration=_read(folder / CALIBRATION), evaluation=_read(folder / EVALUATION), **read_notes(folder)
+    )
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """Truth, metric and inputs, without the rows: a build reads those itself, and its memory is measured."""
+    notes: dict[str, Any] = json.loads((folder / NOTES).read_text(encoding="utf-8"))
+    return notes
 
 
 def _write(path: Path, arrays: Arrays) -> None:

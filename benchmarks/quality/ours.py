@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.quality.case_folder import CALIBRATION, EVALUATION, read_case
+from benchmarks.quality.case_folder import CALIBRATION, EVALUATION, read_notes
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TIMEOUT_S: Final = 1800.0
@@ -125,16 +125,16 @@ def main(words: Sequence[str]) -> int:
 
 def _recipe(request: Mapping[str, str], folder: Path) -> dict[str, Any]:
     """Default settings: nothing but what the model and its data need."""
-    case = read_case(folder)
+    notes = read_notes(folder)
     recipe: dict[str, Any] = {
         "name": f"benchmark/{request['name'].replace('_', '-')}",
         "version": "1.0.0",
         "model": request["model"],
         "targets": [request["target"]],
         "data": {"calibration": str(folder / CALIBRATION), "evaluation": str(folder / EVALUATION)},
-        "metric": dict(case.metric),
+        "metric": notes["metric"],
     }
-    return recipe | ({"inputs": dict(case.inputs)} if case.inputs else {})
+    return recipe | ({"inputs": notes["inputs"]} if notes["inputs"] else {})
 
 
 if __name__ == "__main__":
