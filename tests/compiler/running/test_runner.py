@@ -1,4 +1,4 @@
-"""A session that gives its memory back answers as one that does not, batch by batch or at once (compiler 8)."""
+"""A session that gives its memory back answers as one that keeps it (compiler 8)."""
 
 from __future__ import annotations
 
