@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +11,19 @@ from limosa_compiler.artifact.archive_file import (
     Archive,
     archive_name,
     archive_of,
-    archive_parts,
 )
 from limosa_compiler.artifact.package import Packaged, VariantFiles, package_release
 from limosa_compiler.artifact.prove import files_of_variant
 from limosa_compiler.artifact.release_documents import release_documents
 from limosa_compiler.artifact.requirements import best_first, requirements_for
-from limosa_compiler.artifact.whole_files import written_together
+from limosa_compiler.artifact.written_release import refuse_unwritable, write_release
 from limosa_compiler.calibration.cache import CalibrationCache
-from limosa_compiler.choice.choose import Choice, choose, impossible, shortfall
+from limosa_compiler.choice.choose import Choice, choose
+from limosa_compiler.choice.fail_closed import require_chosen
 from limosa_compiler.choice.notes import choice_warnings, promises_of
 from limosa_compiler.choice.promises import Promise, unchecked_limits
 from limosa_compiler.choice.ties import Leanings
-from limosa_compiler.errors import GateNotMet
-from limosa_compiler.evidence.evidence import Evidence, choice_json, evidence_path_of
+from limosa_compiler.evidence.evidence import Evidence
 from limosa_compiler.evidence.findings import ranges_summary, with_findings
 from limosa_compiler.evidence.lineage import resolved
 from limosa_compiler.evidence.provenance import build_facts, machine, manifest_annotations, tools
@@ -42,7 +39,7 @@ from limosa_compiler.passes import OnPass, PassReport
 from limosa_compiler.pruning.ladder import pruning_warnings
 from limosa_compiler.recipe import Recipe
 from limosa_compiler.recipe.about import descriptor_of
-from limosa_compiler.report import make_report, report_path_of
+from limosa_compiler.report import report_path_of
 from limosa_compiler.search.candidates import Outcome, Wanted, measure_all, with_choices
 from limosa_compiler.search.ladder import Ladder
 from limosa_compiler.search.ladders import make_ladders, strategy_of
@@ -105,21 +102,11 @@ def build(
     candidate; RequestErrors for bad input; OSError at once if nothing can be written into `folder`.
     """
     begin = time.perf_counter()
-    _refuse_unwritable(folder)
+    refuse_unwritable(folder)
     recipe = replace(recipe, lineage=resolved(recipe.lineage))
     with model_file(recipe.model) as given:
         recipe = replace(recipe, model=given.file, lineage=recipe.lineage.with_texts(given.lineage))
         return _build(recipe, begin, folder=folder, on_pass=on_pass, replay=replay, mtime=mtime)
-
-
-def _refuse_unwritable(folder: Path) -> None:
-    """Before minutes of measuring, and without making it: a build that fails leaves no folder."""
-    whole = folder.absolute()
-    there = next(place for place in (whole, *whole.parents) if place.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def _build(
@@ -147,13 +134,13 @@ def _build(
     )
     found, measured = outcome.found, outcome.measured
     choices = _choices(outcome, profiles, recipe, metric)
-    _require_chosen(choices, outcome, recipe, metric)
+    require_chosen(choices, measured, outcome.pruned, gate=recipe.gate, metric=metric)
     packaged = _package(choices, profiles, found, loaded, recipe, metric, measured)
     archive = archive_of(packaged.blobs, packaged.index)
     promises = promises_of(choices, measured, profiles, archive)
     evidence = _whole_evidence(recipe, archive, loaded, outcome, choices, promises, metric)
     path = folder / archive_name(recipe.release)
-    evidence_path = _write(path, packaged, evidence, mtime=mtime)
+    evidence_path = write_release(path, packaged, evidence, mtime=mtime)
     return BuildResult(
         path=path,
         evidence_path=evidence_path,
@@ -248,24 +235,6 @@ def profiles_of(recipe: Recipe) -> tuple[Profile, ...]:
     return best_first(profile_named(target, known) for target in recipe.targets)
 
 
-def _write(path: Path, packaged: Packaged, evidence: Evidence, *, mtime: int) -> Path:
-    """The archive with its evidence and report, or none of the three. Gives the evidence's path.
-
-    The archive gets its name last: one that is there has both, even if the power went between two names.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    evidence_path, report = evidence_path_of(path), make_report(evidence)
-    release = packaged.release
-    parts = archive_parts(
-        packaged.blobs, packaged.index, name=str(release.name), version=release.version, mtime=mtime
-    )
-    with written_together(evidence_path, report_path_of(path), path) as (facts, page, archive):
-        facts.write(evidence.encode())
-        page.write(report)
-        archive.writelines(parts)
-    return evidence_path
-
-
 def _evidence(recipe: Recipe, archive: Archive, loaded: Loaded, found: Ladder) -> Evidence:
     """All but what was measured and decided."""
     return Evidence(
@@ -333,40 +302,6 @@ def _package(
 
 def _inputs(loaded: Loaded, found: Ladder) -> Mapping[str, str]:
     return {**loaded.digests, **found.digests}
-
-
-def _require_chosen(choices: Sequence[Choice], outcome: Outcome, recipe: Recipe, metric: Metric) -> None:
-    """Fail closed: no target is left out silently (compiler 2.7)."""
-    for choice in choices:
-        if choice.chosen is not None:
-            continue
-        ranked = sorted(outcome.measured, key=lambda item: shortfall(item, recipe.gate, metric))
-        reasons = {verdict.candidate: verdict.reason for verdict in choice.verdicts}
-        names = [*(item.name for item in ranked), *(item.name for item in outcome.pruned)]
-        attempts = "; ".join(f"{name}: {reasons[name]}" for name in names[:3])
-        raise GateNotMet(
-            f"no candidate may be shipped to {choice.target}",
-            where="gate",
-            why=f"closest first: {attempts}",
-            hint=impossible(recipe.gate, metric)
-            or "train a better model, give more evaluation rows, or change [gate]",
-            evidence={
-                "gate": recipe.gate.as_json(),
-                "metric": metric.name,
-                "target": choice_json(choice),
-                "closest": [
-                    {
-                        "candidate": item.name,
-                        "misses_by_points": shortfall(item, recipe.gate, metric),
-                        "tune": item.tune.as_json(),
-                        "holdout": item.holdout.as_json(),
-                        "size_bytes": item.size,
-                    }
-                    for item in ranked
-                ],
-                "pruned": [{"candidate": item.name, "reason": item.reason} for item in outcome.pruned],
-            },
-        )
 
 
 def _row_warnings(loaded: Loaded) -> tuple[str, ...]:
