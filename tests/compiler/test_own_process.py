@@ -80,7 +80,7 @@ def test_model_that_crashes_the_runtime_on_a_later_row_is_named_and_leaves_nothi
     with building(recipe, tmp_path / "temporary") as process:
         _, said = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "error[LM-119]: the model ends the process that runs it" in said
+    assert "error[LM-119]: the model, or code of the recipe, ends the process that runs it" in said
     assert "SIGFPE" in said
     assert "Traceback" not in said
     assert not list((tmp_path / "temporary").iterdir())
@@ -115,4 +115,28 @@ def test_nothing_runs_on_after_the_command_was_killed(tmp_path: Path) -> None:
                 break
         process.kill()
         process.stderr.read()  # ends when the last that could write to it has ended
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys\n\ndef rows():\n    sys.exit(0)\n", "LM-138"),
+        ("import sys\nsys.exit(0)\n", "LM-138"),
+        ("raise ValueError('no')\n", "LM-138"),
+        ("import os\n\ndef rows():\n    os._exit(0)\n", "LM-119"),
+    ],
+)
+def test_code_of_the_recipe_that_exits_is_no_build_that_succeeded(
+    code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that ends in sys.exit() was exit code 0, and no artifact."""
+    recipe = recipe_with(tmp_path, loops_as_often_as_x_says(), 1.0)
+    (tmp_path / "givenrows.py").write_text(code)
+    recipe.write_text(recipe.read_text().replace('"evaluation.npz"', '"python:givenrows:rows"'))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with building(recipe, tmp_path / "temporary") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert f"error[{said}]" in errors
     assert not list((tmp_path / "temporary").iterdir())

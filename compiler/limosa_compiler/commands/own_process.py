@@ -6,6 +6,7 @@ native code then ends the process, or does not return to Python for an interrupt
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -43,23 +44,28 @@ def continue_in_own_process(what: str) -> None:
         if stream is not None:
             stream.flush()
     parent = os.getpid()
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         _become_child(parent, folder, watched)
+        atexit.register(os.write, tell, b".")  # not where other code ends the process past Python
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
+    os.close(tell)
     try:
         interrupted = _wait_for_end(child, watched)
         _, status = os.waitpid(child, 0)
+        finished = _readable(told)
     finally:
+        os.close(told)
         shutil.rmtree(folder, ignore_errors=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
+    if code >= 0 and finished:
         raise click.exceptions.Exit(code)
     if interrupted:
         raise Interrupted("interrupted")
-    raise _died(-code, what)
+    raise _died(code, what)
 
 
 def _become_child(parent: int, folder: str, watched: set[signal.Signals]) -> None:
@@ -87,13 +93,24 @@ def _wait_for_end(child: int, watched: set[signal.Signals]) -> bool:
             return deadline is not None
 
 
-def _died(number: int, what: str) -> ModelRefused:
-    if number == signal.SIGKILL:
+def _readable(pipe: int) -> bool:
+    """Whether something was written, now that nobody can write any more."""
+    os.set_blocking(pipe, False)  # a process that the child left behind may hold the other end
+    try:
+        return bool(os.read(pipe, 1))
+    except BlockingIOError:
+        return False
+
+
+def _died(code: int, what: str) -> ModelRefused:
+    if code >= 0:
+        why = f"it ended in the middle, with exit code {code}"
+    elif code == -signal.SIGKILL:
         why = "it was killed, as the kernel does when memory runs out"
     else:
-        why = f"it died of {signal.Signals(number).name}"
+        why = f"it died of {signal.Signals(-code).name}"
     return ModelRefused(
-        "the model ends the process that runs it",
+        "the model, or code of the recipe, ends the process that runs it",
         where=what,
         why=why,
         hint="run the rows of calibration and evaluation through it one by one to find the one that does",

@@ -27,14 +27,14 @@ def batches_of(entry: EntryPoint, *, label: str) -> Iterator[Batch]:
     function = entry.load()
     try:
         given = iter(function())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(entry, error) from error
     while True:
         try:
             item = next(given)
         except StopIteration:
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failed(entry, error) from error
         yield _batch(item, entry, label)
 
@@ -119,7 +119,7 @@ class StreamedRows:
         return self._known[0]
 
 
-def _failed(entry: EntryPoint, error: Exception) -> EntryPointFailed:
+def _failed(entry: EntryPoint, error: Exception | SystemExit) -> EntryPointFailed:
     return EntryPointFailed(
         f"{entry.name} fails", where=entry.name, why=f"{type(error).__name__}: {error}"[:300]
     )

@@ -50,6 +50,12 @@ class EntryPoint:
                 why=str(error)[:300],
                 hint="is its folder on PYTHONPATH?",
             ) from error
+        except (Exception, SystemExit) as error:  # it runs while it is imported
+            raise EntryPointFailed(
+                f"{self.name} fails while it is imported",
+                where=self.name,
+                why=f"{type(error).__name__}: {error}"[:300],
+            ) from error
         if not callable(function):
             raise EntryPointFailed(f"{self.name} is no function", where=self.name)
         result: Callable[..., Any] = function

@@ -97,7 +97,7 @@ def _numbers(entry: EntryPoint, given: object) -> Doubles:
 def _called(entry: EntryPoint, function: Callable[..., Any], *given: object) -> object:
     try:
         return function(*given)
-    except Exception as error:  # whatever the user's code raises is shown, with its place
+    except (Exception, SystemExit) as error:  # whatever the user's code raises is shown, with its place
         frame = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(str(error).split())[:200]
         raise MetricFailed(
