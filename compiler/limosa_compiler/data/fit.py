@@ -118,8 +118,10 @@ def _cast(array: Array, spec: TensorSpec, where: str) -> Array:
     elif not is_text(array) and np.can_cast(array.dtype, wanted, casting="same_kind"):
         _refuse_overflow(array, wanted, spec.name, where)
         return np.ascontiguousarray(array, dtype=wanted)
+    if is_text(array) and spec.dtype != TEXT:
+        raise _holds_a_text(array.reshape(len(array), -1)[:, 0], spec.name, spec.name, where)
     raise DataMismatch(
-        f"array {spec.name!r} holds {'texts' if is_text(array) else array.dtype.name}",
+        f"array {spec.name!r} holds {array.dtype.name}",
         where=where,
         why="the model's input takes texts"
         if spec.dtype == TEXT
@@ -144,17 +146,22 @@ def _columns(arrays: Mapping[str, Array], spec: TensorSpec, notes: InputNotes, w
         if column.ndim != 1:
             raise DataMismatch(f"{name!r} is no column", where=where, why=f"shape {list(column.shape)}")
         if is_text(column) and spec.dtype != TEXT:
-            row = _first_text(column)
-            raise DataMismatch(
-                f"column {name!r} holds a text",
-                where=where,
-                why=f"row {row}: {str(column[row])[:80]!r}; input {spec.name!r} takes numbers",
-            )
+            raise _holds_a_text(column, name, spec.name, where)
     if len({len(column) for column in found}) != 1:
         raise DataMismatch("columns have different numbers of rows", where=where)
     if spec.dtype == TEXT:
         return np.stack([as_texts(column) for column in found], axis=1)
     return np.stack(found, axis=1)
+
+
+def _holds_a_text(column: Array, name: str, input_name: str, where: str) -> DataMismatch:
+    row = _first_text(column)
+    return DataMismatch(
+        f"column {name!r} holds a text",
+        where=where,
+        why=f"row {row}: {str(column[row])[:80]!r}; input {input_name!r} takes numbers",
+        hint="write numbers, or nothing where one is missing",
+    )
 
 
 def _first_text(column: Array) -> int:

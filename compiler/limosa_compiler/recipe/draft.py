@@ -303,7 +303,8 @@ def _class_count(model: ModelFacts) -> int:
 
 def _named_like_state(name: str) -> bool:
     low = name.lower()
-    return low in _STATE_NAMES or any(word in low for word in _STATE_WORDS)
+    first = low.partition("_")[0]  # h_next, c_out
+    return first in _STATE_NAMES or any(word in low for word in _STATE_WORDS)
 
 
 def _common_prefix(first: str, second: str) -> int:

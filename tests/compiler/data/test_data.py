@@ -112,3 +112,10 @@ def test_axes_in_another_order_are_said_with_the_line_that_mends_it() -> None:
     with pytest.raises(DataMismatch) as refused:
         fit_rows({"image": np.zeros((5, 24, 32, 3), np.float32)}, [picture], label="label", where="d")
     assert "numpy.transpose(image, (0, 3, 1, 2))" in refused.value.hint
+
+
+def test_a_text_among_numbers_is_named_with_its_row_also_where_a_column_is_an_input() -> None:
+    load = TensorSpec(name="load", dtype="FP32", shape=(-1, 1))
+    with pytest.raises(DataMismatch) as refused:
+        fit_rows({"load": np.array(["1.5", "n/a"])}, [load], label="label", where="d.csv")
+    assert "row 1: 'n/a'" in refused.value.why

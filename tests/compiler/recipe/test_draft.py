@@ -150,6 +150,14 @@ def test_the_steps_for_pictures_are_a_recipe_that_fits_the_model_once_their_comm
     assert raw.shape.dim[3].dim_value == 3
 
 
+def test_a_state_whose_output_is_named_after_it_is_seen() -> None:
+    model = facts(
+        tensor("x", "N", 3), tensor("h", "N", 8),
+        outputs=(tensor("score", "N", 1), tensor("h_next", "N", 8)),
+    )  # fmt: skip
+    assert state_pairs(model) == (("h", "h_next"),)
+
+
 def test_states_and_settings_are_not_asked_for_as_data() -> None:
     model = facts(
         tensor("input", "N", 512), tensor("state", 2, "N", 128), tensor("sr", dtype="INT64"),
