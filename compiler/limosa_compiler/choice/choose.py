@@ -49,6 +49,11 @@ _WORDS: Final = {
         "as good as the best, and smaller",
     ),
 }
+_TIED: Final = {
+    Prefer.SIZE: "as small as the smallest",
+    Prefer.LATENCY: "as fast as the fastest",
+    Prefer.ACCURACY: "as good as the best",
+}
 
 
 class Standing(Enum):
@@ -211,7 +216,7 @@ def _why(winner: Measured, left: Sequence[Measured], prefer: Prefer, *, tied: bo
         Prefer.ACCURACY: winner.tune.points == max(other.tune.points for other in left),
     }[prefer]
     if tied and not first:
-        return f"{_WORDS[prefer][0]}, or as good as that"
+        return f"{_TIED[prefer]} that meets the gate"
     return _WORDS[prefer][0 if first else 1]
 
 

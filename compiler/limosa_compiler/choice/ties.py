@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from limosa_compiler.choice.pareto import ACCURACY_TIE_POINTS, SIZE_TIE, ranked
+from limosa_compiler.choice.pareto import ACCURACY_TIE_POINTS, SIZE_TIE
 from limosa_compiler.measuring.measure import Measured
 from limosa_compiler.metrics import Metric
 from limosa_compiler.recipe.gate import Prefer
@@ -37,13 +37,15 @@ def settled(
     `left` are those that may be shipped, the winner among them.
     """
     equals = [item for item in left if item is winner or _is_equal(item, winner, prefer)]
-    first, why = winner, ""
-    if winner.name in leanings.coarser:
-        finer = [item for item in equals if item.name not in leanings.coarser]
-        if finer:
-            first = ranked(finer, metric)[0]
-            why = f"; {winner.name} has fewer bits and is not clearly better"
-    for item in ranked(equals, metric):
+    finer = [item for item in equals if item.name not in leanings.coarser]
+    first = min(finer or equals, key=lambda item: _order(item, metric))
+    if first is winner:
+        why = ""
+    elif winner.name in leanings.coarser:
+        why = f"; {winner.name} has fewer bits and is not clearly better"
+    else:
+        why = f"; {winner.name} differs from it in constants only, and is no better on tune rows"
+    for item in sorted(equals, key=lambda item: _order(item, metric)):
         same = item.tune.metric == first.tune.metric and item.size <= first.size
         if same and item.digest in leanings.shipped and first.digest not in leanings.shipped:
             return item, f"; {first.name} is as good, but this one goes to another target too"
@@ -59,6 +61,13 @@ def clearly_better(item: Measured, other: Measured, prefer: Prefer) -> bool:
     if prefer is Prefer.ACCURACY or mine is None or theirs is None:
         return item.tune.points - other.tune.points > ACCURACY_TIE_POINTS
     return mine.low > theirs.high
+
+
+def _order(item: Measured, metric: Metric) -> tuple[float, float, int, str]:
+    """The better metric, then the better bound; a few bytes decide only then, and the name last."""
+    bound = item.tune.points if item.tune.lower_bound_points is None else item.tune.lower_bound_points
+    merit = item.tune.metric if metric.higher_is_better else -item.tune.metric
+    return -merit, -bound, item.size, item.name
 
 
 def _is_equal(item: Measured, winner: Measured, prefer: Prefer) -> bool:

@@ -110,6 +110,16 @@ def test_order_of_candidates_does_not_matter() -> None:
         assert chosen(*items).chosen == expected
 
 
+def test_a_byte_less_does_not_decide_between_ranges_the_metric_and_its_bound_do() -> None:
+    short = replace(made("int8-mse", points=-0.3, low=-0.9, high=0.4), size=999)
+    choice = chosen(short, EIGHT)
+    assert choice.chosen == "int8-minmax"
+    (reason,) = [item.reason for item in choice.verdicts if item.standing is Standing.CHOSEN]
+    assert reason.startswith("as small as the smallest that meets the gate; int8-mse differs")
+    wider = replace(made("int8-mse", points=0.0, low=-0.9, high=0.4), size=999)
+    assert chosen(wider, EIGHT).chosen == "int8-minmax"
+
+
 def test_where_no_interval_is_known_a_tenth_of_a_point_tells_apart() -> None:
     bare = [replace(item, tune=replace(item.tune, interval_points=None)) for item in (SEVEN, EIGHT)]
     assert chosen(*bare).chosen == "int8-7bit-minmax"
