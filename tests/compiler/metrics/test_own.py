@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from limosa_compiler.arrays import Array
 from limosa_compiler.errors import EntryPointFailed, MetricFailed
-from limosa_compiler.metrics import check_labels, difference_points, metric_named
+from limosa_compiler.measuring.columns import columns_in_turn
+from limosa_compiler.metrics import Doubles, Metric, check_labels, difference_points, metric_named
 from limosa_contracts.errors import InvalidField
 
 CODE = """
@@ -24,6 +27,7 @@ def error(answers, labels):
     return np.abs(answers - labels).mean(axis=1)
 
 error.higher_is_better = False
+error.by_row = True
 
 def breaks(answers, labels):
     return answers[:, 99]
@@ -73,6 +77,22 @@ def test_own_metric_has_the_mean_of_its_first_column_where_it_says_nothing_else(
     error = metric_named(f"{module}:error")
     assert error.of(error.columns(ONES * 3, ONES)) == 2
     assert float(error.points(np.asarray(2.2), np.asarray(2.0))) == pytest.approx(-10)
+
+
+def test_own_metric_sees_all_rows_at_once_unless_it_says_that_rows_are_enough(module: str) -> None:
+    parts = np.array_split(ONES, 2)
+    for name, calls in (("dice", [4]), ("error", [2, 2])):
+        seen: list[int] = []
+        columns_in_turn(_watched(metric_named(f"{module}:{name}"), seen), parts, ONES, who="it")
+        assert seen == calls
+
+
+def _watched(metric: Metric, seen: list[int]) -> Metric:
+    def columns(answers: Array, labels: Array) -> Doubles:
+        seen.append(len(answers))
+        return metric.columns(answers, labels)
+
+    return replace(metric, columns=columns)
 
 
 @pytest.mark.parametrize(
