@@ -10,13 +10,12 @@ from onnx import helper
 
 from limosa_compiler.artifact.signature import inputs_of, outputs_of
 from limosa_compiler.data import split_rows
-from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.limits import LIMITS
 from limosa_compiler.litert.runner import LitertRunner, Signature
 from limosa_compiler.litert.toolchain import require_toolchain
 from limosa_compiler.loading.given_data import Wanted, read_calibration, read_evaluation
 from limosa_compiler.loading.loaded import Loaded
-from limosa_compiler.loading.metric_output import metric_output
+from limosa_compiler.loading.outputs import metric_output, require_row_each
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.recipe import Recipe
@@ -43,13 +42,7 @@ def load_tflite(recipe: Recipe, data: bytes, metric: Metric, *, on_pass: OnPass)
         sample = runner.run(evaluation.first(2).inputs)
     finally:
         runner.close()
-    for spec in outputs:
-        if sample[spec.name].ndim == 0 or len(sample[spec.name]) != 2:
-            raise UnsupportedShape(
-                f"output {spec.name!r} has not one row per input row",
-                where=where,
-                why=f"2 rows in, shape {list(sample[spec.name].shape)} out",
-            )
+    require_row_each(sample, outputs, rows=2, where=where)
     if evaluation.labels is not None:
         check_labels(metric, sample[output], evaluation.labels, where=recipe.evaluation.name)
     note = f"by LiteRT {runner.signature.runtime}, in a worker with limits"

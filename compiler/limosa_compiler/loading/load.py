@@ -17,7 +17,7 @@ from limosa_compiler.ingest.in_child import ingest_limited
 from limosa_compiler.ingest.parsing import read_model
 from limosa_compiler.loading.given_data import Wanted, read_calibration, read_evaluation
 from limosa_compiler.loading.loaded import Loaded
-from limosa_compiler.loading.metric_output import metric_output
+from limosa_compiler.loading.outputs import metric_output, require_row_each
 from limosa_compiler.metrics import Metric, check_labels
 from limosa_compiler.passes import Context, OnPass, PassReport
 from limosa_compiler.processing.attach import attach
@@ -117,13 +117,7 @@ def _first_load(
     begin = time.perf_counter()
     few = _row(rows, states, 2)
     got = run_limited(model.SerializeToString(), few, what=where)
-    for spec in outputs:
-        if got[spec.name].ndim == 0 or len(got[spec.name]) != 2:
-            raise UnsupportedShape(
-                f"output {spec.name!r} has not one row per input row",
-                where=where,
-                why=f"2 rows in, shape {list(got[spec.name].shape)} out",
-            )
+    require_row_each(got, outputs, rows=2, where=where)
     for state in states:
         if got[state.output].shape[1:] != state.shape:
             raise UnsupportedShape(

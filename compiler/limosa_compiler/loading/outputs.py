@@ -1,9 +1,11 @@
-"""Which of a model's outputs the metric reads."""
+"""What a model's outputs have to be: a row for each row, and one of numbers that the metric reads."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
+from limosa_compiler.arrays import Arrays
 from limosa_compiler.errors import UnsupportedShape
 from limosa_compiler.running.stateful import State
 from limosa_contracts.errors import InvalidField
@@ -34,3 +36,15 @@ def metric_output(
             hint=f"did you mean {near[0]!r}?" if near else f"outputs: {', '.join(names)}",
         )
     return wanted
+
+
+def require_row_each(answers: Arrays, outputs: Sequence[TensorSpec], *, rows: int, where: str) -> None:
+    """`answers` are those to `rows` rows. Raises UnsupportedShape: a device could not tell them apart."""
+    for spec in outputs:
+        shape = answers[spec.name].shape
+        if not shape or shape[0] != rows:
+            raise UnsupportedShape(
+                f"output {spec.name!r} has not one row per input row",
+                where=where,
+                why=f"{rows} rows in, shape {list(shape)} out",
+            )
