@@ -47,11 +47,15 @@ _PATHS: Final = ("model", "calibration", "evaluation")
     ],
 )
 @click.argument("recipe", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--model", type=click.Path(), help="ONNX file, MLflow model folder or URI.")
+@click.option("--model", type=click.Path(), help="ONNX or .tflite file, MLflow model folder or URI.")
 @click.option("--name", help="team/model.")
 @click.option("--version", help="MAJOR.MINOR.PATCH.")
 @click.option("--target", "targets", multiple=True, help="Device profile; may be given several times.")
-@click.option("--calibration", type=click.Path(), help=".npz, or a folder of .npy: arrays named like inputs.")
+@click.option(
+    "--calibration",
+    type=click.Path(),
+    help=".npz, .csv, .parquet or a folder of .npy: arrays named like inputs.",
+)
 @click.option("--evaluation", type=click.Path(), help="The same, with an array of labels.")
 @click.option("--label", help="Name of the array of labels.")
 @click.option("--metric", help="accuracy, macro_f1, top5, map, rmse, cer, wer, cosine, sqnr, or a function.")
@@ -89,9 +93,9 @@ def build(
 
     Makes candidates, measures each on labelled data, and chooses for every target the best that meets
     the gate. Writes NAME-VERSION.limosa, with NAME-VERSION.evidence.json and NAME-VERSION.report.html
-    beside it. Flags go before the recipe. If nothing meets the gate nothing is written, and the exit
-    code is 3; it is 3 too if --check finds other bytes. SOURCE_DATE_EPOCH sets the time of the
-    archive's members; equal inputs give an equal file.
+    beside it. What a flag says replaces what the recipe says. If nothing meets the gate nothing is
+    written, and the exit code is 3; it is 3 too if --check finds other bytes. SOURCE_DATE_EPOCH sets
+    the time of the archive's members; equal inputs give an equal file.
     """
     document = with_flags(read_recipe(recipe) if recipe else {}, flags, recipe)
     place, name = (recipe.parent, recipe.name) if recipe else (Path(), "")

@@ -29,7 +29,15 @@ def read_array_files(path: Path) -> dict[str, Array]:
         require_file(path)
         return _read_npz(path)
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
-        raise DataUnreadable("data cannot be read", where=str(path), why=str(error)[:200]) from error
+        pickled = "pickle" in str(error)  # numpy's advice is to load it unsafely
+        raise DataUnreadable(
+            "data cannot be read",
+            where=str(path),
+            why="no .npz or .npy, or it holds Python objects, which are never loaded"
+            if pickled
+            else str(error)[:200],
+            hint="texts: save array.astype(str); tables: .csv or .parquet" if pickled else "",
+        ) from error
 
 
 def require_file(path: Path) -> None:

@@ -32,7 +32,14 @@ def check_classes(answers: Array, labels: Array, where: str) -> None:
     """Raises DataMismatch: labels are [N] whole numbers, of classes that the output has."""
     classes_of(answers[:1])
     if not np.issubdtype(labels.dtype, np.integer) or labels.size != len(labels):
-        raise DataMismatch("labels must be one whole number per row", where=where, why=labels.dtype.name)
+        raise DataMismatch(
+            "labels must be one whole number per row",
+            where=where,
+            why=f"{labels.dtype.name} {list(labels.shape)}",
+            hint="one-hot labels: save labels.argmax(axis=1)"
+            if labels.ndim == 2 and labels.shape[1] > 1
+            else "save labels.astype('int64'), or texts that are among classes",
+        )
     if answers.ndim == 2 and not 0 <= int(labels.min()) <= int(labels.max()) < answers.shape[1]:
         raise DataMismatch(
             "labels name classes that the model does not have",

@@ -119,3 +119,11 @@ def test_a_text_among_numbers_is_named_with_its_row_also_where_a_column_is_an_in
     with pytest.raises(DataMismatch) as refused:
         fit_rows({"load": np.array(["1.5", "n/a"])}, [load], label="label", where="d.csv")
     assert "row 1: 'n/a'" in refused.value.why
+
+
+def test_arrays_of_python_objects_are_refused_with_how_to_save_texts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", label=np.array(["walk", "run"], dtype=object))
+    with pytest.raises(DataUnreadable) as refused:
+        read_arrays(tmp_path / "e.npz")
+    assert "allow_pickle" not in refused.value.why
+    assert "astype(str)" in refused.value.hint
