@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from limosa_compiler.arrays import Array
+from limosa_compiler.building import BuildResult
 from limosa_compiler.errors import RungNotMade
 from limosa_compiler.graph_walk import graphs
 from limosa_compiler.ingest.shared_constants import share_constants
@@ -15,7 +19,8 @@ from limosa_compiler.passes import Context
 from limosa_compiler.rungs import static_int8
 from limosa_compiler.rungs.static_int8 import Setting
 from limosa_compiler.running.runner import Runner
-from tests.compiler.graphs import FEATURES, model_of
+from limosa_compiler.search.left_out import NOT_APPLICABLE
+from tests.compiler.graphs import FEATURES, model_of, recipe_folder
 from tests.compiler.rungs.material import material_of, prepared_of
 
 CORE = Setting(ranges="minmax", core_only=True)
@@ -121,6 +126,23 @@ def test_model_that_is_nothing_but_a_loop_is_left_in_float_for_that_reason() -> 
     x = {"x": np.random.default_rng(3).normal(size=(64, WIDE)).astype(np.float32)}
     with pytest.raises(RungNotMade, match="nothing to quantize"):
         static_int8.make(material_of(with_loop(outside=False), x), CORE)
+
+
+def test_model_that_stays_float_says_why_in_evidence_and_report(
+    tmp_path: Path, build_recipe: Callable[[Path], BuildResult]
+) -> None:
+    x = {"x": np.random.default_rng(3).normal(size=(300, WIDE)).astype(np.float32)}
+    more = '[metric]\nname = "sqnr"\n'
+    recipe = recipe_folder(tmp_path / "r", with_loop(outside=False), calibration=x, evaluation=x, more=more)
+    built = build_recipe(recipe)
+    assert set(built.chosen) == {"generic-x86-64"}
+    assert next(iter(built.chosen.values())).name == "fp32"
+    reasons = {item.name: item for item in built.evidence.left_out}
+    assert reasons["int8-7bit-minmax"].reason == NOT_APPLICABLE
+    assert "nothing to quantize" in reasons["int8-7bit-minmax"].detail
+    page = built.report_path.read_text()
+    assert "Not made" in page
+    assert "the model has nothing to quantize" in page
 
 
 def test_weights_that_two_branches_share_are_kept_once() -> None:
