@@ -11,6 +11,7 @@ from limosa_compiler.arrays import Array, as_texts, is_text
 from limosa_compiler.data.mapped import chunks
 from limosa_compiler.data.rows import Rows
 from limosa_compiler.data.spooled import taken
+from limosa_compiler.errors import TooFewRows
 
 
 def split_rows(rows: Rows, *, tune_share: float) -> tuple[Rows, Rows]:
@@ -21,7 +22,13 @@ def split_rows(rows: Rows, *, tune_share: float) -> tuple[Rows, Rows]:
     """
     keys = _row_keys(rows)
     ranked = sorted(set(keys))
-    tuned = set(ranked[: max(1, round(tune_share * len(ranked)))])
+    if len(ranked) < 2:
+        raise TooFewRows(
+            "all evaluation rows are the same",
+            where="data.evaluation",
+            why="one row is either measured with or held out, never both",
+        )
+    tuned = set(ranked[: min(len(ranked) - 1, max(1, round(tune_share * len(ranked))))])
     chosen = np.array([key in tuned for key in keys], dtype=bool)
     return _part(rows, np.flatnonzero(chosen)), _part(rows, np.flatnonzero(~chosen))
 

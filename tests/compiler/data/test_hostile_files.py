@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from limosa_compiler.data import read_arrays
-from limosa_compiler.errors import DataUnreadable, NotAModel
+from limosa_compiler.data import Rows, read_arrays, split_rows
+from limosa_compiler.errors import DataUnreadable, NotAModel, TooFewRows
 from limosa_compiler.ingest.parsing import read_model
 
 
@@ -23,7 +23,7 @@ def test_array_that_claims_gigabytes_and_holds_bytes_takes_no_memory(tmp_path: P
     path = tmp_path / "claims.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", header.getvalue() + bytes(64))
-    with pytest.raises(DataUnreadable, match="64 bytes are there"):
+    with pytest.raises(DataUnreadable, match="bytes are there"):
         read_arrays(path)
 
 
@@ -63,3 +63,13 @@ def test_device_that_never_ends_is_refused_as_data_and_as_model(tmp_path: Path) 
         read_model(tmp_path / "endless.onnx")
     with pytest.raises(FileNotFoundError):
         read_arrays(tmp_path / "missing.npz")
+
+
+def test_one_row_many_times_is_no_data_to_measure_with() -> None:
+    """All of it was on one side, and what was computed over the other ended in a traceback."""
+    rows = Rows(inputs={"x": np.ones((100, 4), np.float32)}, labels=np.zeros(100, np.int64))
+    with pytest.raises(TooFewRows):
+        split_rows(rows, tune_share=0.4)
+    rows.inputs["x"][7] = 2
+    tune, holdout = split_rows(rows, tune_share=0.9)
+    assert {tune.count, holdout.count} == {1, 99}
