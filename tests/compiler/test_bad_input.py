@@ -17,13 +17,20 @@ import onnx
 import pytest
 
 from limosa_compiler.building import BuildResult
-from limosa_compiler.errors import BrokenWeights, ExternalData, GateNotMet, ModelRefused, NotAModel
+from limosa_compiler.errors import (
+    BrokenWeights,
+    CustomOperator,
+    ExternalData,
+    GateNotMet,
+    ModelRefused,
+    NotAModel,
+)
 from limosa_compiler.ingest import INGEST, parse_model
 from limosa_compiler.ingest.in_child import ingest_limited
 from limosa_compiler.passes import Context, run_passes
 from limosa_compiler.running.limited_child import run_limited
 from limosa_contracts.errors import TooLarge
-from tests.compiler.graphs import classifier, recipe_folder, rows
+from tests.compiler.graphs import classifier, model_of, recipe_folder, rows
 from tests.compiler.hostile import (
     cyclic,
     growing,
@@ -145,6 +152,31 @@ def test_weights_in_another_file_are_refused_however_they_are_named(way: str, tm
     (folder / "m.onnx").write_bytes(with_external(location).SerializeToString())
     with pytest.raises(ExternalData):
         ingested((folder / "m.onnx").read_bytes())
+
+
+def test_model_that_answers_by_chance_is_refused_for_its_operator() -> None:
+    """Its golden vectors would fail on every device."""
+    nodes = [
+        onnx.helper.make_node("RandomNormalLike", ["x"], ["chance"]),
+        onnx.helper.make_node("Add", ["x", "chance"], ["y"]),
+    ]
+    with pytest.raises(CustomOperator, match="RandomNormalLike"):
+        ingested(model_of(nodes, {}, {"x": ["N", 4]}, {"y": ["N", 4]}))
+
+
+@pytest.mark.parametrize("what", ["node", "weight", "output"])
+def test_name_of_a_million_characters_is_refused_and_not_carried_into_every_document(what: str) -> None:
+    """Evidence was four times as large as whoever reads it takes; eight such names took 2 GB."""
+    model, long = with_weight(1.0), "n" * 1_000_000
+    node = model.graph.node[0]
+    if what == "node":
+        node.name = long
+    elif what == "weight":
+        node.input[1] = model.graph.initializer[0].name = long
+    else:
+        node.output[0] = model.graph.output[0].name = long
+    with pytest.raises(NotAModel, match="1000000 characters"):
+        ingested(model)
 
 
 def looked_at(model: onnx.ModelProto, folder: Path, *, first: int, count: int) -> list[dict[str, Any]]:

@@ -15,7 +15,12 @@ from limosa_compiler.ingest.locales import use_portable_locale
 from limosa_compiler.ingest.naming import drop_constant_inputs, name_nodes
 from limosa_compiler.ingest.notes import strip_notes
 from limosa_compiler.ingest.parsing import STANDARD_DOMAINS, opset_of, parse_model
-from limosa_compiler.ingest.refusals import check_model, refuse_external_data
+from limosa_compiler.ingest.refusals import (
+    check_model,
+    refuse_chance,
+    refuse_external_data,
+    refuse_long_names,
+)
 from limosa_compiler.ingest.states import put_batch_first
 from limosa_compiler.ingest.versions import IR_MAX, IR_MIN, OPSET_MAX, OPSET_MIN, OPSET_OLDEST, pin_versions
 from limosa_compiler.ingest.weights import refuse_broken_weights
@@ -42,8 +47,10 @@ INGEST: Final[Sequence[Pass]] = (
     pin_versions,
     check_model,
     refuse_custom_operators,
+    refuse_chance,
     drop_constant_inputs,
     name_nodes,
+    refuse_long_names,
     refuse_broken_weights,
     flatten_gemm_bias,
     fix_axes,
