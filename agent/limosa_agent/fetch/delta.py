@@ -111,6 +111,9 @@ class DeltaDownload:
             return
         if part.exists() and part.stat().st_size:
             return  # the full blob is on its way already
+        if delta.exists() and not _size(delta):
+            self._savings.fallbacks["ended_process"] += 1
+            return
         try:
             total = self._fetch(f"{url}?from=sha256:{base.sha256}", layer, delta)
             self._apply(layer, base, part=part, delta=delta)
@@ -175,8 +178,10 @@ class DeltaDownload:
 
     def _apply(self, layer: Descriptor, base: Base, *, part: Path, delta: Path) -> None:
         """The digest of the signed manifest decides: the delta must announce it, and then give it."""
-        from limosa_contracts.delta.applying import apply_delta  # numpy: only where there is a delta
-
+        try:
+            from limosa_contracts.delta.applying import apply_delta  # numpy: only where there is a delta
+        except ImportError as error:
+            raise _NoUse("not_installed") from error
         limits = DeltaLimits(
             base_max_bytes=base.size,
             result_max_bytes=layer.size,
@@ -185,6 +190,8 @@ class DeltaDownload:
         )
         try:
             data = delta.read_bytes()
+            # Should this process not outlive it, the next finds a delta of nothing and leaves it alone.
+            self._disk.write(delta, b"")
             if DeltaHead.parse(data, limits).result_sha256 != layer.sha256:
                 raise _NoUse("other_blob")
             result = apply_delta(base.path.read_bytes(), data, limits=limits)

@@ -225,6 +225,15 @@ def test_a_child_that_was_killed_in_a_delta_goes_on_with_it(world: World, second
     assert is_whole(world, second)
 
 
+def test_a_delta_that_ended_the_process_is_not_applied_again(world: World, second: Published) -> None:
+    """One that runs out of memory each time would be fetched and applied for ever."""
+    world.model.staging.mkdir(parents=True, exist_ok=True)
+    world.model.delta(second.blob("model.onnx")).write_bytes(b"")  # as applying leaves it until it is done
+    told = transfer(world.fetch(second))
+    assert (told["way"], told["fallbacks"]) == ("full", {"ended_process": 1})
+    assert (asked_for_delta(world), asked_for_blob(world, second)) == ([], 1)
+
+
 def test_the_budget_counts_what_was_moved(world: World, second: Published) -> None:
     enough = len(DELTA) + 5000
     assert enough < len(NEW)
