@@ -39,6 +39,17 @@ def test_a_blob_comes_back_whole_and_in_ranges(fleet: Fleet) -> None:
     assert (head.content, head.headers["content-length"]) == (b"", str(len(DATA)))
 
 
+def test_a_report_that_a_team_pushed_never_runs_as_a_page_of_the_server(fleet: Fleet) -> None:
+    """Whoever is signed in and follows a link to it would lend it their session."""
+    headers, page = fleet.headers(Role.PUBLISHER), b"<!DOCTYPE html><script>alert(1)</script>"
+    push_blob(fleet.http, headers, page)
+    answer = fleet.http.get(blob_url(page), headers={**headers, "Accept": "text/html"})
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == "attachment"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
 def test_a_device_pulls_with_its_access_token_and_nobody_without_one(fleet: Fleet) -> None:
     push_blob(fleet.http, fleet.headers(Role.PUBLISHER), DATA)
     access = fleet.access(fleet.enroll())

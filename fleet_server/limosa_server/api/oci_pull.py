@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -28,6 +28,8 @@ Team = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
 Model = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
 Digest = Annotated[str, Path(pattern=f"^{DIGEST.pattern}$")]
 Reference = Annotated[str, Path(max_length=128)]
+INERT: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+"""What publishers pushed, such as a report in HTML, never runs as a page of this server."""
 BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {OCTETS: {}}},
     206: {"description": "A range"},
@@ -66,6 +68,8 @@ def _blob(request: Request, state: ServerState, *, repository: str, digest: str)
         row = registry_rows.find(tx, repository, sha256)
     etag = f'"{digest}"'
     headers = {
+        **INERT,
+        "Content-Disposition": "attachment",
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Docker-Content-Digest": digest,
@@ -101,7 +105,12 @@ def manifest(
     if not row.media_type:
         raise NotFound("this blob is not a manifest", where=reference)
     digest = f"sha256:{row.sha256}"
-    headers = {"ETag": f'"{digest}"', "Docker-Content-Digest": digest, "Content-Length": str(row.size)}
+    headers = {
+        **INERT,
+        "ETag": f'"{digest}"',
+        "Docker-Content-Digest": digest,
+        "Content-Length": str(row.size),
+    }
     if not_modified(request, headers["ETag"]):
         return Response(status_code=304, headers={"ETag": headers["ETag"]})
     body = b"" if request.method == "HEAD" else state.blobs.read(row.sha256)
