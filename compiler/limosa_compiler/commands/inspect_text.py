@@ -59,10 +59,16 @@ def _variant_rows(variants: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             variant.get("precision", "?"),
             variant.get("candidate", "?"),
             str(variant["files"][0]["size_bytes"]),
-            " ".join([*variant["requires"]["architectures"], *variant["requires"]["cpu_features"]]),
+            _requires(variant["requires"]),
         ]
         for variant in variants
     ]
+
+
+def _requires(needs: Mapping[str, Any]) -> str:
+    """What a device must have to get it, with the runtime that golden vectors passed on."""
+    runtime = " ".join([needs.get("runtime", ""), needs.get("runtime_min", "")]).strip()
+    return " ".join([*needs["architectures"], *needs["cpu_features"], runtime]).strip()
 
 
 def _candidate_rows(candidates: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -43,6 +43,12 @@ def test_slices_and_sensitive_nodes_are_named_by_the_worst(toy: BuildResult) -> 
     assert "\x1b[2J" not in text
 
 
+def test_the_runtime_that_a_device_must_have_stands_with_the_variant(toy: BuildResult) -> None:
+    said = json.loads(json.dumps(describe(toy.path, read_archive(toy.path))))
+    said["variants"][0]["requires"] |= {"runtime": "litert", "runtime_min": "2.3.0"}
+    assert " litert 2.3.0" in inspect_text(said)
+
+
 def test_what_was_never_made_is_told_with_the_reason_once(toy: BuildResult) -> None:
     said = json.loads(json.dumps(describe(toy.path, read_archive(toy.path))))
     assert isinstance(said["left_out"], list)
