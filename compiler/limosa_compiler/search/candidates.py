@@ -1,8 +1,8 @@
 """Candidates measured, the search where none of the plain ones will do, and what is not worth measuring.
 
-Compiler 2.5, 2.6 and 8. Tune rows decide which candidate is better. A smaller one spares larger ones,
-and the search, only once holdout rows have confirmed it: the choice asks the same rows in the same
-order, and counts each look.
+Compiler 2.5, 2.6 and 8. Tune rows decide which candidate is better. Where size is preferred a smaller
+one spares larger ones, and with any preference the search, only once holdout rows have confirmed it:
+the choice asks the same rows later, and counts its looks.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from limosa_compiler.rungs.static_int8 import CORE_OPERATORS
 from limosa_compiler.running.runs import Runs
 from limosa_compiler.search.candidate import FP32, ONNXRUNTIME, Candidate
 from limosa_compiler.search.ladder import Ladder, step
+from limosa_compiler.search.searching import ranked_for_report, searched
 from limosa_compiler.search.strategies import unfit
 from limosa_contracts.profiles import Profile
 
@@ -249,12 +250,10 @@ def measure_all(
     float_nodes_max: int,
     on_pass: OnPass,
 ) -> Outcome:
-    """Measures, searches where a target that takes int8 has none that meets the gate, measures again.
+    """Measures, searches where all that may be shipped is clearly larger than int8, measures what was found.
 
-    `float_nodes_max` 0: no search.
+    Without a search nodes are ranked all the same, for the report. `float_nodes_max` 0: no search.
     """
-    from limosa_compiler.search.searching import ranked_for_report, searched
-
     reference = reference_of(found.fp32, wanted.metric, loaded.output, loaded.tune, loaded.holdout)
     with FootprintMeter() as meter:
         state = Measuring(
