@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from limosa_compiler.data.mapped import chunks
 from limosa_compiler.data.rows import Rows
 from limosa_compiler.errors import DataMismatch
 from limosa_compiler.recipe.inputs import InputNotes
+
+NUMBERS: Final = "fiu"  # numpy's kinds of dtypes; texts and truth values have no range
 
 
 def refuse_missing(rows: Rows, *, where: str, notes: InputNotes | None = None, hint: str = "") -> None:
@@ -38,7 +41,7 @@ def refuse_never_moved(
     Its range would be a point, and every other value would be cut to it.
     """
     for name, (low, high) in calibration.items():
-        if low < high or evaluation.inputs[name].dtype.kind != "f":
+        if low < high or evaluation.inputs[name].dtype.kind not in NUMBERS:
             continue
         least, most = extremes(evaluation.inputs[name])
         if least < most:
@@ -51,8 +54,8 @@ def refuse_never_moved(
 
 
 def extremes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[float, float]]:
-    """Input -> (least, greatest) of what is finite, of inputs that are float."""
-    return {name: extremes(array) for name, array in arrays.items() if array.dtype.kind == "f"}
+    """Input -> (least, greatest) of what is finite, of inputs that are numbers: pictures are whole ones."""
+    return {name: extremes(array) for name, array in arrays.items() if array.dtype.kind in NUMBERS}
 
 
 def extremes(array: Array) -> tuple[float, float]:

@@ -142,9 +142,10 @@ def test_build_refuses_nan_unless_the_recipe_says_that_it_is_meant(
             build_recipe(recipe)
 
 
-def test_calibration_that_never_moves_an_input_is_refused() -> None:
-    still = Rows(inputs={"x": np.full((50, 2), 0.5, np.float32)}, labels=None)
-    moving = Rows(inputs={"x": np.linspace(0, 1, 100, dtype=np.float32).reshape(50, 2)}, labels=None)
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int64])
+def test_calibration_that_never_moves_an_input_is_refused(dtype: type[np.generic]) -> None:
+    still = Rows(inputs={"x": np.full((50, 2), 3, dtype)}, labels=None)
+    moving = Rows(inputs={"x": np.arange(100).astype(dtype).reshape(50, 2)}, labels=None)
     with pytest.raises(DataMismatch, match="never covers input 'x'"):
         refuse_never_moved(extremes_of(still.inputs), moving, where="cal.npz")
     refuse_never_moved(extremes_of(moving.inputs), still, where="cal.npz")

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 
 from limosa_compiler.artifact.archive_file import read_archive
+from limosa_compiler.artifact.golden import parse_golden, worst_excess
 from limosa_compiler.building import BuildResult
 from limosa_compiler.processing.names import is_processing
 from limosa_contracts.serving import Serving
@@ -75,6 +77,7 @@ class Shipped:
     result: BuildResult
     serving: Serving
     model: onnx.ModelProto
+    golden: bytes
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
         result=result,
         serving=Serving.parse(files["serving.json"]),
         model=onnx.load_from_string(files["model.onnx"]),
+        golden=files["golden.safetensors"],
     )
 
 
@@ -101,6 +105,18 @@ def test_the_signature_is_that_of_raw_pictures_of_any_size(shipped: Shipped) -> 
     (spec,) = shipped.serving.inputs
     assert (spec.name, spec.dtype, spec.shape) == ("image", "UINT8", (-1, -1, -1, 3))
     assert shipped.serving.probabilities == "logits"  # since softmax is part of the model
+
+
+def test_golden_vectors_are_raw_pictures_and_hold_on_the_stock_runtime(shipped: Shipped) -> None:
+    inputs, expected = parse_golden(shipped.golden)
+    given = {picture.tobytes() for picture in pictures(400, seed=2)["image"]}
+    assert (inputs["image"].dtype.name, inputs["image"].shape[1:]) == ("uint8", (13, 11, 3))
+    assert {picture.tobytes() for picture in inputs["image"]} <= given  # as they were, before any step
+    session = onnxruntime.InferenceSession(shipped.model.SerializeToString())
+    (answers,) = session.run(None, inputs)
+    assert worst_excess({"logits": answers}, expected, shipped.serving.golden) <= 0
+    (wrong,) = session.run(None, {"image": 255 - inputs["image"]})
+    assert worst_excess({"logits": wrong}, expected, shipped.serving.golden) > 0
 
 
 def test_every_colour_is_watched(shipped: Shipped) -> None:
