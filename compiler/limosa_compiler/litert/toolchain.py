@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -80,15 +81,29 @@ def installed(root: Path | None = None) -> tuple[Toolchain, ...]:
 
 
 def require_toolchain(root: Path | None = None, *, where: str = "") -> Toolchain:
-    """The one with this version's pins. Raises ToolchainMissing."""
+    """The one with this version's pins. Raises ToolchainMissing, ToolchainFailed."""
     for toolchain in installed(root):
         if toolchain.is_current:
+            _refuse_others_writing(toolchain)
             return toolchain
     raise ToolchainMissing(
         "LiteRT's toolchain is not installed",
         where=where or str(root or toolchains_folder()),
         why="converting to .tflite and running it needs packages that do not go together with others",
     )
+
+
+def _refuse_others_writing(toolchain: Toolchain) -> None:
+    """Whoever may write there runs code as whoever compiles. Raises ToolchainFailed."""
+    for path in (toolchain.folder.parent, toolchain.folder, toolchain.python.parent):
+        facts = path.stat()
+        if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & stat.S_IWOTH:
+            raise ToolchainFailed(
+                "others may write to the toolchain, whose code would be run",
+                where=str(path),
+                why=f"owner {facts.st_uid}, mode {stat.S_IMODE(facts.st_mode):03o}",
+                hint="limosa toolchain remove litert; then install it in a folder of your own",
+            )
 
 
 def install(

@@ -152,3 +152,13 @@ def test_installed_one_has_its_pins(toolchain: Toolchain) -> None:
         [toolchain.python, "-c", code, *pins()], capture_output=True, text=True, check=True, timeout=60
     )
     assert json.loads(done.stdout) == dict(pins())
+
+
+@pytest.mark.parametrize("place", [".", "{name}", "{name}/bin"])
+def test_toolchain_that_others_may_write_to_runs_nothing(place: str, tmp_path: Path) -> None:
+    name = folder_name()
+    (tmp_path / name / "bin").mkdir(parents=True)
+    assert require_toolchain(tmp_path).folder == tmp_path / name
+    (tmp_path / place.format(name=name)).chmod(0o777)
+    with pytest.raises(ToolchainFailed, match="others may write"):
+        require_toolchain(tmp_path)
