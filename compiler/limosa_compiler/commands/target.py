@@ -148,7 +148,10 @@ def _text(profile: Profile) -> str:
         "storage_bytes": str(profile.storage_bytes or "-"),
         "precisions": " ".join(profile.precisions),
         "runtimes": ", ".join(f"{need.name} >= {need.min_version}" for need in profile.runtimes),
-        "limits": f"artifact {limits.artifact_bytes or '-'}, memory {limits.memory_bytes or '-'} bytes",
+        "limits": (
+            f"artifact {limits.artifact_bytes or '-'} bytes, memory {limits.memory_bytes or '-'} bytes, "
+            f"latency {limits.latency_ms or '-'} ms"
+        ),
     }
     rows = [[name, value, profile.source.get(name, "")] for name, value in figures.items()]
     return f"{profile.name}: {profile.title}\n\n{columns(['FIGURE', 'VALUE', 'FROM'], rows)}"
