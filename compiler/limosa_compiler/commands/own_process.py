@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -73,6 +72,7 @@ def _become_child(parent: int, folder: str, watched: set[signal.Signals]) -> Non
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     for number in watched & {signal.SIGTERM, signal.SIGHUP}:
         signal.signal(number, _interrupt)
+    atexit.register(_clear_after, parent, folder)
     threading.Thread(target=_end_with_parent, args=(parent, folder), daemon=True).start()
 
 
@@ -124,6 +124,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _end_with_parent(parent: int, folder: str) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_S)
-    if Path(folder).is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
+    _clear_after(parent, folder)
     os._exit(1)
+
+
+def _clear_after(parent: int, folder: str) -> None:
+    """What the parent would have removed, had it not been killed."""
+    if os.getppid() != parent:
+        shutil.rmtree(folder, ignore_errors=True)
