@@ -179,6 +179,13 @@ def test_name_of_a_million_characters_is_refused_and_not_carried_into_every_docu
         ingested(model)
 
 
+def test_axis_whose_name_is_no_text_is_refused() -> None:
+    """The runtime takes it, and says its name only with an error of Python's."""
+    data = classifier(batch="batch_axis").SerializeToString().replace(b"batch_axis", b"batch\x91axis")
+    with pytest.raises(NotAModel, match="not UTF-8"):
+        ingested(data)
+
+
 def looked_at(model: onnx.ModelProto, folder: Path, *, first: int, count: int) -> list[dict[str, Any]]:
     original = folder / "original.onnx"
     original.write_bytes(model.SerializeToString())

@@ -48,6 +48,8 @@ def refuse_long_names(model: onnx.ModelProto, context: Context, /) -> tuple[onnx
     """A name stands in every candidate, table and document: a long one is a bomb that unfolds late."""
     for graph in graphs(model.graph):
         for name in _names_of(graph):
+            if isinstance(name, bytes):  # so protobuf gives a text that is none
+                raise NotAModel("a name is not UTF-8", where=context.where, why=repr(name[:40]))
             if len(name) > NAME_MAX_CHARS:
                 raise NotAModel(
                     f"a name has {len(name)} characters",
@@ -57,7 +59,7 @@ def refuse_long_names(model: onnx.ModelProto, context: Context, /) -> tuple[onnx
     return reported("refuse_long_names", model, model)
 
 
-def _names_of(graph: onnx.GraphProto) -> Iterator[str]:
+def _names_of(graph: onnx.GraphProto) -> Iterator[str | bytes]:
     for node in graph.node:
         yield node.name
         yield from node.output
