@@ -20,7 +20,7 @@ from limosa_compiler.artifact.written_release import refuse_unwritable, write_re
 from limosa_compiler.calibration.cache import CalibrationCache
 from limosa_compiler.choice.choose import Choice, choose
 from limosa_compiler.choice.fail_closed import require_chosen
-from limosa_compiler.choice.notes import choice_warnings, promises_of
+from limosa_compiler.choice.notes import choice_warnings, data_warnings, promises_of
 from limosa_compiler.choice.promises import Promise, unchecked_limits
 from limosa_compiler.choice.ties import Leanings
 from limosa_compiler.evidence.evidence import Evidence
@@ -172,6 +172,12 @@ def _whole_evidence(
         warnings=(
             *evidence.warnings,
             *choice_warnings(choices, measured),
+            *data_warnings(
+                measured,
+                loaded.tune.labels,
+                metric=metric.name,
+                same_source=recipe.calibration == recipe.evaluation,
+            ),
             *unchecked_limits(promises),
             *pruning_warnings(recipe.prune, choices),
         ),

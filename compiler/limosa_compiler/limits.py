@@ -53,7 +53,9 @@ class CompilerLimits:
     golden_cases: int = 24
     golden_steps: int = 512  # of sequences, that golden cases are taken from
     baseline_steps: int = 20_000  # of sequences, that the baseline counts
-    golden_max_bytes: int = 8 * 1024 * 1024  # large inputs get fewer cases
+    golden_cases_min: int = 4
+    golden_min_bytes: int = 256 * 1024  # a small model's golden vectors may take this much all the same
+    golden_max_bytes: int = 8 * 1024 * 1024  # inputs and outputs; large ones get fewer cases
     features_per_tensor_max: int = 64
     features_max: int = CONTRACT.features_max
     child: ChildLimits = ChildLimits()

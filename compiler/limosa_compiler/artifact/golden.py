@@ -30,10 +30,17 @@ its weights in 4 bits, and kernels differ in how exactly they multiply them.
 """
 
 
-def make_golden(runner: Runs, rows: Rows, *, precision: str) -> tuple[bytes, Golden]:
-    """(the tensor file, its tolerance) over rows spread evenly. Raises PassFailed if no answer is finite."""
-    row_bytes = sum(array[:1].nbytes for array in rows.inputs.values())
-    cases = max(1, min(LIMITS.golden_cases, rows.count, LIMITS.golden_max_bytes // max(1, row_bytes)))
+def make_golden(
+    runner: Runs, rows: Rows, *, precision: str, model_bytes: int = LIMITS.golden_max_bytes * 4
+) -> tuple[bytes, Golden]:
+    """(the tensor file, its tolerance) over rows spread evenly. Raises PassFailed if no answer is finite.
+
+    Devices fetch the file with the model: it takes at most a quarter of `model_bytes`, but for the
+    least number of cases that say anything.
+    """
+    first = rows.take(np.arange(1)).inputs
+    one = [*first.values(), *runner.predict(first).values()]
+    cases = case_count(rows.count, row_bytes=sum(a.nbytes for a in one), model_bytes=model_bytes)
     chosen = rows.take(np.unique(np.linspace(0, rows.count - 1, cases).astype(np.int64)))
     outputs = runner.predict(chosen.inputs)
     finite = np.all([_row_is_finite(array) for array in outputs.values()], axis=0)
@@ -48,6 +55,17 @@ def make_golden(runner: Runs, rows: Rows, *, precision: str) -> tuple[bytes, Gol
         | {OUTPUT_PREFIX + name: array for name, array in expected.items()}
     )
     return data, _tolerance(expected, len(kept), share, relative)
+
+
+def case_count(rows: int, *, row_bytes: int, model_bytes: int) -> int:
+    """How many golden cases a model of that size is shipped with.
+
+    >>> [case_count(1000, row_bytes=size, model_bytes=6_000_000) for size in (1000, 600_000, 3_000_000)]
+    [24, 4, 2]
+    """
+    most = LIMITS.golden_max_bytes // max(1, row_bytes)
+    fair = max(LIMITS.golden_min_bytes, model_bytes // 4) // max(1, row_bytes)
+    return max(1, min(LIMITS.golden_cases, rows, most, max(fair, LIMITS.golden_cases_min)))
 
 
 def _tolerance(expected: Arrays, cases: int, share: float, relative: float) -> Golden:

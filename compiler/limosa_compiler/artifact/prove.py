@@ -49,7 +49,7 @@ def files_of_variant(
     answers = fp32.answers(loaded.tune.inputs, (loaded.output,)) if metric.classifies else iter(())
     probabilities, classes = _about_classes(loaded, (said[loaded.output] for said in answers))
     runner, tune, evaluation = single_rows(runner, loaded)
-    golden_file, golden = make_golden(runner, tune, precision=chosen.precision)
+    golden_file, golden = make_golden(runner, tune, precision=chosen.precision, model_bytes=chosen.size)
     serving = _serving(
         variant,
         chosen,

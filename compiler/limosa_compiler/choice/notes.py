@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from limosa_compiler.arrays import Array
 from limosa_compiler.artifact.archive_file import Archive
 from limosa_compiler.choice.choose import Choice, Standing
 from limosa_compiler.choice.promises import Promise, promise_of
@@ -27,6 +30,29 @@ def choice_warnings(choices: Sequence[Choice], measured: Sequence[Measured]) -> 
     if measured:
         found += small_slices(measured[0].tune_slices, part="tune")
         found += small_slices(measured[0].holdout_slices, part="holdout")
+    return tuple(found)
+
+
+def data_warnings(
+    measured: Sequence[Measured], labels: Array | None, *, metric: str, same_source: bool
+) -> tuple[str, ...]:
+    """What makes the figures of a build doubtful, although nothing about them is wrong.
+
+    `labels` [N] of the tune rows; `same_source`: calibration and evaluation are one file.
+    """
+    found: list[str] = []
+    if same_source:
+        found.append(
+            "calibration and evaluation are the same data: ranges were fitted to the rows that judge them"
+        )
+    if metric == "accuracy" and measured and labels is not None and labels.size:
+        _, counts = np.unique(labels, return_counts=True)
+        usual = float(counts.max() / labels.size)
+        if len(counts) > 1 and measured[0].tune.metric <= usual:
+            found.append(
+                f"the model is right for {measured[0].tune.metric:.1%} of the tune rows, the most frequent "
+                f"class alone would be for {usual:.1%}: are labels and rows in the same order?"
+            )
     return tuple(found)
 
 

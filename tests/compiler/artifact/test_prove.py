@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limosa_compiler.arrays import encode_arrays, parse_arrays
-from limosa_compiler.artifact.golden import make_golden, parse_golden, worst_excess
+from limosa_compiler.artifact.golden import case_count, make_golden, parse_golden, worst_excess
 from limosa_compiler.artifact.monitored import features_of
 from limosa_compiler.artifact.prove import class_names
 from limosa_compiler.artifact.sketch_baseline import baseline_of_column
@@ -56,10 +56,19 @@ def test_nan_missing_or_misshapen_answers_never_pass(toy: BuildResult) -> None:
 
 
 def test_large_inputs_give_fewer_golden_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limosa_compiler.artifact.golden.LIMITS", replace(LIMITS, golden_max_bytes=5 * 16))
+    row = 16 + 12  # four floats in, three out
+    monkeypatch.setattr("limosa_compiler.artifact.golden.LIMITS", replace(LIMITS, golden_max_bytes=5 * row))
     runner = Runner(classifier().SerializeToString())
     _, golden = make_golden(runner, Rows(inputs={"x": rows(50)["x"]}, labels=None), precision="fp32")
     assert golden.cases == 5
+
+
+def test_golden_vectors_do_not_outweigh_their_model() -> None:
+    """Devices fetch them together: 24 pictures once were larger than the model that looked at them."""
+    model_bytes, picture = 6_000_000, 600_000
+    cases = case_count(1000, row_bytes=picture, model_bytes=model_bytes)
+    assert LIMITS.golden_cases_min <= cases
+    assert cases * picture < model_bytes / 2
 
 
 def test_baseline_counts_are_those_a_device_would_count_of_the_same_rows(toy: BuildResult) -> None:
