@@ -26,6 +26,8 @@ test: $(VENV)/.with-dev programs lint  ## lint, types and all tests
 
 soak: $(VENV)/.with-dev programs  ## the long versions of tests
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup -m soak --timeout 3600 $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 -m "hypothesis and not soak" --hypothesis-profile long \
+	  --timeout 3600 $(TESTS)
 
 lint: $(VENV)/.with-dev  ## style, types and who may import whom
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 
 # A shared machine may pause a test at any moment: that a single example is slow says nothing.
 settings.register_profile("limosa", deadline=None, print_blob=True)
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("limosa")
 
 
