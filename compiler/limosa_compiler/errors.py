@@ -128,7 +128,7 @@ class StepRefused(RequestError):
 
 class RungNotMade(RequestError):
     code = "LM-134"
-    summary = "the model has nothing that this way of making a candidate changes"
+    summary = "this way of making a candidate changes nothing of the model, or would take too long for it"
 
 
 class ProfileDoubtful(VerdictError):

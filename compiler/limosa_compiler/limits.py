@@ -46,6 +46,7 @@ class CompilerLimits:
     noise_rows_min: int = 4
     noise_bytes: int = 16 * 1024**3  # of activations while nodes are ranked: fewer rows for larger models
     noise_report_bytes: int = 2 * 1024**3  # the same where only the report asks
+    quantized_nodes_max: int = 3000  # the quantizer's time grows with their square: about a minute here
     ranked_nodes_max: int = 512
     float_nodes_max: int = 4096  # that a recipe may allow the sensitivity search
     weights_share_min: float = 0.1  # of the model that weight-only rungs must change to be worth a try

@@ -18,7 +18,7 @@ from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.graph_walk import initializer_names
 from limosa_compiler.ingest.prepare import quiet_runtime
 from limosa_compiler.passes import copy_of
-from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
+from limosa_compiler.rungs.rung import Material, Rung, processing_nodes, refuse_large_graph
 from limosa_compiler.rungs.static_int8 import QUANTIZER_ERRORS, finished
 from limosa_compiler.rungs.weights import require_share
 from limosa_compiler.search.candidate import INT8, Candidate, candidate
@@ -37,6 +37,7 @@ def quantize_dynamic(
     prepared: onnx.ModelProto, *, keep: Sequence[str], weight_bits: int, where: str
 ) -> onnx.ModelProto:
     """`keep`: names of nodes that stay in float. Raises PassFailed, RungNotMade."""
+    refuse_large_graph(prepared, where=where)
     constants = initializer_names(prepared.graph)
     nodes = [
         node.name

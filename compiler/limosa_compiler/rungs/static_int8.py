@@ -26,7 +26,7 @@ from limosa_compiler.errors import PassFailed, RungNotMade
 from limosa_compiler.ingest.prepare import quiet_runtime
 from limosa_compiler.passes import copy_of
 from limosa_compiler.rungs.order import in_order
-from limosa_compiler.rungs.rung import Material, Rung, processing_nodes
+from limosa_compiler.rungs.rung import Material, Rung, processing_nodes, refuse_large_graph
 from limosa_compiler.search.candidate import INT8, Candidate, candidate
 from limosa_contracts.json_value import JsonValue
 
@@ -109,6 +109,7 @@ def quantize_static(
 
     onnxruntime's quantizer is given our ranges: no temporary files, no random names, same bytes.
     """
+    refuse_large_graph(prepared, where=where)
     if not quantizable(prepared, setting, keep=keep):
         raise RungNotMade(
             "the model has nothing to quantize", where=where, why=", ".join(setting.operators)[:200]

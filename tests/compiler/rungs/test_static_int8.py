@@ -8,8 +8,9 @@ import pytest
 from onnx import helper
 
 from limosa_compiler.errors import RungNotMade
+from limosa_compiler.limits import LIMITS
 from limosa_compiler.rungs import static_int8
-from limosa_compiler.rungs.static_int8 import Setting, make
+from limosa_compiler.rungs.static_int8 import Setting, make, quantize_static
 from limosa_compiler.running.runner import Runner
 from limosa_compiler.search.candidate import candidate
 from limosa_devices.demo.motion import asset, load
@@ -156,3 +157,15 @@ def test_core_only_leaves_what_lies_between_in_float() -> None:
     )
     assert {"w_quantized", "factor"} <= set(core)
     assert {"w_quantized", "factor_quantized"} <= set(everything)
+
+
+def test_graph_of_four_thousand_nodes_is_left_in_float_at_once() -> None:
+    """Its quantizer looks through all nodes for each node: ten thousand of them took hours."""
+    names = [f"t{i}" for i in range(LIMITS.quantized_nodes_max + 2)]
+    chain = [
+        helper.make_node("Relu", [a], [b], name=b) for a, b in zip(["x", *names], [*names, "y"], strict=True)
+    ]
+    model = model_of(chain, {}, {"x": ["N", 4]}, {"y": ["N", 4]})
+    with pytest.raises(RungNotMade) as caught:
+        quantize_static(model, {}, MINMAX, keep=(), where="deep.onnx")
+    assert "too many nodes" in caught.value.what
