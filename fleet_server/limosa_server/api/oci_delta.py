@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from limosa_contracts.delta.wire import MEDIA_TYPE
 from limosa_server import registry_rows
-from limosa_server.api.conditional import not_modified
-from limosa_server.api.ranges import parse_range
+from limosa_server.api.ranged import ranged
 from limosa_server.blobs import stream_file
 from limosa_server.deltas import Delta
 from limosa_server.errors import DeltaNotReady, NoDelta
@@ -70,22 +69,16 @@ def _no_delta(where: str) -> NoDelta:
 
 
 def _send(request: Request, state: ServerState, delta: Delta, *, base: str, whole: int) -> Response:
-    etag = f'"sha256:{delta.sha256}"'
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private", BASE_HEADER: base}
-    if not_modified(request, etag):
-        return Response(status_code=304, headers=headers)
-    wanted = request.headers.get("range", "")
-    if request.headers.get("if-range", etag) != etag:
-        wanted = ""
-    span = parse_range(wanted, delta.size)
-    first, last = span or (0, delta.size - 1)
-    headers["Content-Length"] = str(last - first + 1)
-    if span:
-        headers["Content-Range"] = f"bytes {first}-{last}/{delta.size}"
-    status = 206 if span else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=MEDIA_TYPE)
-    if first == 0:
-        state.metrics.delta_bytes_saved.inc(whole - delta.size)
-    stream = stream_file(delta.path, start=first, length=last - first + 1)
-    return StreamingResponse(stream, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    def stream(first: int, length: int) -> Iterator[bytes]:
+        if first == 0:
+            state.metrics.delta_bytes_saved.inc(whole - delta.size)
+        return stream_file(delta.path, start=first, length=length)
+
+    return ranged(
+        request,
+        sha256=delta.sha256,
+        size=delta.size,
+        media_type=MEDIA_TYPE,
+        headers={BASE_HEADER: base},
+        stream=stream,
+    )

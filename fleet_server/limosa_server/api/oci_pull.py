@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from limosa_contracts.errors import InvalidField, NotFound
@@ -17,7 +16,7 @@ from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Reader
 from limosa_server.api.conditional import not_modified
 from limosa_server.api.oci_delta import delta_response
-from limosa_server.api.ranges import parse_range
+from limosa_server.api.ranged import ranged
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.state import ServerState
@@ -66,30 +65,14 @@ def _blob(request: Request, state: ServerState, *, repository: str, digest: str)
     sha256 = digest.removeprefix("sha256:")
     with state.store.read() as tx:
         row = registry_rows.find(tx, repository, sha256)
-    etag = f'"{digest}"'
-    headers = {
-        **INERT,
-        "Content-Disposition": "attachment",
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
-        "Docker-Content-Digest": digest,
-        "Cache-Control": "private",
-    }
-    if not_modified(request, etag):
-        return Response(status_code=304, headers=headers)
-    wanted = request.headers.get("range", "")
-    if request.headers.get("if-range", etag) != etag:
-        wanted = ""
-    span = parse_range(wanted, row.size)
-    first, last = span or (0, row.size - 1)
-    headers["Content-Length"] = str(last - first + 1)
-    if span:
-        headers["Content-Range"] = f"bytes {first}-{last}/{row.size}"
-    status = 206 if span else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=OCTETS)
-    stream = state.blobs.stream(sha256, start=first, length=last - first + 1)
-    return StreamingResponse(stream, status_code=status, headers=headers, media_type=OCTETS)
+    return ranged(
+        request,
+        sha256=sha256,
+        size=row.size,
+        media_type=OCTETS,
+        headers={**INERT, "Content-Disposition": "attachment", "Docker-Content-Digest": digest},
+        stream=lambda first, length: state.blobs.stream(sha256, start=first, length=length),
+    )
 
 
 @router.get("/{team}/{model}/manifests/{reference}", response_class=Response, responses=BINARY)
