@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import socket
 import subprocess
 import sys
@@ -23,8 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -35,6 +32,7 @@ import numpy as np
 import onnxruntime
 
 import limosa_agent
+from benchmarks.bars import Bar, finish
 from benchmarks.supervisor_memory import supervisor_memory
 from limosa_agent.serving.observations import Observations
 from limosa_agent.serving.pool import PoolEvent, ServingLimits, ServingPool, SlotRef, WorkerCrashed
@@ -56,17 +54,6 @@ MIB: Final = 1024 * 1024
 SWITCHES: Final = 20
 CONNECTIONS: Final = 16
 LISTENS: Final = "127.0.0.1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    name: str
-    limit: float
-    value: float
-    ok: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ok", self.value <= self.limit)
 
 
 @dataclass
@@ -302,10 +289,6 @@ async def _pool(slot: SlotRef) -> tuple[socket.socket, ServingPool, asyncio.Queu
     return listening, pool, events
 
 
-def machine() -> dict[str, object]:
-    return {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-
-
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one object as the last line of stdout")
@@ -322,15 +305,8 @@ def main(words: Sequence[str]) -> int:
         in_process_overhead(report, folder, rounds=100 if arguments.quick else 600)
         asyncio.run(switches(report, folder / "switches"))
         asyncio.run(way_back(report, folder / "back", rounds=3 if arguments.quick else 10))
-    for bar in report.bars:
-        sys.stderr.write(f"{'ok  ' if bar.ok else 'MISS'} {bar.name}: {bar.value:g} (bar {bar.limit:g})\n")
-    if arguments.json:
-        packages = ("limosa", "numpy", "onnxruntime", "uvloop", "httptools", "paho-mqtt", "cryptography")
-        versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-        bars = [asdict(bar) for bar in report.bars]
-        line = {"versions": versions, "machine": machine(), "rows": report.rows, "bars": bars}
-        sys.stdout.write(json.dumps(line) + "\n")
-    return 0  # it ran; what it found is in its bars
+    packages = ("limosa", "numpy", "onnxruntime", "uvloop", "httptools", "paho-mqtt", "cryptography")
+    return finish(report.rows, report.bars, as_json=arguments.json, packages=packages)
 
 
 if __name__ == "__main__":

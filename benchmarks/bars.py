@@ -1,4 +1,4 @@
-"""Bars, versions and machine: what every benchmark of the compiler prints beside its table."""
+"""Bars, versions and machine: what every benchmark prints beside its table."""
 
 from __future__ import annotations
 
@@ -54,13 +54,23 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
         )
 
 
-def finish(rows: Sequence[Mapping[str, object]], bars: Sequence[Bar], *, as_json: bool) -> int:
-    """Prints the bars, and with `as_json` one object as the last line of stdout. It ran: always 0."""
+def finish(
+    rows: Sequence[Mapping[str, object]],
+    bars: Sequence[Bar],
+    *,
+    as_json: bool,
+    packages: Sequence[str] = PACKAGES,
+    libraries: Mapping[str, str] | None = None,
+) -> int:
+    """Prints the bars, and with `as_json` one object as the last line of stdout. It ran: always 0.
+
+    `libraries`: versions of what is no package of its own.
+    """
     for bar in bars:
         sys.stderr.write(f"{bar}\n")
     if as_json:
         line = {
-            "versions": versions(),
+            "versions": versions(packages) | dict(libraries or {}),
             "machine": machine(),
             "rows": list(rows),
             "bars": [asdict(bar) for bar in bars],

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +26,7 @@ import bsdiff4
 import numpy as np
 import onnx
 
+from benchmarks.bars import PACKAGES, Bar, finish
 from benchmarks.finetuned import BATCH, Digits, Floats, Network, digits
 from limosa_compiler.arrays import Array
 from limosa_compiler.calibration.calibrate import calibrate
@@ -54,17 +52,6 @@ INT8_BAR: Final = 0.30
 APPLY_MS_BAR: Final = 100.0
 MEMORY_BAR: Final = 3.0  # blobs
 APPLY_ROUNDS: Final = 9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    name: str
-    limit: float
-    value: float
-    ok: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ok", self.value <= self.limit)
 
 
 @dataclass
@@ -229,17 +216,10 @@ def main(words: Sequence[str]) -> int:
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         run(report, Path(name), quick=arguments.quick)
-    for bar in report.bars:
-        sys.stderr.write(f"{'ok  ' if bar.ok else 'MISS'} {bar.name}: {bar.value:g} (bar {bar.limit:g})\n")
-    if arguments.json:
-        packages = ("limosa", "numpy", "onnx", "onnxruntime", "bsdiff4")
-        versions = {"python": platform.python_version(), "zstd": zstd.zstd_version}
-        versions |= {name: version(name) for name in packages}
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-        bars = [asdict(bar) for bar in report.bars]
-        line = {"versions": versions, "machine": machine, "rows": report.rows, "bars": bars}
-        sys.stdout.write(json.dumps(line) + "\n")
-    return 0  # it ran; what it found is in its bars
+    libraries = {"zstd": zstd.zstd_version}
+    return finish(
+        report.rows, report.bars, as_json=arguments.json, packages=(*PACKAGES, "bsdiff4"), libraries=libraries
+    )
 
 
 if __name__ == "__main__":
