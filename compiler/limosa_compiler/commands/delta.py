@@ -20,6 +20,14 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+OUTPUT = click.option(
+    "--output",
+    "--out",
+    "-o",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it.",
+)
 
 
 @group(
@@ -46,14 +54,7 @@ def delta() -> None:
 )
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
-@click.option(
-    "--output",
-    "--out",
-    "-o",
-    "out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write it.",
-)
+@OUTPUT
 @json_option
 def make(old: Path, new: Path, out: Path | None, as_json: bool) -> None:
     """Write the delta from one artifact, or one plain file, to another.
@@ -72,14 +73,7 @@ def make(old: Path, new: Path, out: Path | None, as_json: bool) -> None:
 )
 @click.argument("old", type=FILE)
 @click.argument("delta_file", metavar="DELTA", type=FILE)
-@click.option(
-    "--output",
-    "--out",
-    "-o",
-    "out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write it.",
-)
+@OUTPUT
 @json_option
 def apply(old: Path, delta_file: Path, out: Path | None, as_json: bool) -> None:
     """Make the new artifact or file out of the old one and a delta.
