@@ -63,6 +63,7 @@ def load_tflite(recipe: Recipe, data: bytes, metric: Metric, *, on_pass: OnPass)
         holdout=holdout,
         row=dict(evaluation.first(1).inputs),
         model_digest=digest_of(data),
+        metric_digest=metric.code_digest,
         reports=(report,),
         classes=recipe.classes,
         tflite=data,
