@@ -17,7 +17,7 @@ from typing import get_args
 import click
 from fastapi.routing import APIRoute
 
-from limosa_agent.update_machine import as_mermaid
+from limosa_agent.update.machine import as_mermaid
 from limosa_compiler.processing.reference import postprocess_reference, preprocess_reference
 from limosa_contracts.cli_commands import split_help
 from limosa_contracts.cli_host import load, make_host

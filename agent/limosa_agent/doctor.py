@@ -16,9 +16,9 @@ from limosa_agent.capabilities import resources, runtimes
 from limosa_agent.config import AgentConfig
 from limosa_agent.control_socket import ask_agent
 from limosa_agent.fetch.time_floor import BUILD_TIME
-from limosa_agent.identity import Identity, is_private, load_identity
-from limosa_agent.link_https import exchange, tls_context
-from limosa_agent.link_mqtt import broker_address
+from limosa_agent.identity.identity import Identity, is_private, load_identity
+from limosa_agent.link.https import exchange, tls_context
+from limosa_agent.link.mqtt import broker_address
 from limosa_contracts.errors import LimosaError
 
 DISK_MIN_BYTES: Final = 256 * 1024 * 1024  # room for one more release and the state

@@ -23,16 +23,16 @@ from limosa_agent.control_socket import Handler, serve_control
 from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.errors import AgentRunsAlready, JournalCorrupt
 from limosa_agent.fetch.paths import StatePaths
-from limosa_agent.identity import Identity, load_identity, recover_identity
-from limosa_agent.journal import Journal
-from limosa_agent.link_mqtt import MqttCallbacks, MqttLink
+from limosa_agent.identity.identity import Identity, load_identity, recover_identity
+from limosa_agent.link.mqtt import MqttCallbacks, MqttLink
+from limosa_agent.link.uplink import Uplink
 from limosa_agent.listening import listen_address, open_sockets
-from limosa_agent.recovery import state_from_disk
 from limosa_agent.safe_mode import TROUBLE, check_start, has_releases, serve_until_whole
-from limosa_agent.state_db import StateDb, set_aside
 from limosa_agent.status_view import slots_view, status_view
+from limosa_agent.store.journal import Journal
+from limosa_agent.store.recovery import state_from_disk
+from limosa_agent.store.state_db import StateDb, set_aside
 from limosa_agent.supervisor import Supervisor
-from limosa_agent.uplink import Uplink
 from limosa_contracts.canonical import parse_object
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
@@ -236,7 +236,7 @@ class Agent:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "limosa_agent.renew",
+            "limosa_agent.identity.renew",
             "--config",
             str(self._config_path),
             stdout=asyncio.subprocess.PIPE,

@@ -20,17 +20,17 @@ from limosa_agent.errors import JournalCorrupt
 from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch.slots import verify_release
-from limosa_agent.identity import load_identity
-from limosa_agent.journal import Journal
-from limosa_agent.link_https import https_context
-from limosa_agent.link_mqtt import mqtt_context
-from limosa_agent.recovery import state_from_disk
+from limosa_agent.identity.identity import load_identity
+from limosa_agent.link.https import https_context
+from limosa_agent.link.mqtt import mqtt_context
 from limosa_agent.serving.errors import LoadFailed
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.pool import ServingPool
 from limosa_agent.serving.slot_ref import SlotRef
-from limosa_agent.state_db import FILE, StateDb
-from limosa_agent.update_state import ModelState
+from limosa_agent.store.journal import Journal
+from limosa_agent.store.recovery import state_from_disk
+from limosa_agent.store.state_db import FILE, StateDb
+from limosa_agent.update.state import ModelState
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.names import ModelName
 

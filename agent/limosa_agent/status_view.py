@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limosa_agent.capabilities import rss_bytes
 from limosa_agent.supervisor import Supervisor
-from limosa_agent.update_state import ModelState, Release
+from limosa_agent.update.state import ModelState, Release
 from limosa_contracts.json_value import JsonValue
 
 

@@ -16,27 +16,26 @@ from typing import Final
 from limosa_agent.capabilities import read_capabilities, resources
 from limosa_agent.config import AgentConfig
 from limosa_agent.daemon_thread import in_daemon_thread
-from limosa_agent.desired_inbox import DesiredInbox
-from limosa_agent.device_effects import DeviceEffects, ca_file
 from limosa_agent.errors import UnknownTransition
 from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch_child import FetchFailed, run_fetch
-from limosa_agent.identity import Identity
+from limosa_agent.health.probation import Probation
+from limosa_agent.health.watch import TrialWatch
+from limosa_agent.identity.identity import Identity
 from limosa_agent.installed import installed_version
-from limosa_agent.link_https import HttpsLink, https_context
-from limosa_agent.outbox import Outbox
-from limosa_agent.probation import Probation
-from limosa_agent.recovery import find_broken, note_start, note_stop, without_broken
-from limosa_agent.reports import Speaker
+from limosa_agent.link.desired_inbox import DesiredInbox
+from limosa_agent.link.https import HttpsLink, https_context
+from limosa_agent.link.outbox import Outbox
+from limosa_agent.link.reports import Speaker
 from limosa_agent.serving.errors import LoadFailed
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.pool import ServingPool
-from limosa_agent.state_db import StateDb
-from limosa_agent.telemetry import Telemetry
-from limosa_agent.trial_watch import TrialWatch
-from limosa_agent.update_actions import Updater
-from limosa_agent.update_events import (
+from limosa_agent.store.recovery import find_broken, note_start, note_stop, without_broken
+from limosa_agent.store.state_db import StateDb
+from limosa_agent.telemetry.telemetry import Telemetry
+from limosa_agent.update.effects import DeviceEffects, ca_file
+from limosa_agent.update.events import (
     Event,
     LateFailure,
     Restarted,
@@ -44,7 +43,8 @@ from limosa_agent.update_events import (
     WindowClosed,
     WindowOpened,
 )
-from limosa_agent.update_state import ModelState, Target
+from limosa_agent.update.state import ModelState, Target
+from limosa_agent.update.updater import Updater
 from limosa_contracts.desired import DesiredModel
 from limosa_contracts.errors import LimosaError, TrustError
 from limosa_contracts.event import Reason

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from limosa_agent.errors import JournalCorrupt, StateTooNew
-from limosa_agent.journal import Journal
-from limosa_agent.outbox import Outbox
-from limosa_agent.recovery import note_start, note_stop, without_broken
-from limosa_agent.state_db import FILE, MIGRATIONS, StateDb, set_aside
-from limosa_agent.update_actions import Updater
-from limosa_agent.update_events import (
+from limosa_agent.link.outbox import Outbox
+from limosa_agent.store.journal import Journal
+from limosa_agent.store.recovery import note_start, note_stop, without_broken
+from limosa_agent.store.state_db import FILE, MIGRATIONS, StateDb, set_aside
+from limosa_agent.update.events import (
     Fetched,
     Healthy,
     LateFailure,
@@ -27,11 +26,12 @@ from limosa_agent.update_events import (
     Wanted,
     WindowOpened,
 )
-from limosa_agent.update_machine import accepts
-from limosa_agent.update_state import ModelState, Report
+from limosa_agent.update.machine import accepts
+from limosa_agent.update.state import ModelState, Report
+from limosa_agent.update.updater import Updater
 from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
-from tests.agent.test_update_machine import BAD, committed, release, target
+from tests.agent.update.test_machine import BAD, committed, release, target
 
 MODEL = "demo/motion"
 
@@ -247,7 +247,7 @@ def test_lost_active_gives_way_to_previous_and_is_wanted_again() -> None:
 
 
 def test_journal_says_back_what_it_was_told(tmp_path: Path) -> None:
-    from limosa_agent.update_machine import next_state
+    from limosa_agent.update.machine import next_state
 
     state = committed(1)
     for event in (Wanted(target=target(2)), Fetched(release=release(2)), WindowOpened()):

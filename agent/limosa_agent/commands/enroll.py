@@ -25,7 +25,7 @@ from limosa_contracts.json_value import JsonValue
 def enroll_command(config: Path, token: str, serial: str, as_json: bool) -> None:
     """Let this device join a fleet: make its key, get its certificate."""
     from limosa_agent.config import AgentConfig
-    from limosa_agent.enroll import enroll
+    from limosa_agent.identity.enroll import enroll
 
     settings = AgentConfig.load(config)
     enrolled = enroll(settings, token=token, serial=serial)

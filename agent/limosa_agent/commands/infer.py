@@ -69,7 +69,7 @@ def _endpoint(config: Path, model: str) -> tuple[str, str]:
 
 def _exchange(base: str, method: str, path: str, body: bytes | None) -> JsonObject:
     from limosa_agent.errors import InferenceRefused
-    from limosa_agent.link_https import exchange
+    from limosa_agent.link.https import exchange
     from limosa_contracts.canonical import parse_json
 
     headers = {"Content-Type": "application/json"} if body is not None else {}

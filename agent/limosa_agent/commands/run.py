@@ -24,7 +24,7 @@ def run_command(config: Path, as_json: bool) -> None:
     configuration is told as JSON too. SIGTERM ends it.
     """
     from limosa_agent.config import AgentConfig
-    from limosa_agent.identity import load_identity, recover_identity
+    from limosa_agent.identity.identity import load_identity, recover_identity
 
     settings = AgentConfig.load(config)  # mistakes are told here, in the form of every command
     recover_identity(settings.identity_dir)

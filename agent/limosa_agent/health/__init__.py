@@ -1,0 +1,1 @@
+"""Whether what serves is healthy (agent 4)."""

@@ -1,0 +1,1 @@
+"""Who this device is: enrolment, certificate, renewal (trust 6)."""

@@ -1,0 +1,83 @@
+"""`python -m limosa_agent.identity.renew --config F`: a new key and certificate, if it is time (trust 6.2).
+
+A short-lived child of the supervisor, so that x509 stays out of its memory. The access token proves
+the old key, the request's own signature the new one. Prints one line of JSON:
+{"renewed": bool, "again_s": seconds until it is worth looking again}, or {"error": …}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from limosa_agent.config import AgentConfig
+from limosa_agent.errors import EnrolmentRefused
+from limosa_agent.identity.enroll import make_csr
+from limosa_agent.identity.identity import Identity, load_identity, replace_certificate
+from limosa_agent.link.https import HttpsLink, https_context
+from limosa_contracts.errors import InvalidField, LimosaError
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.signing_keys import Algorithm, PublicKey, SigningKey
+
+AGAIN_MIN_S: Final = 600.0
+AGAIN_MAX_S: Final = 86400.0
+
+
+def due_in_s(leaf: x509.Certificate, *, now: datetime) -> float:
+    """Seconds until one third of the certificate's life remains; negative when that has passed."""
+    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    return (leaf.not_valid_after_utc - life / 3 - now).total_seconds()
+
+
+def renew_if_due(config: AgentConfig, *, now: datetime) -> dict[str, JsonValue]:
+    """Raises TransferError where the server cannot be reached; nothing has changed then."""
+    identity = load_identity(config.identity_dir)
+    wait_s = due_in_s(leaf_of(identity.certificate_pem), now=now)
+    if wait_s <= 0:
+        renew(config, identity)
+        wait_s = due_in_s(leaf_of(load_identity(config.identity_dir).certificate_pem), now=now)
+        return {"renewed": True, "again_s": _bounded(wait_s)}
+    return {"renewed": False, "again_s": _bounded(wait_s)}
+
+
+def renew(config: AgentConfig, identity: Identity) -> None:
+    """Raises EnrolmentRefused for a certificate that is not for our new key."""
+    key = SigningKey.generate(Algorithm.P256)
+    link = HttpsLink(server=config.server, identity=identity, context=lambda: https_context(config))
+    certificate, ca = link.renew(make_csr(key))
+    try:
+        certified = PublicKey.of(leaf_of(certificate.encode()).public_key())
+    except (ValueError, IndexError, InvalidField) as error:
+        raise EnrolmentRefused("the server sent no certificate", why=str(error)) from error
+    if certified.keyid != key.public.keyid:
+        raise EnrolmentRefused("the server certified another key than ours")
+    replace_certificate(identity, key=key, certificate_pem=certificate, ca_pem=ca)
+
+
+def leaf_of(pem: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(pem)[0]
+
+
+def _bounded(wait_s: float) -> float:
+    return max(AGAIN_MIN_S, min(AGAIN_MAX_S, wait_s))
+
+
+def main() -> int:
+    if len(sys.argv) != 3 or sys.argv[1] != "--config":
+        sys.stderr.write("usage: python -m limosa_agent.identity.renew --config FILE\n")
+        return 2
+    try:
+        said = renew_if_due(AgentConfig.load(Path(sys.argv[2])), now=datetime.now(UTC))
+    except LimosaError as error:
+        said = {"error": error.as_json()}
+    sys.stdout.write(json.dumps(said) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Desired states on their way in: judged, kept, refused and counted (trust 4.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from limosa_agent.errors import DesiredNotTrusted
+from limosa_agent.fetch.time_floor import reference_time
+from limosa_agent.link.desired_gate import Accepted, AcceptedDesired, RefusedDesired, Repeated, judge_desired
+from limosa_agent.store.journal import Journal
+from limosa_agent.store.state_db import StateDb
+from limosa_contracts.desired import DesiredState
+from limosa_contracts.dsse import Envelope
+from limosa_contracts.errors import LimosaError, TrustError
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.signing_keys import PublicKey
+
+REFRESH_EVERY_S: Final = 30.0  # at most, for documents that do not verify: the key may have changed
+ALARMS_MAX: Final = 20  # reported per start of the agent and kind of refusal; all are counted
+
+
+class DesiredInbox:
+    """`refresh` runs the fetch child and gives the director's key, or None if it could not."""
+
+    def __init__(
+        self,
+        db: StateDb,
+        *,
+        device: str,
+        refresh: Callable[[], Awaitable[str | None]],
+        alarm: Callable[[str, TrustError], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._db = db
+        self._journal = Journal(db)
+        self._device = device
+        self._refresh = refresh
+        self._alarm = alarm
+        self._clock = clock
+        self._refreshed_at = -REFRESH_EVERY_S
+        self.refused: Counter[str] = Counter()
+        self.settled = False  # whether the document that came last need not come again
+        self._last = self._journal.desired()
+        self.state: DesiredState | None = _reread(self._last)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self._last.order if self._last else (0, 0)
+
+    @property
+    def now(self) -> float:
+        """The reference time of trust 3.3."""
+        return reference_time(clock=self._clock(), floor=float(self._db.meta("time_floor") or "0"))
+
+    @property
+    def expired(self) -> bool:
+        """An expired document stops new installs, and nothing else (trust 4.2)."""
+        return self.state is not None and self.state.expires <= self.now
+
+    async def receive(self, envelope: bytes) -> bool:
+        """Whether there is a new desired state."""
+        self.settled = False
+        director = self._director() or await self._refreshed()
+        if director is None:
+            return False  # no key yet: the document is retained, and comes again with the next poll
+        judgement = self._judge(envelope, director)
+        if isinstance(judgement, RefusedDesired) and isinstance(judgement.error, DesiredNotTrusted):
+            newer = await self._refreshed()
+            if newer is not None and newer.keyid != director.keyid:
+                judgement = self._judge(envelope, newer)
+        if isinstance(judgement, Accepted):
+            self._journal.save_desired(judgement.record)
+            self._last, self.state = judgement.record, judgement.state
+        # What does not verify may do so under a key that the next refresh brings.
+        self.settled = not (
+            isinstance(judgement, RefusedDesired) and isinstance(judgement.error, DesiredNotTrusted)
+        )
+        if not isinstance(judgement, RefusedDesired):
+            return isinstance(judgement, Accepted)
+        self._refuse(envelope, judgement.error)
+        return False
+
+    def _judge(self, envelope: bytes, director: PublicKey) -> Accepted | Repeated | RefusedDesired:
+        return judge_desired(envelope, director=director, device=self._device, last=self._last, now=self.now)
+
+    def _refuse(self, envelope: bytes, error: TrustError) -> None:
+        self.refused[error.code] += 1
+        if self.refused[error.code] <= ALARMS_MAX:
+            digest = hashlib.sha256(envelope).hexdigest()[:16]
+            self._alarm(f"desired:{error.code}:{digest}", error)
+
+    def _director(self) -> PublicKey | None:
+        pem = self._db.meta("director_pem")
+        return PublicKey.parse(pem.encode()) if pem else None
+
+    async def _refreshed(self) -> PublicKey | None:
+        if time.monotonic() - self._refreshed_at < REFRESH_EVERY_S and self._director():
+            return None
+        self._refreshed_at = time.monotonic()
+        pem = await self._refresh()
+        if pem is None:
+            return None
+        self._db.set_meta("director_pem", pem)
+        return PublicKey.parse(pem.encode())
+
+
+def _reread(last: AcceptedDesired | None) -> DesiredState | None:
+    """What was accepted is not judged again: it passed the gate when it was stored."""
+    if last is None:
+        return None
+    try:
+        return DesiredState.parse(
+            Envelope.parse(last.envelope, max_bytes=2 * LIMITS.mqtt_message_max_bytes).payload
+        )
+    except LimosaError:
+        return None  # written by another version of the agent: the next document will do

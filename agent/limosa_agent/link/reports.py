@@ -1,0 +1,139 @@
+"""What this device says of itself: `reported` and events, as bytes (server 3.1). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from limosa_agent.update.state import ModelState, Release, Report
+from limosa_contracts.event import Reason, UpdateEvent
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.phases import Phase
+from limosa_contracts.reported import Installed, Reported, ReportedModel
+
+MESSAGE_MAX_CHARS = 2000  # of one reason; contracts accept 2048
+REASON_MAX_CHARS = 1000  # of the line in `reported`; contracts accept 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """Who speaks: the same in every report of one start of the agent."""
+
+    device: str
+    agent: str
+    boot: str
+    labels: dict[str, str] = field(default_factory=dict)
+    capabilities: JsonObject = field(default_factory=dict)
+
+    def update(self, report: Report, *, at: float) -> bytes:
+        return self._event(
+            key=report.key,
+            kind="update",
+            model=report.model,
+            version=report.version,
+            index_sha256=report.index_sha256,
+            manifest_sha256=report.manifest_sha256,
+            rollout=report.rollout,
+            attempt=report.attempt,
+            phase=report.phase,
+            reason=report.reason,
+            at=at,
+        )
+
+    def alarm(self, key: str, state: ModelState | None, reason: Reason, *, at: float) -> bytes:
+        """Something that an operator should know and no transition says; of a model where there is one."""
+        release = state.active if state else None
+        return self._event(
+            key=key,
+            kind="alarm",
+            model=state.model if state else "agent/agent",
+            version=release.version if release else "0.0.0",
+            index_sha256=release.index_sha256 if release else "0" * 64,
+            manifest_sha256=release.manifest_sha256 if release else "",
+            rollout="",
+            attempt=1,
+            phase=state.phase if state else Phase.IDLE,
+            reason=reason,
+            at=at,
+        )
+
+    def reported(
+        self,
+        states: Iterable[ModelState],
+        *,
+        desired: tuple[int, int],
+        clock: str,
+        at: float,
+        resources: Mapping[str, JsonValue],
+        serving: Mapping[str, str],
+    ) -> bytes:
+        """`serving`: model -> manifest that answers now; what does not answer is not reported active."""
+        return Reported(
+            device=self.device,
+            agent=self.agent,
+            boot=self.boot,
+            clock=clock,
+            at=at,
+            desired=desired,
+            models=tuple(_model(state, serving.get(state.model)) for state in states),
+            capabilities=self.capabilities,
+            resources=dict(resources),
+            labels=self.labels,
+        ).encode()
+
+    def _event(
+        self,
+        *,
+        key: str,
+        kind: str,
+        model: str,
+        version: str,
+        index_sha256: str,
+        manifest_sha256: str,
+        rollout: str,
+        attempt: int,
+        phase: Phase,
+        reason: Reason,
+        at: float,
+    ) -> bytes:
+        return UpdateEvent(
+            device=self.device,
+            key=key[:256],
+            kind=kind,
+            model=model,
+            version=version,
+            index_sha256=index_sha256,
+            manifest_sha256=manifest_sha256,
+            rollout=rollout,
+            attempt=attempt,
+            phase=phase,
+            reason=Reason(
+                code=reason.code[:64], message=reason.message[:MESSAGE_MAX_CHARS], evidence=reason.evidence
+            ),
+            at=at,
+            boot=self.boot,
+        ).encode()
+
+
+def _model(state: ModelState, serving: str | None) -> ReportedModel:
+    """`active` is what answers: during a trial the candidate, with the committed one as previous."""
+    slots = [state.candidate, state.active, state.previous]
+    answering = next((r for r in slots if r is not None and r.manifest_sha256 == serving), None)
+    on_trial = answering is not None and answering == state.candidate
+    return ReportedModel(
+        model=state.model,
+        phase=state.phase,
+        active=answering.installed() if answering else None,
+        previous=_installed(state.active if on_trial else state.previous),
+        candidate=None if on_trial else _installed(state.candidate),
+        rollout=state.target.rollout if state.target else "",
+        attempt=state.target.attempt if state.target else 1,
+        reason=(f"{state.reason.code}: {state.reason.message}" if state.reason.code else "")[
+            :REASON_MAX_CHARS
+        ],
+        quarantined=tuple(bad.manifest_sha256 for bad in state.quarantine),
+    )
+
+
+def _installed(release: Release | None) -> Installed | None:
+    return release.installed() if release else None

@@ -1,0 +1,1 @@
+"""What is durable on this device besides the slots (agent 3)."""

@@ -1,0 +1,124 @@
+"""What the update machines know, in the state database: models, quarantine, the desired state."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from limosa_agent.errors import JournalCorrupt
+from limosa_agent.link.desired_gate import AcceptedDesired
+from limosa_agent.store.state_db import StateDb
+from limosa_agent.update.state import Bad, ModelState, Release, Report, Target
+from limosa_contracts.canonical import encode_canonical, parse_object
+from limosa_contracts.errors import LimosaError
+from limosa_contracts.event import Reason
+from limosa_contracts.fields import Fields
+from limosa_contracts.phases import Phase
+
+_PHASES: Final = tuple(phase.value for phase in Phase)
+
+
+class Journal:
+    def __init__(self, db: StateDb) -> None:
+        self._db = db
+
+    def load(self) -> dict[str, ModelState]:
+        """Every model's state. Raises JournalCorrupt."""
+        bad: dict[str, list[Bad]] = {}
+        for model, manifest, index, reason in self._db.query(
+            "SELECT model, manifest_sha256, index_sha256, reason FROM quarantine ORDER BY ord"
+        ):
+            entry = Bad(manifest_sha256=str(manifest), index_sha256=str(index), reason=str(reason))
+            bad.setdefault(str(model), []).append(entry)
+        states: dict[str, ModelState] = {}
+        for model, phase, document in self._db.query("SELECT model, phase, document FROM models"):
+            name = str(model)
+            states[name] = _parse(name, str(phase), str(document), tuple(bad.get(name, ())))
+        return states
+
+    def save(self, state: ModelState, *, connection: sqlite3.Connection) -> None:
+        """Within the caller's transaction."""
+        connection.execute(
+            "INSERT OR REPLACE INTO models VALUES (?, ?, ?)",
+            (state.model, state.phase.value, _encode(state)),
+        )
+        connection.execute("DELETE FROM quarantine WHERE model = ?", (state.model,))
+        connection.executemany(
+            "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)",
+            [
+                (state.model, bad.manifest_sha256, bad.index_sha256, bad.reason, number)
+                for number, bad in enumerate(state.quarantine)
+            ],
+        )
+
+    def desired(self) -> AcceptedDesired | None:
+        rows = self._db.query("SELECT epoch, counter, digest, envelope FROM desired")
+        if not rows:
+            return None
+        epoch, counter, digest, envelope = rows[0]
+        assert isinstance(epoch, int)
+        assert isinstance(counter, int)
+        assert isinstance(envelope, bytes)
+        return AcceptedDesired(epoch=epoch, counter=counter, digest=str(digest), envelope=envelope)
+
+    def save_desired(self, accepted: AcceptedDesired) -> None:
+        with self._db.transaction("desired") as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO desired VALUES (1, ?, ?, ?, ?)",
+                (accepted.epoch, accepted.counter, accepted.digest, accepted.envelope),
+            )
+
+
+def reports_of(actions: Sequence[object]) -> list[Report]:
+    return [action for action in actions if isinstance(action, Report)]
+
+
+def _encode(state: ModelState) -> str:
+    return encode_canonical(
+        {
+            "target": state.target.as_json() if state.target else None,
+            "candidate": state.candidate.as_json() if state.candidate else None,
+            "active": state.active.as_json() if state.active else None,
+            "previous": state.previous.as_json() if state.previous else None,
+            "tries": state.tries,
+            "transitions": state.transitions,
+            "committed_counter": state.committed_counter,
+            "reason": {
+                "code": state.reason.code,
+                "message": state.reason.message,
+                "evidence": state.reason.evidence,
+            },
+        }
+    ).decode()
+
+
+def _parse(model: str, phase: str, document: str, quarantine: tuple[Bad, ...]) -> ModelState:
+    try:
+        fields = Fields(parse_object(document.encode(), what="journal"), where=f"models[{model}]")
+        if phase not in _PHASES:
+            raise fields.wrong("phase", f"{phase!r} is no phase")
+
+        def release(name: str) -> Release:
+            return Release.parse(fields.fields(name))
+
+        reason = fields.fields("reason")
+        return ModelState(
+            model=model,
+            phase=Phase(phase),
+            target=fields.maybe("target", lambda n: Target.parse(fields.fields(n))),
+            candidate=fields.maybe("candidate", release),
+            active=fields.maybe("active", release),
+            previous=fields.maybe("previous", release),
+            tries=fields.integer("tries", low=0),
+            transitions=fields.integer("transitions", low=0),
+            committed_counter=fields.integer("committed_counter", low=0),
+            reason=Reason(
+                code=reason.text("code", empty=True),
+                message=reason.text("message", empty=True),
+                evidence=reason.object("evidence"),
+            ),
+            quarantine=quarantine,
+        )
+    except LimosaError as error:
+        raise JournalCorrupt("a model's state cannot be read", where=model, why=str(error)) from error

@@ -1,0 +1,1 @@
+"""What the device has seen, in windows (telemetry 3)."""

@@ -1,0 +1,118 @@
+"""Verdicts of a probation (agent 4.2)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limosa_agent.health.judge import (
+    Failed,
+    Observed,
+    Passed,
+    Replay,
+    TrialFacts,
+    Undecided,
+    Verdict,
+    class_distance,
+    judge,
+)
+from limosa_contracts.desired import Trial
+from limosa_contracts.window import LATENCY_EDGES_US
+
+TRIAL = Trial(inferences=20, seconds=5.0, max_seconds=60.0)
+EVEN = (100,) * 6
+
+
+def latencies(us: float, n: int) -> tuple[int, ...]:
+    bucket = next((i for i, edge in enumerate(LATENCY_EDGES_US) if edge >= us), 31)
+    return tuple(n if i == bucket else 0 for i in range(32))
+
+
+def facts(
+    *, elapsed_s: float = 1.0, previous: Observed | None = None, trial: Trial = TRIAL, **seen: Any
+) -> TrialFacts:
+    replay = seen.pop("replay", None)
+    return TrialFacts(
+        trial=trial,
+        elapsed_s=elapsed_s,
+        candidate=Observed(manifest_sha256="a" * 64, **seen),
+        previous=previous,
+        baseline_classes=EVEN,
+        replay=replay,
+        memory_max_bytes=1000,
+    )
+
+
+def code(verdict: Verdict) -> str:
+    assert isinstance(verdict, Failed), verdict
+    return verdict.reason.code
+
+
+def test_enough_good_answers_pass_at_once_and_name_the_digest() -> None:
+    verdict = judge(facts(n=20, classes=(3, 3, 4, 3, 3, 4)))
+    assert isinstance(verdict, Passed)
+    assert verdict.manifest_sha256 == "a" * 64
+
+
+def test_too_few_answers_wait() -> None:
+    assert judge(facts(n=3)) == Undecided()
+    assert judge(facts(n=3, elapsed_s=6.0)) == Undecided()
+
+
+def test_no_traffic_asks_for_golden_vectors_and_says_so() -> None:
+    assert judge(facts(elapsed_s=5.0)) == Undecided(wants_replay=True)
+    verdict = judge(facts(elapsed_s=5.0, replay=Replay(n=4, failed=0)))
+    assert isinstance(verdict, Passed)
+    assert verdict.reason.evidence["replayed"] == 4
+    assert code(judge(facts(elapsed_s=5.0, replay=Replay(n=4, failed=1)))) == "golden_mismatch"
+
+
+def test_little_traffic_is_completed_by_golden_vectors_after_patience() -> None:
+    assert judge(facts(n=3, elapsed_s=15.0)) == Undecided(wants_replay=True)
+
+
+def test_errors_fail_as_soon_as_the_trial_cannot_make_them_good() -> None:
+    assert code(judge(facts(n=5, errors=1))) == "error_rate"
+    long = Trial(inferences=1000, seconds=600)
+    assert judge(facts(n=5, errors=1, trial=long)) == Undecided()
+
+
+def test_nan_refused_memory_and_latency_have_their_own_reasons() -> None:
+    assert code(judge(facts(n=20, nan_outputs=3))) == "nan_outputs"
+    before = Observed(manifest_sha256="b" * 64, n=500, latency=latencies(9000, 500))
+    assert code(judge(facts(n=10, refused=20, previous=before))) == "refused_inputs"
+    assert code(judge(facts(n=20, rss_bytes=1001))) == "memory"
+    assert code(judge(facts(n=20, latency=latencies(60_000, 20), previous=before))) == "latency"
+    assert isinstance(judge(facts(n=20, latency=latencies(12_000, 20), previous=before)), Passed)
+
+
+def test_collapsed_outputs_fail_with_twenty_inferences() -> None:
+    assert code(judge(facts(n=20, classes=(20, 0, 0, 0, 0, 0)))) == "output_collapse"
+
+
+def test_small_honest_samples_are_not_called_collapsed() -> None:
+    chance = random.Random(7)
+    alarms = 0
+    for _ in range(2000):
+        picks = [chance.randrange(6) for _ in range(20)]
+        classes = tuple(picks.count(i) for i in range(6))
+        alarms += isinstance(judge(facts(n=20, classes=classes)), Failed)
+    assert alarms == 0
+
+
+def test_commit_waits_for_the_link_only_where_the_trial_says_so() -> None:
+    needing = Trial(inferences=20, seconds=5.0, max_seconds=60.0, commit_needs_link=True)
+    from dataclasses import replace
+
+    cut = replace(facts(n=30, trial=needing), link_up=False)
+    assert judge(cut) == Undecided()
+    assert isinstance(judge(replace(cut, elapsed_s=61.0)), Passed)
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=8))
+def test_distance_is_a_share(counts: list[int]) -> None:
+    assert 0.0 <= class_distance(counts, [10] * len(counts)) <= 1.0
+    assert class_distance([10 * c for c in counts], counts) < 1e-9
