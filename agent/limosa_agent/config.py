@@ -9,6 +9,7 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from limosa_agent.errors import ConfigInvalid, InsecureLink
+from limosa_agent.fetch.proxy import Proxy
 from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.fields import Fields
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
@@ -76,6 +77,7 @@ class AgentConfig:
     ack_timeout_s: float = 30.0  # unacknowledged reports are sent again after this
     observe_every_s: float = 1.0  # how often the worker tells what it counted
     limits: Limits = field(default_factory=Limits)
+    proxy: Proxy | None = None  # between this device and its fleet server
 
     @property
     def control_socket(self) -> Path:
@@ -152,6 +154,7 @@ class AgentConfig:
             ack_timeout_s=seconds("ack_timeout_s", base.ack_timeout_s),
             observe_every_s=seconds("observe_every_s", base.observe_every_s),
             limits=fields.optional("limits", lambda n: Limits.parse(fields.fields(n)), base.limits),
+            proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),
         )
 
 

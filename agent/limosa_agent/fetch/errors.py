@@ -4,7 +4,8 @@ TrustError      refused, the attempt ends      VersionRolledBack, MetadataExpire
                                                UnknownRelease, NotTheDesired, SignatureMissing
 RequestError    refused, another would do      NoFittingVariant, AgentTooOld, Quarantined
 TransferError   retried with back-off          SourceRefused, TooSlow, LengthMismatch, BudgetSpent,
-                                               ForeignRedirect, FetchBusy, ClockSuspect
+                                               ForeignRedirect, FetchBusy, ClockSuspect, ProxyRefused,
+                                               MirrorRefused
 FaultError      this device is in trouble      DiskFull, ReleaseBroken
 """
 
@@ -111,3 +112,15 @@ class ReleaseBroken(FaultError):
     code = "LM-596"
     summary = "a release on this disk is not what was installed"
     default_hint = "the agent goes back to the previous release and fetches this one again"
+
+
+class ProxyRefused(TransferError):
+    code = "LM-527"
+    summary = "the HTTP proxy lets this device not through, or its login cannot be used"
+    default_hint = "look at [proxy] in agent.toml, and ask who runs the proxy"
+
+
+class MirrorRefused(TransferError):
+    code = "LM-528"
+    summary = "a folder or stick is no mirror, or holds what a mirror never holds"
+    default_hint = "write it again: limosa mirror export"
