@@ -1,0 +1,36 @@
+"""What an operation of the control socket may look at, and act through."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from limosa_agent.config import AgentConfig
+from limosa_agent.identity.identity import Identity
+from limosa_agent.listening import listen_address
+from limosa_contracts.json_value import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from limosa_agent.link.mqtt import MqttLink
+    from limosa_agent.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """One run of the whole agent."""
+
+    config: AgentConfig
+    identity: Identity
+    supervisor: Supervisor
+    mqtt: MqttLink
+    sockets: Sequence[socket.socket]
+
+    @property
+    def listen(self) -> str:
+        return listen_address(self.sockets)
+
+
+Operation: TypeAlias = Callable[[AgentView, JsonObject], Awaitable[dict[str, JsonValue]]]
+"""The answer to one request. What it raises of LimosaError goes back to who asked."""
