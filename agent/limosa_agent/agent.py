@@ -128,7 +128,7 @@ class Agent:
         elif suffix is Suffix.DESIRED and payload:
             await self.supervisor.receive_desired(payload)
         elif suffix is Suffix.CMD:
-            self.supervisor.report_again()
+            self.supervisor.said.report_again()
 
     def _adopt(self, identity: Identity) -> None:
         self.supervisor.https.adopt(identity)

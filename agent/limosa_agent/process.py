@@ -83,7 +83,7 @@ async def _run_whole(
         agent = Agent(config, identity, db, config_path=config_path, sockets=sockets)
         if corrupt is not None:
             reason = Reason(code="journal_corrupt", message=str(corrupt))
-            agent.supervisor.alarm(f"journal:{db.outbox_session}", reason)
+            agent.supervisor.said.alarm(f"journal:{db.outbox_session}", reason)
         await agent.run(stop, ready=lambda: say_ready(config, sockets, device=identity.device))
     finally:
         db.close()
