@@ -16,10 +16,10 @@ from typing import Final
 from limosa_agent.fetch.download import CONTENT_RANGE, Meter, appending
 from limosa_agent.fetch.durable import DISK, Disk
 from limosa_agent.fetch.errors import BudgetSpent, LengthMismatch, SourceRefused, TooSlow
-from limosa_agent.fetch.http_source import HttpSource, Response
 from limosa_agent.fetch.limits import FetchLimits
 from limosa_agent.fetch.paths import ModelPaths
 from limosa_agent.fetch.slots import MANIFEST_FILE, read_current
+from limosa_agent.fetch.source import Response, Source
 from limosa_contracts.delta.errors import DeltaRefused
 from limosa_contracts.delta.limits import WORKING_BYTES, DeltaLimits
 from limosa_contracts.delta.wire import MEDIA_TYPE, DeltaHead
@@ -87,7 +87,7 @@ class DeltaDownload:
 
     def __init__(
         self,
-        source: HttpSource,
+        source: Source,
         *,
         limits: FetchLimits,
         meter: Meter,

@@ -13,9 +13,9 @@ from typing import Final
 
 from limosa_agent.fetch.durable import DISK, Disk
 from limosa_agent.fetch.errors import BudgetSpent, DiskFull, LengthMismatch, SourceRefused
-from limosa_agent.fetch.http_source import HttpSource, Response
 from limosa_agent.fetch.limits import FetchLimits
 from limosa_agent.fetch.slots import has_digest
+from limosa_agent.fetch.source import Response, Source
 from limosa_contracts.errors import DigestMismatch
 from limosa_contracts.oci import Descriptor
 
@@ -53,7 +53,7 @@ class Meter:
 class BlobDownload:
     """Puts blobs into the store; what has come stays for the next attempt."""
 
-    def __init__(self, source: HttpSource, *, limits: FetchLimits, meter: Meter, disk: Disk = DISK) -> None:
+    def __init__(self, source: Source, *, limits: FetchLimits, meter: Meter, disk: Disk = DISK) -> None:
         self._source = source
         self._limits = limits
         self._meter = meter

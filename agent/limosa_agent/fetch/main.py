@@ -12,14 +12,14 @@ from typing import BinaryIO, Final
 
 from limosa_agent.fetch.download import NO_SPACE
 from limosa_agent.fetch.durable import DISK, Disk
-from limosa_agent.fetch.errors import ClockSuspect, DiskFull, FetchBusy, MetadataExpired
+from limosa_agent.fetch.errors import ClockSuspect, DiskFull, FetchBusy, MetadataExpired, MirrorRefused
 from limosa_agent.fetch.install import Installation, free_bytes
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch.request import FetchRequest, error_line
 from limosa_agent.fetch.resolve import Repository
 from limosa_agent.fetch.slots import try_lock
 from limosa_contracts.canonical import encode_canonical
-from limosa_contracts.errors import Internal, LimosaError, SystemRefused
+from limosa_contracts.errors import Internal, LimosaError, SystemRefused, TrustError
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Phase
@@ -39,8 +39,11 @@ def fetch(
     while True:
         with try_lock(state) as held:
             if held:
-                repository = Repository(request, clock=clock(), disk=disk)
-                return _carry_out(request, repository, state, emit, disk)
+                try:
+                    repository = Repository(request, clock=clock(), disk=disk)
+                    return _carry_out(request, repository, state, emit, disk)
+                except TrustError as error:
+                    raise _of_mirror(error, request) from error
         if time.monotonic() > deadline:
             raise FetchBusy("another download of this device is running", where=str(state.lock))
         time.sleep(0.1)
@@ -56,7 +59,8 @@ def _carry_out(
         "clock_suspect": repository.clock_suspect,
     }
     if request.offer is None:
-        return {"result": result}
+        desired = repository.desired()
+        return {"result": result if desired is None else {**result, "desired": _text(desired)}}
     resolved = repository.resolve(request.offer, disk_free_bytes=free_bytes(state.folder))
     progress = _Progress(emit, every_s=request.limits.progress_every_s)
     outcome = Installation(
@@ -76,6 +80,20 @@ def _carry_out(
             "transfer": outcome.savings.as_json(outcome.received),
         }
     }
+
+
+def _of_mirror(error: TrustError, request: FetchRequest) -> LimosaError:
+    """trust 3.5: a stick is forgotten, and refuses nothing for good: the server may have what it lacks."""
+    if request.mirror is None:
+        return error
+    return MirrorRefused("a mirror is not to be used", where=str(request.mirror), why=str(error))
+
+
+def _text(envelope: bytes) -> str:
+    try:
+        return envelope.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MirrorRefused("a desired document is no text", where="desired") from error
 
 
 def _refresh(repository: Repository) -> str:

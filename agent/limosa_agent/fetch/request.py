@@ -9,12 +9,13 @@ from typing import Final, Self
 
 from limosa_agent.fetch.http_source import check_server
 from limosa_agent.fetch.limits import FetchLimits
+from limosa_agent.fetch.proxy import Proxy
 from limosa_contracts.canonical import parse_object
 from limosa_contracts.errors import FaultError, LimosaError, RequestError, TransferError, TrustError
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
-from limosa_contracts.names import SHA256_HEX, VERSION, ModelName, ReleaseName, check_version
+from limosa_contracts.names import NAME, SHA256_HEX, VERSION, ModelName, ReleaseName, check_version
 
 INSTALL: Final = "install"
 REFRESH: Final = "refresh"
@@ -62,6 +63,9 @@ class FetchRequest:
     ca_file: Path | None = None
     time_floor: float = 0.0  # Unix seconds
     offer: Offer | None = None  # for install
+    proxy: Proxy | None = None
+    mirror: Path | None = None  # a folder to read instead of the server (trust 3.5)
+    device: str = ""  # whose desired document the mirror is asked for; "" for none
     limits: FetchLimits = field(default_factory=FetchLimits)
 
     @classmethod
@@ -79,6 +83,9 @@ class FetchRequest:
             ca_file=fields.maybe("ca_file", lambda n: Path(fields.text(n))),
             time_floor=fields.optional("time_floor", lambda n: fields.number(n, low=0), 0.0),
             offer=Offer.parse(fields) if op == INSTALL else None,
+            proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),
+            mirror=fields.maybe("mirror", lambda n: Path(fields.text(n))),
+            device=fields.optional("device", lambda n: fields.text(n, pattern=NAME), ""),
             limits=fields.optional("limits", lambda n: FetchLimits.parse(fields.raw(n)), FetchLimits()),
         )
 
@@ -97,6 +104,7 @@ REASONS: Final[Mapping[str, str]] = {
     "LM-588": "quarantined",
     "LM-595": "disk_full",
     "LM-597": "clock_suspect",
+    "LM-528": "mirror",
 }
 """Reason codes of events, where there is a closer one than the kind."""
 

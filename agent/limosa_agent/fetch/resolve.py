@@ -15,9 +15,11 @@ from limosa_agent.fetch.agent_version import AGENT_VERSION
 from limosa_agent.fetch.durable import DISK, Disk
 from limosa_agent.fetch.errors import Quarantined, SignatureMissing, UntrustedMetadata
 from limosa_agent.fetch.http_source import HttpSource
+from limosa_agent.fetch.mirror_source import MirrorSource
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch.request import FetchRequest, Offer
 from limosa_agent.fetch.slots import MANIFEST_FILE, RELEASE_FILE, InstalledRelease, read_current
+from limosa_agent.fetch.source import Source
 from limosa_agent.fetch.time_floor import clock_suspect, next_floor, reference_time
 from limosa_agent.fetch.tuf_client import TufClient
 from limosa_agent.fetch.variant_choice import Capabilities, Choice, choose_variant
@@ -77,11 +79,10 @@ class Repository:
         self._reference = reference_time(clock=clock, floor=request.time_floor)
         self.clock_suspect = clock_suspect(clock=clock, floor=request.time_floor)
         self.time_floor = next_floor(reference=self._reference, floor=request.time_floor, refreshed=False)
-        self._public = HttpSource(request.limits, ca_file=request.ca_file)
-        self.private = HttpSource(request.limits, ca_file=request.ca_file, token=request.access_token)
+        self._base, self._public, self.private = _sources(request)
         self._tuf = TufClient(
             self._state.tuf,
-            metadata_url=f"{request.server}/tuf/metadata/",
+            metadata_url=f"{self._base}/tuf/metadata/",
             bootstrap=self._state.root.read_bytes(),
             reference=self._reference,
             source=self._public,
@@ -105,6 +106,12 @@ class Repository:
         if not self._state.director.is_file() or self._state.director.read_text() != pem:
             self._disk.replace_file(self._state.director, pem.encode())
         return pem
+
+    def desired(self) -> bytes | None:
+        """The device's desired document on the mirror, whose signature is the caller's to check."""
+        if self._request.mirror is None or not self._request.device:
+            return None
+        return MirrorSource(self._request.limits, self._request.mirror).desired(self._request.device)
 
     def resolve(self, offer: Offer, *, disk_free_bytes: int) -> Resolved:
         """After `refresh`. Raises TrustError, RequestError, TransferError."""
@@ -140,14 +147,14 @@ class Repository:
         )
 
     def blob_url(self, offer: Offer, descriptor: Descriptor) -> str:
-        return f"{self._request.server}/v2/{offer.name.name}/blobs/{descriptor.digest}"
+        return f"{self._base}/v2/{offer.name.name}/blobs/{descriptor.digest}"
 
     def _manifest(self, offer: Offer, descriptor: Descriptor) -> bytes:
         if descriptor.size > LIMITS.manifest_max_bytes:
             raise InvalidArtifact(
                 "a manifest is too large", where="index.manifests", why=f"{descriptor.size} B"
             )
-        url = f"{self._request.server}/v2/{offer.name.name}/manifests/{descriptor.digest}"
+        url = f"{self._base}/v2/{offer.name.name}/manifests/{descriptor.digest}"
         return descriptor.check(self.private.read(url, max_bytes=descriptor.size))
 
     def _target(self, target: TargetFile, *, max_bytes: int) -> bytes:
@@ -157,7 +164,7 @@ class Repository:
                 f"{target.path} is too large", why=f"{target.length} of {max_bytes} bytes"
             )
         folder, _, name = target.path.rpartition("/")
-        url = f"{self._request.server}/tuf/targets/{folder}/{_sha256(target)}.{name}"
+        url = f"{self._base}/tuf/targets/{folder}/{_sha256(target)}.{name}"
         data = self._public.read(url, max_bytes=target.length)
         if not _is(target, data):
             raise DigestMismatch("the server sends another target than was signed", where=target.path)
@@ -188,6 +195,19 @@ class Repository:
             return InstalledRelease.parse((model.release(sha) / RELEASE_FILE).read_bytes()).version
         except (OSError, LimosaError):
             return ""  # no permit can name a release that cannot be read
+
+
+def _sources(request: FetchRequest) -> tuple[str, Source, Source]:
+    """(base URL, source of what is public, source of what needs the access token)."""
+    if request.mirror is not None:
+        mirror = MirrorSource(request.limits, request.mirror)
+        mirror.marker()  # a folder that is no mirror is told from one that lacks something
+        return mirror.base, mirror, mirror
+
+    def server(token: str | None) -> HttpSource:
+        return HttpSource(request.limits, ca_file=request.ca_file, token=token, proxy=request.proxy)
+
+    return request.server, server(None), server(request.access_token)
 
 
 def _checked(manifest: Manifest, max_bytes: int) -> Manifest:

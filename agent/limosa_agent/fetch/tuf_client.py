@@ -33,8 +33,8 @@ from limosa_agent.fetch.errors import (
     UnknownRelease,
     UntrustedMetadata,
 )
-from limosa_agent.fetch.http_source import HttpSource
 from limosa_agent.fetch.limits import FetchLimits
+from limosa_agent.fetch.source import Source
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.signing_keys import PublicKey
@@ -46,7 +46,7 @@ P256_SCHEME: Final = "ecdsa-sha2-nistp256"
 class MetadataFetcher(FetcherInterface):
     """Hands python-tuf the bytes of our own HTTP client; our errors pass through it unchanged."""
 
-    def __init__(self, source: HttpSource, *, budget_s: float) -> None:
+    def __init__(self, source: Source, *, budget_s: float) -> None:
         self._source = source
         self._budget_s = budget_s
 
@@ -131,7 +131,7 @@ class TufClient:
         metadata_url: str,
         bootstrap: bytes,
         reference: float,
-        source: HttpSource,
+        source: Source,
         limits: FetchLimits,
         disk: Disk = DISK,
     ) -> None:
