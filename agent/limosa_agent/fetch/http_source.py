@@ -169,7 +169,8 @@ def _redirected(url: str, location: str) -> str:
         target = urljoin(url, location)
         elsewhere = _origin(_split(target)) != _origin(_split(url))
     except (ValueError, InvalidField) as error:  # urljoin parses too
-        raise SourceRefused("a download is redirected to no address", where=url, why=location[:200]) from error
+        why = location[:200]
+        raise SourceRefused("a download is redirected to no address", where=url, why=why) from error
     if not location or elsewhere:
         raise ForeignRedirect("a download is redirected to another host", where=url, why=location[:200])
     return target
