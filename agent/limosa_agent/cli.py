@@ -10,6 +10,7 @@ from limosa_agent.commands.doctor import doctor_command
 from limosa_agent.commands.enroll import enroll_command
 from limosa_agent.commands.infer import infer_command
 from limosa_agent.commands.run import run_command
+from limosa_agent.commands.service import install_service_command, uninstall_command
 from limosa_agent.commands.status import slots_command, status_command
 from limosa_agent.commands.tuf import tuf_command
 from limosa_contracts.cli import group, run
@@ -36,6 +37,8 @@ for _command in (
     infer_command,
     doctor_command,
     tuf_command,
+    install_service_command,
+    uninstall_command,
 ):
     agent.add_command(_command)
 

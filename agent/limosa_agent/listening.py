@@ -76,7 +76,27 @@ def listen_address(sockets: Sequence[socket.socket]) -> str:
 
 
 def _from_systemd() -> list[socket.socket]:
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+    """The sockets of our socket unit; children neither inherit them nor are told of them."""
+    meant, count = os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS", "")
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    if meant != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return []
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    return [socket.socket(fileno=fd) for fd in range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + count)]
+    handed: list[socket.socket] = []
+    try:
+        for descriptor in range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(count)):
+            one = socket.socket(fileno=descriptor)
+            handed.append(one)
+            one.set_inheritable(False)
+            if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError("it is no stream socket that listens")
+    except OSError as error:
+        for one in handed:
+            one.close()
+        raise ListenRefused(
+            "a socket of the socket unit cannot be used",
+            where="LISTEN_FDS",
+            why=str(error),
+            hint="limosa-agent install-service",
+        ) from error
+    return handed
