@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
@@ -237,7 +238,7 @@ class World:
         release: Published | None = None,
         *,
         clock: Callable[[], float] = time.time,
-        **changes: JsonValue,
+        **changes: Any,
     ) -> Answer:
         """In this process: the same code that the child runs."""
         lines: list[JsonObject] = []
