@@ -20,6 +20,8 @@ from limosa_agent.errors import AgentRunsAlready
 from limosa_agent.identity.identity import load_identity, recover_identity
 from limosa_agent.listening import listen_address, open_sockets
 from limosa_agent.safe_mode import TROUBLE, check_start, has_releases, serve_until_whole
+from limosa_agent.service.notify import from_systemd
+from limosa_agent.service.watchdog import Watchdog
 from limosa_agent.store.opening import open_state
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
@@ -49,19 +51,22 @@ async def run_agent(config: AgentConfig, config_path: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    watchdog = Watchdog(from_systemd())
+    beating = asyncio.create_task(watchdog.run(), name="watchdog")
     recover_identity(config.identity_dir)
     sockets = open_sockets(config)
     try:
-        await _wait_until_whole(config, sockets, stop)
+        await _wait_until_whole(config, sockets, stop, watchdog)
         if not stop.is_set():
-            await _run_whole(config, config_path, sockets, stop)
+            await _run_whole(config, config_path, sockets, stop, watchdog)
     finally:
+        beating.cancel()
         for one in sockets:
             one.close()
 
 
 async def _wait_until_whole(
-    config: AgentConfig, sockets: Sequence[socket.socket], stop: asyncio.Event
+    config: AgentConfig, sockets: Sequence[socket.socket], stop: asyncio.Event, watchdog: Watchdog
 ) -> None:
     """Returns when the agent can be started whole; what is good is served meanwhile."""
     try:
@@ -71,11 +76,16 @@ async def _wait_until_whole(
             raise
         log.error("only what is good is served for now: %s", error)
         say_ready(config, sockets, device="")
+        watchdog.ready()
         await serve_until_whole(config, sockets, stop)
 
 
 async def _run_whole(
-    config: AgentConfig, config_path: Path, sockets: Sequence[socket.socket], stop: asyncio.Event
+    config: AgentConfig,
+    config_path: Path,
+    sockets: Sequence[socket.socket],
+    stop: asyncio.Event,
+    watchdog: Watchdog,
 ) -> None:
     identity = load_identity(config.identity_dir)
     db, corrupt = open_state(config)
@@ -84,7 +94,13 @@ async def _run_whole(
         if corrupt is not None:
             reason = Reason(code="journal_corrupt", message=str(corrupt))
             agent.supervisor.said.alarm(f"journal:{db.outbox_session}", reason)
-        await agent.run(stop, ready=lambda: say_ready(config, sockets, device=identity.device))
+        watchdog.turn_s, watchdog.status = agent.supervisor.turn_s, agent.view.in_a_line
+
+        def ready() -> None:
+            say_ready(config, sockets, device=identity.device)
+            watchdog.ready()
+
+        await agent.run(stop, ready=ready)
     finally:
         db.close()
 

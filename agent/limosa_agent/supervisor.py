@@ -104,6 +104,7 @@ class Supervisor:
         )
         self._reconciler = Reconciler(config, updater=self.updater, inbox=self.inbox, dispatch=self._dispatch)
         self._state_dir = config.state_dir
+        self._turn_began_s = time.monotonic()
 
     # -- life
     async def start(self) -> None:
@@ -124,6 +125,7 @@ class Supervisor:
         """Until cancelled: events, and a tick where there are none."""
         next_tick = time.monotonic()
         while True:
+            self._turn_began_s = time.monotonic()
             wait_s = max(0.0, next_tick - time.monotonic())
             try:
                 tag, model, event = await asyncio.wait_for(self._queue.get(), wait_s)
@@ -134,6 +136,10 @@ class Supervisor:
                 if tag is None or self._still(tag, model):
                     await self._carry_out(model, event)
             await self._guarded(self._follow_up())
+
+    def turn_s(self) -> float:
+        """How long the present turn has taken by now; the watchdog looks at it."""
+        return time.monotonic() - self._turn_began_s
 
     async def _follow_up(self) -> None:
         await self._reconciler.run()

@@ -85,7 +85,7 @@ class Processes:
 
     def start(
         self, command: Sequence[str | Path], *, name: str, env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
+        cwd: Path | None = None, pass_fds: Sequence[int] = (),
     ) -> Started:  # fmt: skip
         """Starts it in a session of its own; stdout and stderr go to one log file."""
         log_path = self.folder / f"{name}.{len(self.started)}.log"
@@ -98,6 +98,7 @@ class Processes:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 cwd=cwd or self.folder,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         process = Started(name=name, popen=popen, log_path=log_path)
         self.started.append(process)

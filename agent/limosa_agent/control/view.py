@@ -31,6 +31,11 @@ class AgentView:
     def listen(self) -> str:
         return listen_address(self.sockets)
 
+    def in_a_line(self) -> str:
+        """What `systemctl status` shows."""
+        serves = ", ".join(f"{slot.model} {slot.version}" for slot in self.supervisor.pool.models)
+        return f"serves {serves or 'no model yet'}; mqtt {'up' if self.mqtt.up else 'down'}"
+
 
 Operation: TypeAlias = Callable[[AgentView, JsonObject], Awaitable[dict[str, JsonValue]]]
 """The answer to one request. What it raises of LimosaError goes back to who asked."""

@@ -30,6 +30,10 @@ class Watchdog:
         self.turn_s: Callable[[], float] = lambda: 0.0  # how long the supervisor's turn has taken by now
         self.status: Callable[[], str] = lambda: "only what is good is served: see the log"
 
+    def ready(self) -> None:
+        """What is good is served."""
+        self._notifier.ready()
+
     async def run(self) -> None:
         """Until cancelled. Returns at once where systemd expects no word."""
         every_s = self._notifier.watchdog_s
