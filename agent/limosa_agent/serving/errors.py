@@ -4,7 +4,8 @@ RequestError    BadInferRequest, UnknownModel, InputNames, InputDtype, InputShap
                 MethodRefused, EncodingRefused, HeadersTooLarge, BodyTooLarge, RequestTooSlow, BadHttp
 TransferError   Overloaded, NotServing, TooManyConnections
 VerdictError    GoldenMismatch
-FaultError      InferenceFailed, LoadFailed, SelfTestFailed, WorkerGone, NothingToFallBackTo, NoSlot
+FaultError      InferenceFailed, LoadFailed, SelfTestFailed, WorkerGone, NothingToFallBackTo, NoSlot,
+                CopyBroken
 """
 
 from __future__ import annotations
@@ -140,3 +141,8 @@ class SelfTestFailed(FaultError):
     code = "LM-571"
     summary = "the self-test did not come to an end by itself within its limits"
     reason_code = "self_test_failed"
+
+
+class CopyBroken(FaultError):
+    code = "LM-572"
+    summary = "a copy for the shadow worker is not what the serving worker writes"

@@ -16,6 +16,9 @@ from limosa_agent.serving.limits import SelfTestLimits
 
 PR_SET_PDEATHSIG: Final = 1
 OPEN_FILES_MAX: Final = 128
+SERVING_OOM_SCORE: Final = 300  # 0 is the supervisor's: it must be there to start others again
+STANDBY_OOM_SCORE: Final = 600
+SHADOW_OOM_SCORE: Final = 1000  # nobody waits for its answers
 QUIET_ENVIRONMENT: Final = {
     # glibc gives memory back earlier: 88 -> 73 MB, no slowdown (agent 5.4)
     "MALLOC_TRIM_THRESHOLD_": "65536",
@@ -63,6 +66,15 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)  # it ended before we asked
+
+
+def set_oom_score(score: int) -> None:
+    """Whom the kernel ends first when memory is short: the highest, of -1000 to 1000 (Linux)."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123  # no Path object
+            file.write(str(score))
+    except OSError:
+        return  # not Linux, or below what an administrator has set: then theirs holds
 
 
 def limit_this_process(limits: SelfTestLimits) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from limosa_agent.serving.ring import Ring
+from limosa_agent.serving.tensor_codec import Array
 from limosa_contracts.baseline import Baseline
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.serving import Serving
+
+Listener: TypeAlias = Callable[[Mapping[str, Array], Mapping[str, Array]], None]
 
 
 class Observations:
@@ -26,7 +30,7 @@ class Observations:
         self._ring: Final = Ring(serving, baseline, rows=ring_rows, max_bytes=ring_max_bytes)
         self._manifest_sha256: Final = manifest_sha256
         self._baseline_id: Final = baseline.baseline_id
-        self.add: Final = self._ring.add  # once per inference: no call in between
+        self.add = self._ring.add  # once per inference: no call in between
         self._errors: Final[Counter[str]] = Counter()
         self._refused: Final[Counter[str]] = Counter()
         self.replayed = 0
@@ -38,6 +42,21 @@ class Observations:
     def fail(self, code: str) -> None:
         """A request that this side could not answer."""
         self._errors[code] += 1
+
+    def listen(self, listener: Listener | None) -> None:
+        """`listener` hears of every inference that is added; None: of none, at no cost."""
+        if listener is None:
+            self.add = self._ring.add
+            return
+        add = self._ring.add
+
+        def add_and_tell(
+            inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int, nanoseconds: int
+        ) -> None:
+            add(inputs, outputs, rows, nanoseconds)
+            listener(inputs, outputs)
+
+        self.add = add_and_tell
 
     def snapshot(self) -> dict[str, JsonValue]:
         """Everything so far, the ring included, as plain JSON."""

@@ -12,15 +12,25 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 from limosa_agent.serving.errors import LoadFailed, NothingToFallBackTo, WorkerGone
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.slot_ref import Observation, PoolEvent, SlotRef, WorkerCrashed
+from limosa_agent.serving.shadow_lane import ShadowLane
+from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
 from limosa_agent.serving.worker_process import ASK_MAX_S, WorkerProcess
 from limosa_contracts.json_value import JsonObject, JsonValue
 
-__all__ = ["Observation", "PoolEvent", "ServingLimits", "ServingPool", "SlotRef", "WorkerCrashed"]
+__all__ = [
+    "Observation",
+    "PoolEvent",
+    "ServingLimits",
+    "ServingPool",
+    "ShadowCrashed",
+    "SlotRef",
+    "WorkerCrashed",
+]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +54,7 @@ class ServingPool:
         self._limits: Final = limits
         self._on_event: Final = on_event
         self._turn: Final = asyncio.Lock()  # one change of generations at a time
+        self._shadow_turn: Final = asyncio.Lock()
         self._numbered = 0
         self._generation = 0
         self._models: tuple[SlotRef, ...] = ()
@@ -56,6 +67,9 @@ class ServingPool:
         self._served_since = 0.0
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._stopping = False
+        self._lane: Final = ShadowLane(
+            limits=limits, number=self._next_number, on_event=on_event, on_change=self._tap_again
+        )
         self.requests_lost = 0  # inside workers that ended without being asked to, whatever their role
 
     @property
@@ -72,6 +86,15 @@ class ServingPool:
         """Of all living workers, the one that accepts first."""
         workers = (self._serving, self._standby, *self._leaving)
         return tuple(worker.pid for worker in workers if worker is not None and worker.alive)
+
+    @property
+    def shadows(self) -> Sequence[SlotRef]:
+        """What the shadow worker runs now: nothing after its crash."""
+        return self._lane.slots
+
+    @property
+    def shadow_pid(self) -> int | None:
+        return self._lane.pid
 
     # -- what the supervisor asks for
 
@@ -124,6 +147,15 @@ class ServingPool:
             standby, self._standby, self._previous = self._standby, None, None
             self._dismiss(standby)
 
+    async def shadow(self, models: Sequence[SlotRef]) -> None:
+        """These challengers, and no others, get copies of what the active versions are asked; [] ends that.
+
+        Raises LoadFailed, and the challengers before go on then. What serves is never touched.
+        """
+        async with self._shadow_turn:
+            await self._lane.replace(models)
+            await self._tell_taps()
+
     async def replay_golden(self, model: str) -> Mapping[str, JsonValue]:
         """{"n", "failed", "p95_us", "max_abs_error"} of the generation that serves. Raises WorkerGone."""
         return await self._ask_serving("replay", timeout_s=REPLAY_MAX_S, model=model)
@@ -146,21 +178,24 @@ class ServingPool:
             await asyncio.gather(*(worker.stop(idle_s=0.0) for worker in workers))
             self._serving = self._standby = None
             self._leaving.clear()
+        async with self._shadow_turn:
+            await self._lane.close()
 
     # -- generations
 
     async def _spawn(self, models: Sequence[SlotRef]) -> WorkerProcess:
         """A new generation that is warm and accepts. Raises LoadFailed."""
-        self._numbered += 1
         worker = WorkerProcess(
-            generation=self._numbered,
+            generation=self._next_number(),
             models=models,
             limits=self._limits,
             on_gone=self._on_gone,
             on_observation=self._on_observation,
+            tap=self._lane.tap,
         )
         await worker.start(self._sockets)
         try:
+            await worker.ask("tap", models=self._lane.names)
             await worker.ask("accept")
         except WorkerGone as error:
             worker.leaving = True
@@ -173,6 +208,22 @@ class ServingPool:
         self._models = worker.models
         self._generation = worker.generation
         self._served_since = time.monotonic()
+        self._tap_again()
+
+    def _next_number(self) -> int:
+        self._numbered += 1
+        return self._numbered
+
+    def _tap_again(self) -> None:
+        if not self._stopping:
+            self._run(self._tell_taps())
+
+    async def _tell_taps(self) -> None:
+        """Who serves, and who may at once, is told of which models the shadow wants copies."""
+        for worker in (self._serving, self._standby):
+            if worker is not None:
+                with suppress(WorkerGone):
+                    await worker.ask("tap", models=self._lane.names)
 
     async def _awake_standby(self) -> WorkerProcess | None:
         """The standby, accepting again; None if there is none."""
@@ -271,6 +322,7 @@ class ServingPool:
                 if worker is not None and worker.silent_for_s() > self._limits.hang_s:
                     worker.hung = True
                     await worker.kill()
+            await self._lane.watch()
 
     def _on_observation(self, worker: WorkerProcess, message: JsonObject) -> None:
         snapshot = message["observation"]

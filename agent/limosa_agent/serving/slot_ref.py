@@ -60,13 +60,35 @@ class WorkerCrashed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowCrashed:
+    """The shadow worker has ended without being asked to, or its loop no longer turned (`hung`).
+
+    It is not started again: who wants it asks for a set that may do better. Nothing that serves is touched.
+    """
+
+    models: tuple[SlotRef, ...]
+    signal_name: str  # "" if it exited by itself
+    running: str = ""  # the challenger it died in, as team/model; "" if in none
+    manifest_sha256: str = ""  # the same one's digest
+    returncode: int = 0
+    hung: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One snapshot of one model; cumulative since the worker of this generation loaded it."""
+    """One snapshot of one model; cumulative since the worker of this generation loaded it.
+
+    `shadow`: of a challenger, whose answers went to nobody. Its snapshot has three counters more, all
+    of rows: `shadow_compared` with the active version's answers, `shadow_disagreed` of these, and of
+    requests `shadow_dropped`, copies for which there was no room; and `shadow_against`, the manifest of
+    the version compared with last.
+    """
 
     generation: int
     model: str
     manifest_sha256: str
     snapshot: Mapping[str, JsonValue]
+    shadow: bool = False
 
 
-PoolEvent: TypeAlias = WorkerCrashed | Observation
+PoolEvent: TypeAlias = WorkerCrashed | ShadowCrashed | Observation

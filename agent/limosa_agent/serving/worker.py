@@ -26,10 +26,16 @@ import uvloop
 from limosa_agent.serving.control_line import ControlLine
 from limosa_agent.serving.errors import LoadFailed
 from limosa_agent.serving.inference_api import InferenceApi
-from limosa_agent.serving.limited_child import die_with_parent
+from limosa_agent.serving.limited_child import (
+    SERVING_OOM_SCORE,
+    STANDBY_OOM_SCORE,
+    die_with_parent,
+    set_oom_score,
+)
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
 from limosa_agent.serving.protocol import HttpConnection, Traffic
+from limosa_agent.serving.shadow_tap import ShadowTap
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_contracts.errors import LimosaError
@@ -52,12 +58,14 @@ class Worker:
         counters: SharedCounters,
         limits: ServingLimits,
         models: Sequence[LoadedModel],
+        tap: ShadowTap | None = None,
     ) -> None:
         self._sockets: Final = sockets
         self._control: Final = control
         self._counters: Final = counters
         self._limits: Final = limits
         self._models: Final = models
+        self._tap: Final = tap
         self._api: Final = InferenceApi(models, limits, counters)
         self._traffic: Final = Traffic(
             limits=limits, answer=self._api.answer, counters=counters, on_idle=self._on_idle
@@ -111,6 +119,11 @@ class Worker:
             return {model.slot.model: self._snapshot(model) for model in self._models}
         if op == "replay":
             return await self._replay(str(message.get("model")))
+        if op == "tap":
+            wanted = message.get("models")
+            if self._tap is not None and isinstance(wanted, list):
+                self._tap.open(self._models, [str(name) for name in wanted])
+            return {}
         if op == "stop":
             idle = message.get("idle_s")
             await self._wind_up(float(idle) if isinstance(idle, (int, float)) else 0.0)
@@ -118,6 +131,7 @@ class Worker:
         raise LoadFailed(f"control operation {op!r} is unknown")
 
     async def _accept(self) -> None:
+        set_oom_score(SERVING_OOM_SCORE)
         self._traffic.draining = False
         self._empty.clear()
         if self._servers:
@@ -137,6 +151,7 @@ class Worker:
 
     async def _drain(self) -> None:
         """Accepts nothing more; what is open gets its next answer with `Connection: close`."""
+        set_oom_score(STANDBY_OOM_SCORE)
         self._traffic.draining = True
         servers, self._servers = self._servers, []
         for server in servers:
@@ -249,10 +264,18 @@ async def _serve(arguments: argparse.Namespace) -> int:
         counters=counters,
         limits=limits,
         models=models,
+        tap=_tap(arguments, limits),
     )
     await control.send({"ready": True, "run_us": {model.slot.model: model.run_us for model in models}})
     await worker.run()
     return 0
+
+
+def _tap(arguments: argparse.Namespace, limits: ServingLimits) -> ShadowTap | None:
+    if arguments.tap < 0:
+        return None
+    end = socket.socket(fileno=arguments.tap)
+    return ShadowTap(end, generation=arguments.generation, copy_max_bytes=limits.body_max_bytes)
 
 
 def main() -> None:
@@ -261,6 +284,8 @@ def main() -> None:
     parser.add_argument("--counters", type=int, required=True)
     parser.add_argument("--listen", type=int, action="append", default=[])
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--generation", type=int, default=0)
+    parser.add_argument("--tap", type=int, default=-1)
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # writing a core would delay the put-back

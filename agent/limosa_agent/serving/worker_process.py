@@ -34,7 +34,10 @@ class WorkerProcess:
         limits: ServingLimits,
         on_gone: Callable[[WorkerProcess], None],
         on_observation: Callable[[WorkerProcess, JsonObject], None],
+        module: str = MODULE,
+        tap: int = -1,
     ) -> None:
+        """`tap`: this worker's end of the way of copies to the shadow worker."""
         self.generation: Final = generation
         self.models: Final = tuple(models)
         self.ready = False
@@ -42,6 +45,8 @@ class WorkerProcess:
         self.hung = False
         self.idle: Final = asyncio.Event()
         self._limits: Final = limits
+        self._module: Final = module
+        self._tap: Final = tap
         self._on_gone: Final = on_gone
         self._on_observation: Final = on_observation
         self._replies: Final[dict[int, asyncio.Future[JsonValue]]] = {}
@@ -58,13 +63,15 @@ class WorkerProcess:
         """Returns when all models are loaded and warm. Raises LoadFailed; the process is gone then."""
         ours, theirs = socket.socketpair()
         counters = SharedCounters.create_fd()
-        passed = [theirs.fileno(), counters, *(listening.fileno() for listening in sockets)]
+        listening = [listens.fileno() for listens in sockets]
+        passed = [theirs.fileno(), counters, *listening, *([self._tap] if self._tap >= 0 else [])]
         arguments = [f"--control={theirs.fileno()}", f"--counters={counters}", f"--parent={os.getpid()}"]
-        arguments += [f"--listen={listening.fileno()}" for listening in sockets]
+        arguments += [f"--generation={self.generation}", f"--tap={self._tap}"]
+        arguments += [f"--listen={number}" for number in listening]
         try:
             self._counters = SharedCounters(counters)
             self._process = await asyncio.create_subprocess_exec(
-                *module_command(MODULE, *arguments),
+                *module_command(self._module, *arguments),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=passed,
                 env=child_environment(),
@@ -125,8 +132,14 @@ class WorkerProcess:
 
     @property
     def running_model(self) -> str:
-        """After its end: the model whose inference it was in, or was loading."""
-        return self.models[self._running - 1].model if 0 < self._running <= len(self.models) else ""
+        """After its end: the model whose inference it was in, or was loading; "" if in none."""
+        slot = self.running_slot
+        return slot.model if slot is not None else ""
+
+    @property
+    def running_slot(self) -> SlotRef | None:
+        """The same with its digest."""
+        return self.models[self._running - 1] if 0 < self._running <= len(self.models) else None
 
     def silent_for_s(self) -> float:
         """Since its loop last turned."""

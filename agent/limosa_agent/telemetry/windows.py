@@ -21,6 +21,8 @@ from limosa_contracts.window import Sketch, Window, empty_sketch
 MIN_ROWS: Final = 20
 MAX_ROWS: Final = 20_000
 WINDOW_S: Final = 3600.0
+SHADOW_COUNTERS: Final = ("shadow_compared", "shadow_disagreed", "shadow_dropped")
+"""Of challengers only (telemetry 1.4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,9 @@ class Snapshot:
         counters: dict[str, int] = {}
         for name in ("requests", "failed_requests", "nan_outputs", "replayed", "unmeasured"):
             counters[name] = fields.optional(name, lambda n: fields.integer(n, low=0), 0)
+        for name in SHADOW_COUNTERS:
+            if fields.has(name):
+                counters[name] = fields.integer(name, low=0)
         for kind in ("errors", "refused"):
             codes = fields.fields(kind)
             counters[kind] = sum(codes.integer(code, low=0) for code in fields.object(kind))

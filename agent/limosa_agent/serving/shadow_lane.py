@@ -1,0 +1,126 @@
+"""The pool's side of the shadow worker: one set of challengers at a time, or none (agent 1)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+from limosa_agent.serving.limits import ServingLimits
+from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef
+from limosa_agent.serving.worker_process import WorkerProcess
+from limosa_contracts.json_value import JsonObject, JsonValue
+
+MODULE: Final = "limosa_agent.serving.shadow_worker"
+
+
+class ShadowLane:
+    """Touches nobody: what it raises or tells concerns challengers alone."""
+
+    def __init__(
+        self,
+        *,
+        limits: ServingLimits,
+        number: Callable[[], int],
+        on_event: Callable[[PoolEvent], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """`number` gives the next generation; `on_change` is told when challengers end by themselves."""
+        self._limits: Final = limits
+        self._number: Final = number
+        self._on_event: Final = on_event
+        self._on_change: Final = on_change
+        self._worker: WorkerProcess | None = None
+        self._telling: Final[set[asyncio.Task[None]]] = set()
+        self._given, self._taken = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.shadow_wait_max_bytes // 2)
+
+    @property
+    def tap(self) -> int:
+        """The descriptor that every serving worker inherits."""
+        return self._given.fileno()
+
+    @property
+    def slots(self) -> tuple[SlotRef, ...]:
+        worker = self._worker
+        return worker.models if worker is not None and worker.alive else ()
+
+    @property
+    def names(self) -> list[JsonValue]:
+        """Models of which copies are wanted."""
+        return list[JsonValue](sorted({slot.model for slot in self.slots}))
+
+    @property
+    def pid(self) -> int | None:
+        worker = self._worker
+        return worker.pid if worker is not None and worker.alive else None
+
+    async def replace(self, models: Sequence[SlotRef]) -> None:
+        """[] ends the shadow worker. Raises LoadFailed: the set before goes on then."""
+        worker = await self._spawn(models) if models else None
+        before, self._worker = self._worker, worker
+        if before is not None:
+            await before.stop(idle_s=0.0)
+
+    async def watch(self) -> None:
+        """Ends a worker whose loop no longer turns; its end is told as a crash."""
+        worker = self._worker
+        if worker is not None and worker.silent_for_s() > self._limits.hang_s:
+            worker.hung = True
+            await worker.kill()
+
+    async def close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.stop(idle_s=0.0)
+        await asyncio.gather(*self._telling, return_exceptions=True)
+        self._given.close()
+        self._taken.close()
+
+    async def _spawn(self, models: Sequence[SlotRef]) -> WorkerProcess:
+        worker = WorkerProcess(
+            generation=self._number(),
+            models=models,
+            limits=self._limits,
+            on_gone=self._on_gone,
+            on_observation=self._on_observation,
+            module=MODULE,
+            tap=self._taken.fileno(),
+        )
+        await worker.start(())
+        return worker
+
+    def _on_gone(self, worker: WorkerProcess) -> None:
+        if worker.leaving or worker is not self._worker:
+            return
+        self._worker = None
+        self._on_change()
+        task = asyncio.get_running_loop().create_task(self._tell(worker))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, worker: WorkerProcess) -> None:
+        await worker.ended()
+        died_in = worker.running_slot
+        self._on_event(
+            ShadowCrashed(
+                models=worker.models,
+                signal_name=worker.signal_name,
+                running=died_in.model if died_in else "",
+                manifest_sha256=died_in.manifest_sha256 if died_in else "",
+                returncode=worker.returncode,
+                hung=worker.hung,
+            )
+        )
+
+    def _on_observation(self, worker: WorkerProcess, message: JsonObject) -> None:
+        self._on_event(
+            Observation(
+                generation=worker.generation,
+                model=str(message.get("model")),
+                manifest_sha256=str(message.get("manifest_sha256")),
+                snapshot=cast("JsonObject", message["observation"]),
+                shadow=True,
+            )
+        )
