@@ -92,6 +92,7 @@ class Agent:
             asyncio.create_task(self.incoming.run(), name="incoming"),
             asyncio.create_task(self.poll.run(), name="poll"),
             asyncio.create_task(self.renewals.run(), name="renewals"),
+            asyncio.create_task(self.supervisor.mirror.watch(), name="mirrors"),
         ]
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -13,6 +13,7 @@ from limosa_agent.commands.run import run_command
 from limosa_agent.commands.service import install_service_command, uninstall_command
 from limosa_agent.commands.status import slots_command, status_command
 from limosa_agent.commands.tuf import tuf_command
+from limosa_agent.commands.update import update_command
 from limosa_contracts.cli import group, run
 
 
@@ -35,6 +36,7 @@ for _command in (
     status_command,
     slots_command,
     infer_command,
+    update_command,
     doctor_command,
     tuf_command,
     install_service_command,

@@ -9,7 +9,10 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from limosa_agent.errors import ConfigInvalid, InsecureLink
+from limosa_agent.fetch.mirror_config import MirrorConfig
 from limosa_agent.fetch.proxy import Proxy
+from limosa_agent.health.config import HealthLimits
+from limosa_agent.health.probe_config import ProbeConfig, parse_probes
 from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.fields import Fields
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
@@ -77,7 +80,10 @@ class AgentConfig:
     ack_timeout_s: float = 30.0  # unacknowledged reports are sent again after this
     observe_every_s: float = 1.0  # how often the worker tells what it counted
     limits: Limits = field(default_factory=Limits)
+    health: HealthLimits = field(default_factory=HealthLimits)
+    probes: tuple[ProbeConfig, ...] = ()  # what the operator asks about this device's health
     proxy: Proxy | None = None  # between this device and its fleet server
+    mirror: MirrorConfig = field(default_factory=MirrorConfig)  # sticks that are looked for
 
     @property
     def control_socket(self) -> Path:
@@ -138,6 +144,7 @@ class AgentConfig:
         for key, value in labels.items():
             if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(value):
                 raise InvalidField(f"label {key!r} = {value!r} is not valid", where="labels")
+        health = fields.optional("health", lambda n: HealthLimits.parse(fields.fields(n)), base.health)
         return cls(
             server=fields.text("server", max_chars=1024).rstrip("/"),
             state_dir=fields.optional("state_dir", path, base.state_dir).absolute(),
@@ -153,8 +160,13 @@ class AgentConfig:
             stable_after_s=seconds("stable_after_s", base.stable_after_s),
             ack_timeout_s=seconds("ack_timeout_s", base.ack_timeout_s),
             observe_every_s=seconds("observe_every_s", base.observe_every_s),
+            health=health,
+            probes=fields.optional(
+                "probes", lambda n: parse_probes(fields, n, programs=health.probe_programs), ()
+            ),
             limits=fields.optional("limits", lambda n: Limits.parse(fields.fields(n)), base.limits),
             proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),
+            mirror=fields.optional("mirror", lambda n: MirrorConfig.parse(fields.fields(n)), base.mirror),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from limosa_agent.errors import AgentNotRunning
 from limosa_agent.listening import open_unix
 from limosa_contracts.canonical import encode_canonical, parse_object
-from limosa_contracts.errors import LimosaError, NotFound
+from limosa_contracts.errors import Internal, LimosaError, NotFound, known_errors
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 
@@ -48,17 +48,30 @@ async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, Jso
         return {"error": error.as_json()}
 
 
-def ask_agent(path: Path, op: str) -> JsonObject:
-    """The running agent's answer. Raises AgentNotRunning."""
+def ask_agent(
+    path: Path, op: str, request: JsonObject | None = None, *, timeout_s: float = ASK_TIMEOUT_S
+) -> JsonObject:
+    """The running agent's answer. Raises AgentNotRunning, and what the agent raised for the request."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(ASK_TIMEOUT_S)
+            client.settimeout(timeout_s)
             client.connect(str(path))
-            client.sendall(encode_canonical({"op": op}) + b"\n")
+            client.sendall(encode_canonical({**(request or {}), "op": op}) + b"\n")
             with client.makefile("rb") as stream:
                 line = stream.readline(LINE_MAX_BYTES)
     except OSError as error:
         raise AgentNotRunning("the agent does not answer", where=str(path), why=str(error)) from error
     if not line:
         raise AgentNotRunning("the agent closed the control socket", where=str(path))
-    return Fields(json.loads(line), where="answer").object("result")
+    answer = Fields(json.loads(line), where="answer")
+    if answer.has("error"):
+        raise _raised(answer.fields("error"))
+    return answer.object("result")
+
+
+def _raised(error: Fields) -> LimosaError:
+    def text(name: str) -> str:
+        return error.optional(name, lambda n: error.text(n, max_chars=8192, empty=True), "")
+
+    kind = known_errors().get(text("code"), Internal)
+    return kind(text("what"), where=text("where"), why=text("why"), hint=text("hint"))

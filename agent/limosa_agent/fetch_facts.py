@@ -1,16 +1,13 @@
-"""What verified metadata proved, durably: time floor and director key; and the token of a fetch."""
+"""What verified metadata proved, durably: time floor and director key; and where a fetch goes."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from limosa_agent.config import AgentConfig
-from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.fetch_child import FetchFailed, run_fetch
-from limosa_agent.link.https import HttpsLink
 from limosa_agent.store.state_db import StateDb
-from limosa_agent.update.effects import ca_file
-from limosa_contracts.errors import LimosaError
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 
@@ -18,18 +15,25 @@ log = logging.getLogger(__name__)
 
 
 class FetchFacts:
-    def __init__(self, config: AgentConfig, db: StateDb, https: HttpsLink) -> None:
+    def __init__(self, config: AgentConfig, db: StateDb) -> None:
         self._config = config
         self._db = db
-        self._https = https
 
-    async def access_token(self) -> str | None:
-        """None where the server does not give one now: the fetch fails then, and is tried again."""
-        try:
-            return await in_daemon_thread(self._https.access_token)
-        except (LimosaError, OSError) as error:
-            log.warning("no access token: %s", error)
-            return None
+    def source(self, mirror: Path | None = None) -> dict[str, JsonValue]:
+        """The fields of a fetch request that say where from. The child makes itself the access token:
+        neither HTTP nor TLS is needed in the supervisor for it (agent 1)."""
+        proxy = self._config.proxy
+        fields: dict[str, JsonValue] = {
+            "server": self._config.server,
+            "state_dir": str(self._config.state_dir),
+            "ca_file": str(self._config.ca_file or self._config.identity_dir / "ca.pem"),
+            "time_floor": self.time_floor(),
+            "authenticate": mirror is None,
+            "proxy": proxy.as_json() if proxy else None,
+            "mirror": str(mirror) if mirror else None,
+        }
+        # What comes from a stick costs no bytes of any network.
+        return fields if mirror is None else {**fields, "byte_budget": None}
 
     def time_floor(self) -> float:
         return float(self._db.meta("time_floor") or "0")
@@ -46,15 +50,7 @@ class FetchFacts:
 
     async def refresh(self) -> str | None:
         """The director's key out of freshly verified metadata (trust 4.2)."""
-        request: dict[str, JsonValue] = {
-            "op": "refresh",
-            "server": self._config.server,
-            "state_dir": str(self._config.state_dir),
-            "access_token": None,
-            "ca_file": ca_file(self._config),
-            "time_floor": self.time_floor(),
-        }
-        outcome = await run_fetch(request, lambda progress: None)
+        outcome = await run_fetch({**self.source(), "op": "refresh"}, lambda progress: None)
         if isinstance(outcome, FetchFailed):
             log.warning("refresh failed: %s: %s", outcome.code, outcome.message)
             return None

@@ -16,8 +16,12 @@ from typing import Final
 from limosa_agent.capabilities import read_capabilities
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import UnknownTransition
+from limosa_agent.fetch.mirror_use import MirrorUse
+from limosa_agent.fetch_child import FetchFailed
 from limosa_agent.fetch_facts import FetchFacts
+from limosa_agent.health.committed import CommittedWatch
 from limosa_agent.health.probation import Probation
+from limosa_agent.health.probes import Probes
 from limosa_agent.health.watch import TrialWatch
 from limosa_agent.identity.identity import Identity
 from limosa_agent.installed import installed_version
@@ -38,7 +42,7 @@ from limosa_agent.update.reconcile import Reconciler
 from limosa_agent.update.state import ModelState
 from limosa_agent.update.updater import Updater
 from limosa_contracts.event import Reason
-from limosa_contracts.json_value import JsonObject
+from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.phases import Phase
 
 log = logging.getLogger(__name__)
@@ -70,10 +74,16 @@ class Supervisor:
             labels=config.labels,
             capabilities=read_capabilities(profile=config.profile),
         )
-        self.https = HttpsLink(server=config.server, identity=identity, context=lambda: https_context(config))
+        self.https = HttpsLink(
+            server=config.server,
+            identity=identity,
+            context=lambda: https_context(config),
+            proxy=config.proxy,
+        )
         self.outbox = Outbox(db, max_bytes=config.limits.outbox_max_bytes)
         self.telemetry = Telemetry(db, self.outbox, device=identity.device, boot=self._speaker.boot)
-        self.facts = FetchFacts(config, db, self.https)
+        self.facts = FetchFacts(config, db)
+        self.mirror = MirrorUse(config.mirror, device=identity.device, request=self.facts.source, around=self)
         self.said = Said(
             config=config, speaker=self._speaker, outbox=self.outbox, states=lambda: self.updater.states
         )
@@ -85,10 +95,22 @@ class Supervisor:
             link_up=link_up,
             time_floor=self.facts.time_floor,
             on_crash=self.said.crash,
+            committed=CommittedWatch(
+                limits=config.health,
+                memory_max_bytes=config.limits.worker_memory_max_bytes,
+                may_fail=self._may_fall_back,
+                fail=lambda model, reason: self.post(self.updater.state(model), LateFailure(reason=reason)),
+                alarm=self.said.crash,
+            ),
+            probes=Probes(config.probes),
         )
         self.pool = ServingPool(
             sockets=sockets,
-            limits=ServingLimits(observe_every_s=config.observe_every_s),
+            limits=ServingLimits(
+                observe_every_s=config.observe_every_s,
+                hang_s=config.health.hang_s,
+                run_max_s=config.health.run_max_s,
+            ),
             on_event=self.watch.on_pool,
         )
         self.watch.pool = self.pool
@@ -102,7 +124,13 @@ class Supervisor:
         self.inbox = DesiredInbox(
             db, device=identity.device, refresh=self.facts.refresh, alarm=self.said.refused
         )
-        self._reconciler = Reconciler(config, updater=self.updater, inbox=self.inbox, dispatch=self._dispatch)
+        self._reconciler = Reconciler(
+            config,
+            updater=self.updater,
+            inbox=self.inbox,
+            dispatch=self._dispatch,
+            may_begin=self.outbox.may_begin,
+        )
         self._state_dir = config.state_dir
         self._turn_began_s = time.monotonic()
 
@@ -176,6 +204,9 @@ class Supervisor:
         """An event of this attempt; it is dropped if another attempt has begun meanwhile."""
         self._queue.put_nowait((state, state.model, event))
 
+    def _may_fall_back(self, model: str) -> bool:
+        return self.updater.accepts(model, LateFailure) and self.updater.state(model).previous is not None
+
     def _still(self, tag: ModelState, model: str) -> bool:
         """Whether the attempt that the event is of still goes on."""
         then, now = tag.target, self.updater.state(model).target
@@ -215,8 +246,19 @@ class Supervisor:
         self.said.alarm(f"broken:{self._speaker.boot}:{state.model}", state.reason, model=state.model)
 
     # -- what the effects ask for
-    async def access_token(self) -> str | None:
-        return await self.facts.access_token()
+    def fetch_source(self) -> dict[str, JsonValue]:
+        return self.facts.source(self.mirror.folder)
+
+    def fetch_failed(self, failed: FetchFailed) -> None:
+        """A mirror that gives no release gives way to the server; a verdict on a release stays one."""
+        if failed.kind == "transfer":
+            self.mirror.forget(failed.message)
+
+    def order(self) -> tuple[int, int]:
+        return self.inbox.order
+
+    def source_changed(self) -> None:
+        self.effects.fetch_again()
 
     def capabilities(self) -> JsonObject:
         return self._speaker.capabilities

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from limosa_agent.control.mirror import mirror
 from limosa_agent.control.slots import slots
 from limosa_agent.control.status import status
 from limosa_agent.control.view import AgentView, Operation
@@ -14,6 +15,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "status": status,
     "slots": slots,
+    "mirror": mirror,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ class HttpSource(Source):
         limits: FetchLimits,
         *,
         ca_file: Path | None = None,
-        token: str | None = None,
+        token: Callable[[], str] | None = None,
         proxy: Proxy | None = None,
     ) -> None:
         super().__init__(limits)
@@ -107,7 +107,7 @@ class HttpSource(Source):
             "User-Agent": f"limosa-agent/{AGENT_VERSION}",
         }
         if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+            headers["Authorization"] = f"Bearer {self._token()}"
         if start:
             headers["Range"] = f"bytes={start}-"
         return headers

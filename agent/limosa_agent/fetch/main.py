@@ -76,8 +76,10 @@ def _carry_out(
             "may_return_to": list(outcome.release.may_return_to),
             "size_bytes": outcome.release.size_bytes,
             "directory": str(outcome.directory),
-            "bytes": outcome.received,
-            "transfer": outcome.savings.as_json(outcome.received),
+            "bytes": 0 if request.mirror else outcome.received,
+            "transfer": {"bytes": 0, "way": "mirror"}
+            if request.mirror
+            else outcome.savings.as_json(outcome.received),
         }
     }
 

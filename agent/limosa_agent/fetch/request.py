@@ -60,6 +60,7 @@ class FetchRequest:
     server: str  # base URL without a slash at the end
     state_dir: Path
     access_token: str | None = field(default=None, repr=False)
+    authenticate: bool = False  # as the device of the state folder, where no token is given
     ca_file: Path | None = None
     time_floor: float = 0.0  # Unix seconds
     offer: Offer | None = None  # for install
@@ -80,6 +81,7 @@ class FetchRequest:
             server=check_server(fields.text("server", max_chars=2048)),
             state_dir=Path(fields.text("state_dir")),
             access_token=fields.maybe("access_token", lambda n: fields.text(n, max_chars=16384)),
+            authenticate=fields.optional("authenticate", fields.boolean, False),
             ca_file=fields.maybe("ca_file", lambda n: Path(fields.text(n))),
             time_floor=fields.optional("time_floor", lambda n: fields.number(n, low=0), 0.0),
             offer=Offer.parse(fields) if op == INSTALL else None,

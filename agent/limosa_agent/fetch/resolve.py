@@ -5,12 +5,13 @@ All of it is metadata, a few hundred kilobytes at most, and trusted only by sign
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuf.api.metadata import TargetFile
 
 from limosa_agent.fetch import rules
+from limosa_agent.fetch.access import token_of
 from limosa_agent.fetch.agent_version import AGENT_VERSION
 from limosa_agent.fetch.durable import DISK, Disk
 from limosa_agent.fetch.errors import Quarantined, SignatureMissing, UntrustedMetadata
@@ -204,10 +205,10 @@ def _sources(request: FetchRequest) -> tuple[str, Source, Source]:
         mirror.marker()  # a folder that is no mirror is told from one that lacks something
         return mirror.base, mirror, mirror
 
-    def server(token: str | None) -> HttpSource:
+    def server(token: Callable[[], str] | None) -> HttpSource:
         return HttpSource(request.limits, ca_file=request.ca_file, token=token, proxy=request.proxy)
 
-    return request.server, server(None), server(request.access_token)
+    return request.server, server(None), server(token_of(request))
 
 
 def _checked(manifest: Manifest, max_bytes: int) -> Manifest:

@@ -76,6 +76,7 @@ def _ask(config: AgentConfig, request: EnrollRequest) -> Enrolled:
             context=context,
             body=request.encode(),
             headers={"Content-Type": "application/json"},
+            proxy=config.proxy,
         )
     except LinkLost as error:
         raise EnrolmentAnswerLost(

@@ -48,7 +48,12 @@ def renew_if_due(config: AgentConfig, *, now: datetime) -> dict[str, JsonValue]:
 def renew(config: AgentConfig, identity: Identity) -> None:
     """Raises EnrolmentRefused for a certificate that is not for our new key."""
     key = SigningKey.generate(Algorithm.P256)
-    link = HttpsLink(server=config.server, identity=identity, context=lambda: https_context(config))
+    link = HttpsLink(
+        server=config.server,
+        identity=identity,
+        context=lambda: https_context(config),
+        proxy=config.proxy,
+    )
     certificate, ca = link.renew(make_csr(key))
     try:
         certified = PublicKey.of(leaf_of(certificate.encode()).public_key())

@@ -20,11 +20,13 @@ from urllib.parse import urlencode, urlsplit
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import ServerRefused
+from limosa_agent.fetch.proxy import Proxy, connect
 from limosa_agent.identity.identity import Identity
 from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE, make_assertion
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import LimosaError, LinkLost, Unreachable
 from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.report_message import Ack, ReportMessage
 
@@ -68,26 +70,32 @@ def exchange(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
+    proxy: Proxy | None = None,
 ) -> Answer:
-    """One request. Raises Unreachable if it was surely not sent, LinkLost if it may have been."""
+    """One request. Raises Unreachable, ProxyRefused if it was surely not sent, LinkLost if it may have
+    been."""
     import http.client  # 1 MB that a supervisor whose MQTT works does not need
 
     parts = urlsplit(server)
     where = f"{method} {server}{path}"
-    assert parts.hostname
-    if parts.scheme == "https":
-        context = context or tls_context([])
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=timeout_s, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    host, tls = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if tls else 80)
+    connection = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+    connection.sock = connect(host, port, proxy=proxy, timeout_s=timeout_s)
     try:
-        try:
-            connection.connect()
-        except (OSError, ssl.SSLError) as error:
-            raise Unreachable("the fleet server does not answer", where=where, why=str(error)) from error
+        connection.sock.settimeout(timeout_s)
+        if tls:
+            trusted = context or tls_context([])
+            connection.sock = trusted.wrap_socket(
+                connection.sock, server_hostname=host, do_handshake_on_connect=False
+            )
         ending = _end_after(BUDGET_S, connection.sock)
+        try:
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
+        except OSError as error:
+            ending.cancel()
+            raise Unreachable("the fleet server does not answer", where=where, why=str(error)) from error
         try:
             connection.request(
                 method, parts.path + path, body, {"Accept-Encoding": "identity", **(headers or {})}
@@ -136,8 +144,16 @@ def refused(answer: Answer, *, where: str) -> ServerRefused:
         where=where,
         why=said[:1000],
         hint=hint,
-        evidence={"status": answer.status, "code": code},
+        evidence={"status": answer.status, "code": code, **_patience(answer)},
     )
+
+
+def _patience(answer: Answer) -> dict[str, JsonValue]:
+    """How long a server that has too much to do asks to be left alone, in seconds (RFC 9110 10.2.3)."""
+    said = answer.headers.get("retry-after", "")
+    if answer.status not in (429, 503) or not (said.isascii() and said.isdigit()) or len(said) > 9:
+        return {}
+    return {"retry_after_s": int(said)}
 
 
 class HttpsLink:
@@ -148,9 +164,15 @@ class HttpsLink:
     """
 
     def __init__(
-        self, *, server: str, identity: Identity, context: Callable[[], ssl.SSLContext | None]
+        self,
+        *,
+        server: str,
+        identity: Identity,
+        context: Callable[[], ssl.SSLContext | None],
+        proxy: Proxy | None = None,
     ) -> None:
         self._server = server
+        self._proxy = proxy
         self._make_context = context
         self._context: ssl.SSLContext | None = None
         self.adopt(identity)
@@ -252,4 +274,6 @@ class HttpsLink:
     def _exchange(self, method: str, path: str, *, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         context = self._context or self._make_context()
         self._context = context
-        return exchange(self._server, method, path, context=context, body=body, headers=headers)
+        return exchange(
+            self._server, method, path, context=context, body=body, headers=headers, proxy=self._proxy
+        )

@@ -51,7 +51,8 @@ class Surroundings(Protocol):
     """What the effects need from the supervisor."""
 
     def post(self, state: ModelState, event: Event) -> None: ...
-    async def access_token(self) -> str | None: ...
+    def fetch_source(self) -> dict[str, JsonValue]: ...
+    def fetch_failed(self, failed: FetchFailed) -> None: ...
     def capabilities(self) -> JsonObject: ...
     def time_floor(self) -> float: ...
     def learned(self, result: JsonObject) -> None: ...
@@ -73,6 +74,7 @@ class DeviceEffects:
         self._telemetry = telemetry
         self._around = around
         self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._fetching: dict[str, ModelState] = {}
         self._pauses: dict[str, Backoff] = {}
         self._faults: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +90,7 @@ class DeviceEffects:
             chance=random.random,
         )
         self._faults[state.model] = 0
+        self._fetching[state.model] = state
         self._fetches[state.model] = self._spawn(self._fetch(state, pause_s=0.0))
 
     def retry_fetch(self, state: ModelState) -> None:
@@ -99,7 +102,14 @@ class DeviceEffects:
                 chance=random.random,
             ),
         )
+        self._fetching[state.model] = state
         self._fetches[state.model] = self._spawn(self._fetch(state, pause_s=pauses.next_s()))
+
+    def fetch_again(self) -> None:
+        """Fetches come from elsewhere now: those that run or wait begin anew, at once."""
+        for model, task in list(self._fetches.items()):
+            if not task.done():
+                self.start_fetch(self._fetching[model])
 
     def stop_fetch(self, state: ModelState) -> None:
         task = self._fetches.pop(state.model, None)
@@ -120,12 +130,13 @@ class DeviceEffects:
         outcome: JsonObject | FetchFailed
         try:
             async with self._one_fetch:
-                outcome = await run_fetch(await self._request(state), progressed)
+                outcome = await run_fetch(self._request(state), progressed)
         except OSError as error:  # no process to be had now
             outcome = FetchFailed(
                 kind="fault", reason="fault", code=SystemRefused.code, message=str(error), evidence={}
             )
         if isinstance(outcome, FetchFailed):
+            self._around.fetch_failed(outcome)
             self._around.post(state, self._failed(state.model, outcome))
             return
         try:
@@ -142,18 +153,14 @@ class DeviceEffects:
         transfer = fields.optional("transfer", fields.object, nothing)
         self._around.post(state, Fetched(release=release, transfer=transfer))
 
-    async def _request(self, state: ModelState) -> dict[str, JsonValue]:
+    def _request(self, state: ModelState) -> dict[str, JsonValue]:
         assert state.target is not None
         budget = self._config.limits.download_budget_bytes
         return {
             "op": "install",
-            "server": self._config.server,
-            "state_dir": str(self._config.state_dir),
             "model": state.model,
             "version": state.target.version,
             "index_sha256": state.target.index_sha256,
-            "access_token": await self._around.access_token(),
-            "ca_file": ca_file(self._config),
             "committed_counter": state.committed_counter,
             "running_may_return_to": list(state.active.may_return_to) if state.active else [],
             "permit": state.target.permit,
@@ -161,7 +168,7 @@ class DeviceEffects:
             "quarantined": [bad.manifest_sha256 for bad in state.quarantine],
             "byte_budget": budget or None,
             "limits": {"delta_memory_bytes": self._config.limits.delta_memory_bytes},
-            "time_floor": self._around.time_floor(),
+            **self._around.fetch_source(),  # last: a mirror has no byte budget
         }
 
     def _failed(self, model: str, failed: FetchFailed) -> Event:
@@ -232,6 +239,7 @@ class DeviceEffects:
             manifest_sha256=state.candidate.manifest_sha256,
             trial=state.target.trial,
             began_s=time.monotonic(),
+            limits=self._config.health,
             previous=self._telemetry.latest.get((state.model, before)),
             baseline_classes=baseline_classes(Path(self.directory(state.model, state.candidate))),
             memory_max_bytes=self._config.limits.worker_memory_max_bytes,
@@ -310,7 +318,3 @@ def _release(state: ModelState, result: Mapping[str, JsonValue]) -> Release:
         release_counter=fields.integer("release_counter", low=0),
         may_return_to=fields.texts("may_return_to"),
     )
-
-
-def ca_file(config: AgentConfig) -> str:
-    return str(config.ca_file or config.identity_dir / "ca.pem")
