@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from limosa_agent.health.judge import Observed, Replay, TrialFacts, Undecided, Verdict, judge
+from limosa_agent.health.config import LIMITS, HealthLimits
+from limosa_agent.health.facts import Observed, ProbeFacts, Replay, TrialFacts, Undecided, Verdict
+from limosa_agent.health.judge import judge
+from limosa_agent.health.memory_trend import MemoryTrend
+from limosa_agent.health.probe_results import ProbeResults
 from limosa_agent.telemetry.windows import Snapshot
 from limosa_contracts.baseline import Baseline
 from limosa_contracts.desired import Trial
@@ -22,6 +26,7 @@ class Probation:
     manifest_sha256: str
     trial: Trial
     began_s: float
+    limits: HealthLimits = LIMITS
     previous: Observed | None = None
     baseline_classes: tuple[int, ...] = ()
     memory_max_bytes: int = 0
@@ -29,21 +34,44 @@ class Probation:
     replay: Replay | None = None
     replaying: bool = False
     decided: bool = False
+    trend: MemoryTrend = field(init=False)
+    _failed_before: frozenset[str] | None = None  # probes, as of the beginning
 
-    def judge(self, *, now_s: float, link_up: bool) -> Verdict:
+    def __post_init__(self) -> None:
+        self.trend = MemoryTrend(limits=self.limits)
+
+    def observe(self, seen: Observed, *, now_s: float) -> None:
+        self.candidate = seen
+        self.trend.note(seen.rss_bytes, now_s=now_s)
+
+    def judge(self, *, now_s: float, link_up: bool, probes: Sequence[ProbeResults] = ()) -> Verdict:
         if self.decided:
             return Undecided()
-        return judge(
-            TrialFacts(
-                trial=self.trial,
-                elapsed_s=now_s - self.began_s,
-                candidate=self.candidate or Observed(manifest_sha256=self.manifest_sha256),
-                previous=self.previous,
-                baseline_classes=self.baseline_classes,
-                replay=self.replay,
-                memory_max_bytes=self.memory_max_bytes,
-                link_up=link_up,
+        return judge(self.facts(now_s=now_s, link_up=link_up, probes=probes), limits=self.limits)
+
+    def facts(self, *, now_s: float, link_up: bool, probes: Sequence[ProbeResults] = ()) -> TrialFacts:
+        return TrialFacts(
+            trial=self.trial,
+            elapsed_s=now_s - self.began_s,
+            candidate=self.candidate or Observed(manifest_sha256=self.manifest_sha256),
+            previous=self.previous,
+            baseline_classes=self.baseline_classes,
+            replay=self.replay,
+            memory_max_bytes=self.memory_max_bytes,
+            growth=self.trend.growth,
+            probes=self._probe_facts(probes),
+            link_up=link_up,
+        )
+
+    def _probe_facts(self, probes: Sequence[ProbeResults]) -> tuple[ProbeFacts, ...]:
+        """What failed under the previous version too is no fault of this one, until it passes once."""
+        if self._failed_before is None:
+            self._failed_before = frozenset(
+                results.probe.name for results in probes if results.failing_before(self.began_s)
             )
+        return tuple(
+            results.since(self.began_s, failed_before=results.probe.name in self._failed_before)
+            for results in probes
         )
 
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from limosa_agent.fetch.time_floor import clock_state
-from limosa_agent.health.judge import Failed, Passed, Replay, Undecided
-from limosa_agent.health.probation import Probation
+from limosa_agent.health.committed import CommittedWatch
+from limosa_agent.health.facts import Failed, Observed, Passed, Replay, Undecided
+from limosa_agent.health.probation import Probation, observed
+from limosa_agent.health.probes import Probes
 from limosa_agent.serving.errors import WorkerGone
 from limosa_agent.serving.pool import ServingPool
-from limosa_agent.serving.slot_ref import Observation, PoolEvent, WorkerCrashed
+from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
 from limosa_agent.telemetry.telemetry import Telemetry
-from limosa_agent.update.events import Event, Healthy, LateFailure, Unhealthy
+from limosa_agent.telemetry.windows import Snapshot
+from limosa_agent.update.events import Event, Healthy, Unhealthy
+from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonValue
 
 SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
 """systemd-timesyncd makes it when the clock was set from the network since the start of the system;
 other time services leave no such file, and count as a clock of the device's own."""
-
-CRASHES_MAX: Final = 3  # of committed versions within CRASHES_WITHIN_S: then it falls back (4.3)
-CRASHES_WITHIN_S: Final = 600.0
 
 PostEvent = Callable[[str, Event], None]
 
@@ -43,6 +43,8 @@ class TrialWatch:
         link_up: Callable[[], bool],
         time_floor: Callable[[], float],
         on_crash: Callable[[str, Reason], None],
+        committed: CommittedWatch,
+        probes: Probes,
     ) -> None:
         self._on_crash = on_crash
         self._probations = probations
@@ -50,23 +52,43 @@ class TrialWatch:
         self._post = post
         self._link_up = link_up
         self._time_floor = time_floor
-        self._crashes: dict[str, deque[float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.committed = committed
+        self.probes = probes
         self.pool: ServingPool | None = None
         self.requests_lost = 0
+        self.on_shadow_crash: Callable[[ShadowCrashed], None] = lambda event: None
+
+    @property
+    def probations(self) -> Mapping[str, Probation]:
+        return self._probations
 
     def on_pool(self, event: PoolEvent) -> None:
         """On the loop. Falls back in the same turn where the pool has not done it already."""
         if isinstance(event, WorkerCrashed):
             self._crashed(event)
+        elif isinstance(event, ShadowCrashed):
+            self.on_shadow_crash(event)
         else:
             self._observed(event)
 
     def tick(self) -> None:
+        serving = self._serving()
+        for probation in self._probations.values():
+            self.probes.ask_since(probation.model, probation.began_s)
+        self.probes.tick(serving)
         for probation in list(self._probations.values()):
             self._judge(probation)
+        committed = {
+            model: slot
+            for model, slot in serving.items()
+            if model not in self._probations
+            or self._probations[model].manifest_sha256 != slot.manifest_sha256
+        }
+        self.committed.tick(committed, self.probes.watching)
 
     async def close(self) -> None:
+        await self.probes.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -74,20 +96,35 @@ class TrialWatch:
     def clock_state(self) -> str:
         return clock_state(clock=time.time(), floor=self._time_floor(), synchronised=SYNCHRONISED.exists())
 
+    def _serving(self) -> dict[str, SlotRef]:
+        return {slot.model: slot for slot in self.pool.models} if self.pool is not None else {}
+
     def _observed(self, event: Observation) -> None:
-        versions = {} if self.pool is None else {s.manifest_sha256: s.version for s in self.pool.models}
+        loaded = () if self.pool is None else (*self.pool.models, *self.pool.shadows)
+        versions = {slot.manifest_sha256: slot.version for slot in loaded}
         version = versions.get(event.manifest_sha256)
         if version is None:
             version = self._telemetry.versions.get(event.manifest_sha256, "0.0.0")
         seen = self._telemetry.observe(event, version=version, clock=self.clock_state(), at=time.time())
+        if seen is None or event.shadow:
+            return
         probation = self._probations.get(event.model)
-        if seen is None or probation is None or event.manifest_sha256 != probation.manifest_sha256:
-            return  # 3.0: only what the candidate itself answered counts
-        probation.candidate = seen
-        self._judge(probation)
+        if probation is not None:
+            if event.manifest_sha256 == probation.manifest_sha256:
+                # 3.0: only what the candidate itself answered counts
+                probation.observe(seen, now_s=time.monotonic())
+                self._judge(probation)
+            return
+        slot = self._serving().get(event.model)
+        if slot is not None and slot.manifest_sha256 == event.manifest_sha256:
+            self.committed.observe(slot, seen, generation=event.generation)
 
     def _judge(self, probation: Probation) -> None:
-        verdict = probation.judge(now_s=time.monotonic(), link_up=self._link_up())
+        verdict = probation.judge(
+            now_s=time.monotonic(),
+            link_up=self._link_up(),
+            probes=self.probes.watching(probation.model),
+        )
         if isinstance(verdict, Undecided):
             if verdict.wants_replay and not probation.replaying:
                 probation.replaying = True
@@ -107,48 +144,57 @@ class TrialWatch:
         assert self.pool is not None
         try:
             told = await self.pool.replay_golden(probation.model)
+            snapshot = (await self.pool.observe()).get(probation.model)
         except WorkerGone:
             probation.replaying = False  # its end is told as a crash, or the next tick asks again
             return
+        if isinstance(snapshot, Mapping) and snapshot.get("manifest_sha256") == probation.manifest_sha256:
+            # without traffic nothing is told: its memory is asked for
+            with_memory = _seen(probation.manifest_sha256, snapshot)
+            if with_memory is not None:
+                probation.observe(with_memory, now_s=time.monotonic())
         probation.replay = Replay(n=_count(told, "n"), failed=_count(told, "failed"))
         self._judge(probation)
 
     def _crashed(self, event: WorkerCrashed) -> None:
         self.requests_lost += event.requests_lost
-        evidence: dict[str, JsonValue] = {
-            "returncode": event.returncode,
-            "signal": event.signal_name,
-            "requests_lost": event.requests_lost,
-            "put_back": event.put_back,
-            "hung": event.hung,
-        }
-        message = f"the serving worker ended: {event.signal_name or event.returncode}"
+        reason = crash_reason(event)
         served = {slot.manifest_sha256 for slot in event.models}
         for probation in self._probations.values():
             if probation.manifest_sha256 in served and not probation.decided:
                 probation.decided = True
-                self._post(
-                    probation.model,
-                    Unhealthy(reason=Reason(code="worker_crashed", message=message, evidence=evidence)),
-                )
+                self._post(probation.model, Unhealthy(reason=reason))
                 return
-        blamed = event.running or (event.models[0].model if event.models else "")
-        if blamed:
-            self._on_crash(blamed, Reason(code="worker_crashed", message=message, evidence=evidence))
-        if blamed and self._too_many(blamed):
-            reason = Reason(code="crash_loop", message=message, evidence=evidence)
-            self._post(blamed, LateFailure(reason=reason))
+        blamed = next((slot for slot in event.models if slot.model == event.running), None)
+        if blamed is None and event.models:
+            blamed = event.models[0]
+        if blamed is not None:
+            self._on_crash(blamed.model, reason)
+            self.committed.crashed(blamed, reason)
 
-    def _too_many(self, model: str) -> bool:
-        now = time.monotonic()
-        crashes = self._crashes.setdefault(model, deque())
-        crashes.append(now)
-        while crashes and now - crashes[0] > CRASHES_WITHIN_S:
-            crashes.popleft()
-        if len(crashes) < CRASHES_MAX:
-            return False
-        crashes.clear()
-        return True
+
+def crash_reason(event: WorkerCrashed) -> Reason:
+    """`worker_hung` where the pool ended it because it did nothing any more, else `worker_crashed`."""
+    evidence: dict[str, JsonValue] = {
+        "returncode": event.returncode,
+        "signal": event.signal_name,
+        "requests_lost": event.requests_lost,
+        "put_back": event.put_back,
+        "hung": event.hung,
+    }
+    if event.hung:
+        return Reason(
+            code="worker_hung", message="the serving worker did nothing any more", evidence=evidence
+        )
+    message = f"the serving worker ended: {event.signal_name or event.returncode}"
+    return Reason(code="worker_crashed", message=message, evidence=evidence)
+
+
+def _seen(manifest_sha256: str, raw: Mapping[str, JsonValue]) -> Observed | None:
+    try:
+        return observed(manifest_sha256, Snapshot.parse(raw), raw)
+    except LimosaError:
+        return None
 
 
 def _count(told: Mapping[str, JsonValue], name: str) -> int:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limosa_agent.health.judge import (
+from limosa_agent.health.facts import (
     Failed,
+    Growth,
     Observed,
     Passed,
+    ProbeFacts,
     Replay,
     TrialFacts,
     Undecided,
     Verdict,
-    class_distance,
-    judge,
 )
+from limosa_agent.health.judge import judge
+from limosa_agent.health.measures import class_distance
 from limosa_contracts.desired import Trial
 from limosa_contracts.window import LATENCY_EDGES_US
 
@@ -105,8 +108,6 @@ def test_small_honest_samples_are_not_called_collapsed() -> None:
 
 def test_commit_waits_for_the_link_only_where_the_trial_says_so() -> None:
     needing = Trial(inferences=20, seconds=5.0, max_seconds=60.0, commit_needs_link=True)
-    from dataclasses import replace
-
     cut = replace(facts(n=30, trial=needing), link_up=False)
     assert judge(cut) == Undecided()
     assert isinstance(judge(replace(cut, elapsed_s=61.0)), Passed)
@@ -116,3 +117,52 @@ def test_commit_waits_for_the_link_only_where_the_trial_says_so() -> None:
 def test_distance_is_a_share(counts: list[int]) -> None:
     assert 0.0 <= class_distance(counts, [10] * len(counts)) <= 1.0
     assert class_distance([10 * c for c in counts], counts) < 1e-9
+
+
+def test_memory_is_judged_against_the_previous_version_too() -> None:
+    mib = 1024**2
+    before = Observed(manifest_sha256="b" * 64, n=500, rss_bytes=80 * mib)
+    roomy = replace(facts(n=20, previous=before, rss_bytes=200 * mib), memory_max_bytes=0)
+    assert isinstance(judge(roomy), Passed), "a larger model is no fault"
+    verdict = judge(replace(roomy, candidate=replace(roomy.candidate, rss_bytes=250 * mib)))
+    assert code(verdict) == "memory"
+    assert isinstance(verdict, Failed)
+    assert verdict.reason.evidence["previous_rss_bytes"] == 80 * mib
+    assert verdict.reason.evidence["memory_max_bytes"] == 240 * mib
+
+
+def test_growing_memory_has_its_own_reason() -> None:
+    growth = Growth(steps=6, step_s=10.0, from_bytes=1 << 26, to_bytes=1 << 28)
+    assert code(judge(replace(facts(n=20), growth=growth))) == "memory_growth"
+
+
+def test_a_commit_waits_for_every_probe_to_pass_but_not_for_ever() -> None:
+    silent = ProbeFacts(name="camera")
+    waiting = replace(facts(n=20), probes=(silent,))
+    assert judge(waiting) == Undecided()
+    assert isinstance(judge(replace(waiting, elapsed_s=61.0)), Passed)
+    assert isinstance(judge(replace(waiting, probes=(replace(silent, passed=True),))), Passed)
+    assert isinstance(judge(replace(waiting, probes=(replace(silent, excused=True),))), Passed)
+
+
+def test_a_probe_that_fails_fails_the_trial_and_says_why() -> None:
+    bad = ProbeFacts(name="camera", asked=3, bad=3, fail=3, of=5, said="exit code 7: no frame")
+    verdict = judge(replace(facts(n=20), probes=(bad,)))
+    assert code(verdict) == "probe_failed"
+    assert isinstance(verdict, Failed)
+    assert verdict.reason.evidence["said"] == "exit code 7: no frame"
+
+
+def test_every_failure_carries_its_limit() -> None:
+    before = Observed(manifest_sha256="b" * 64, n=500, latency=latencies(9000, 500))
+    for seen, limit in (
+        ({"n": 5, "errors": 1}, "max_error_ratio"),
+        ({"n": 20, "nan_outputs": 3}, "max_error_ratio"),
+        ({"n": 10, "refused": 20, "previous": before}, "refused_ratio_more_allowed"),
+        ({"n": 20, "rss_bytes": 1001}, "memory_max_bytes"),
+        ({"n": 20, "latency": latencies(60_000, 20), "previous": before}, "max_us"),
+        ({"n": 20, "classes": (20, 0, 0, 0, 0, 0)}, "max_class_distance"),
+    ):
+        verdict = judge(facts(**seen))  # type: ignore[arg-type]  # keywords of `facts`
+        assert isinstance(verdict, Failed)
+        assert limit in verdict.reason.evidence
