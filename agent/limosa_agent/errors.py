@@ -14,11 +14,12 @@ Errors of the fetch child and of serving are in their own packages.
 from __future__ import annotations
 
 from limosa_agent.fetch import errors as fetch_errors  # `limosa explain` finds them through this module
+from limosa_agent.health import errors as health_errors
 from limosa_agent.service import errors as service_errors
 from limosa_agent.serving import errors as serving_errors
 from limosa_contracts.errors import FaultError, RequestError, TransferError, TrustError
 
-__all__ = ["fetch_errors", "service_errors", "serving_errors"]
+__all__ = ["fetch_errors", "health_errors", "service_errors", "serving_errors"]
 
 
 class ConfigInvalid(RequestError):
