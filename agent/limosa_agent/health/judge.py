@@ -132,7 +132,7 @@ def _replayed(facts: TrialFacts, limits: HealthLimits) -> Reason | None:
 def _latency(facts: TrialFacts, limits: HealthLimits) -> Reason | None:
     """p95 against the previous version's own: fails when surely more than 5 % are above the limit."""
     before, seen = facts.previous, facts.candidate.latency
-    if before is None or min(facts.candidate.n, before.n) < limits.min_sample:
+    if before is None or min(sum(seen), sum(before.latency)) < limits.min_sample:
         return None
     usual = quantile_us(before.latency, 0.95)
     allowed = max(facts.trial.max_latency_ratio * usual, limits.latency_floor_us)

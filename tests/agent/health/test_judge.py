@@ -163,6 +163,6 @@ def test_every_failure_carries_its_limit() -> None:
         ({"n": 20, "latency": latencies(60_000, 20), "previous": before}, "max_us"),
         ({"n": 20, "classes": (20, 0, 0, 0, 0, 0)}, "max_class_distance"),
     ):
-        verdict = judge(facts(**seen))  # type: ignore[arg-type]  # keywords of `facts`
+        verdict = judge(facts(**seen))
         assert isinstance(verdict, Failed)
         assert limit in verdict.reason.evidence
