@@ -22,12 +22,16 @@ from limosa_contracts.signing_keys import PublicKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedDesired:
-    """The desired state accepted last; `digest` is of its envelope's payload."""
+    """The desired state accepted last; `digest` is of its envelope's payload.
+
+    `keyid` names the director key that signed it; "" where an earlier agent did not write it down.
+    """
 
     epoch: int
     counter: int
     digest: str
     envelope: bytes
+    keyid: str = ""
 
     @property
     def order(self) -> tuple[int, int]:
@@ -59,7 +63,13 @@ def judge_desired(
     """`now` is the reference time of trust 3.3, never below the time floor.
 
     An expired document never stops a running model: the caller keeps what it has.
+
+    Numbers are counted per director key (ADR 59): who has captured one can run them to their end, and a
+    new key, which only the offline keys can name, starts them anew. What the old key signed does not
+    verify any more, so nothing of it can come back.
     """
+    if last is not None and last.keyid not in ("", director.keyid):
+        last = None
     try:
         payload = Envelope.parse(envelope, max_bytes=2 * LIMITS.mqtt_message_max_bytes).verify(
             director, payload_type=PAYLOAD_TYPE
@@ -90,5 +100,7 @@ def judge_desired(
                 "a desired state has expired", why=f"{now - state.expires:.0f} s ago", evidence=numbers
             )
         )
-    record = AcceptedDesired(epoch=state.epoch, counter=state.counter, digest=digest, envelope=envelope)
+    record = AcceptedDesired(
+        epoch=state.epoch, counter=state.counter, digest=digest, envelope=envelope, keyid=director.keyid
+    )
     return Accepted(state=state, record=record)

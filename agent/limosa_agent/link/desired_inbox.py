@@ -6,11 +6,13 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from limosa_agent.errors import DesiredNotTrusted
 from limosa_agent.fetch.time_floor import reference_time
 from limosa_agent.link.desired_gate import Accepted, AcceptedDesired, RefusedDesired, Repeated, judge_desired
+from limosa_agent.link.trickle import Trickle
 from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
 from limosa_contracts.desired import DesiredState
@@ -19,8 +21,10 @@ from limosa_contracts.errors import LimosaError, TrustError
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey
 
+SIGNER: Final = "desired_keyid"  # director key of the document that was accepted last
 REFRESH_EVERY_S: Final = 30.0  # at most, for documents that do not verify: the key may have changed
-ALARMS_MAX: Final = 20  # reported per start of the agent and kind of refusal; all are counted
+ALARMS_BURST: Final = 20  # reported at once per kind of refusal, then one every ALARM_EVERY_S;
+ALARM_EVERY_S: Final = 3600.0  # all are counted
 
 
 class DesiredInbox:
@@ -42,9 +46,10 @@ class DesiredInbox:
         self._alarm = alarm
         self._clock = clock
         self._refreshed_at = -REFRESH_EVERY_S
+        self._told: dict[str, Trickle] = {}
         self.refused: Counter[str] = Counter()
         self.settled = False  # whether the document that came last need not come again
-        self._last = self._journal.desired()
+        self._last = _signed_by(self._journal.desired(), self._db.meta(SIGNER) or "")
         self.state: DesiredState | None = _reread(self._last)
 
     @property
@@ -73,7 +78,9 @@ class DesiredInbox:
             if newer is not None and newer.keyid != director.keyid:
                 judgement = self._judge(envelope, newer)
         if isinstance(judgement, Accepted):
-            self._journal.save_desired(judgement.record)
+            with self._db.transaction("desired"):
+                self._journal.save_desired(judgement.record)
+                self._db.set_meta(SIGNER, judgement.record.keyid)
             self._last, self.state = judgement.record, judgement.state
         # What does not verify may do so under a key that the next refresh brings.
         self.settled = not (
@@ -89,7 +96,8 @@ class DesiredInbox:
 
     def _refuse(self, envelope: bytes, error: TrustError) -> None:
         self.refused[error.code] += 1
-        if self.refused[error.code] <= ALARMS_MAX:
+        told = self._told.setdefault(error.code, Trickle(burst=ALARMS_BURST, every_s=ALARM_EVERY_S))
+        if told.allows(now_s=time.monotonic()):
             digest = hashlib.sha256(envelope).hexdigest()[:16]
             self._alarm(f"desired:{error.code}:{digest}", error)
 
@@ -106,6 +114,10 @@ class DesiredInbox:
             return None
         self._db.set_meta("director_pem", pem)
         return PublicKey.parse(pem.encode())
+
+
+def _signed_by(last: AcceptedDesired | None, keyid: str) -> AcceptedDesired | None:
+    return replace(last, keyid=keyid) if last is not None else None
 
 
 def _reread(last: AcceptedDesired | None) -> DesiredState | None:

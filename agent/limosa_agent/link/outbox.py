@@ -11,12 +11,15 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from limosa_agent.link.outbox_bound import count_verdicts, drop_steps, fold_alarm, merge_oldest, window_key
 from limosa_agent.store.state_db import StateDb
-from limosa_agent.telemetry.window_merge import merge_windows
+from limosa_contracts.event import UpdateEvent
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
 
 SENT_AHEAD: Final = 64  # numbers marked as sent in one commit, so that sending itself needs none
+EVENTS_SHARE: Final = 4  # events may take a quarter of the bytes; then steps of attempts go
+VERDICTS_MAX: Final = 256  # that wait for the server; above, no new attempt is begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,8 @@ class OutboxRow:
 
 
 class Outbox:
-    """`max_bytes` bounds the payloads; events and the reported state are never dropped for it."""
+    """`max_bytes` bounds the payloads. Verdicts of attempts and the reported state are never dropped for
+    it: `may_begin` bounds the former."""
 
     def __init__(self, db: StateDb, *, max_bytes: int) -> None:
         self._db = db
@@ -42,9 +46,17 @@ class Outbox:
         values = (Suffix.EVENT.value, key, payload)
         if connection is not None:
             connection.execute(sql, values)
+            self._bound_events(connection)
             return
         with self._db.transaction("event") as own:
             own.execute(sql, values)
+            self._bound_events(own)
+
+    def put_alarm(self, alarm: UpdateEvent) -> None:
+        """Counted in one that waits where many of its kind do; its key names it else."""
+        with self._db.transaction("alarm") as connection:
+            if not fold_alarm(connection, alarm, sent_mark=self._sent_mark):
+                self.put_event(alarm.key, alarm.encode(), connection=connection)
 
     def put_reported(self, payload: bytes) -> None:
         """Only the newest is worth sending."""
@@ -115,41 +127,29 @@ class Outbox:
     def bytes(self) -> int:
         return _number(self._db.query("SELECT coalesce(sum(length(payload)), 0) FROM outbox")[0][0])
 
+    def may_begin(self) -> bool:
+        """Whether a new attempt may be begun: each adds a verdict, and those are never dropped.
+
+        A director that was captured could begin attempts without end.
+        """
+        events = _number(
+            self._db.query("SELECT count(*) FROM outbox WHERE suffix = ?", Suffix.EVENT.value)[0][0]
+        )
+        if events < VERDICTS_MAX:
+            return True
+        with self._db.transaction("verdicts") as connection:
+            return count_verdicts(connection) < VERDICTS_MAX
+
     def _keep_bound(self, connection: sqlite3.Connection) -> None:
-        """Oldest windows are merged, two at a time, never dropped (telemetry 3.3)."""
-        while self.bytes > self._max_bytes and self._merge_oldest(connection):
+        while self.bytes > self._max_bytes and merge_oldest(connection, sent_mark=self._sent_mark):
             pass
 
-    def _merge_oldest(self, connection: sqlite3.Connection) -> bool:
-        """Whether two windows became one. Only windows of which no rev has ever left: the server
-        holds totals per window, and would count a merged one twice."""
-        waiting: dict[tuple[str, str, str], list[tuple[int, Window]]] = {}
-        for seq, payload in connection.execute(
-            "SELECT seq, payload FROM outbox WHERE suffix = ? AND fresh = 1 AND seq > ? ORDER BY seq",
-            (Suffix.WINDOW.value, self._sent_mark),
+    def _bound_events(self, connection: sqlite3.Connection) -> None:
+        sql = "SELECT coalesce(sum(length(payload)), 0) FROM outbox WHERE suffix = ?"
+        if _number(connection.execute(sql, (Suffix.EVENT.value,)).fetchone()[0]) > (
+            self._max_bytes // EVENTS_SHARE
         ):
-            window = Window.parse(payload)
-            kind = waiting.setdefault((window.model, window.model_digest, window.baseline), [])
-            kind.append((seq, window))
-            if len(kind) == 3:  # the newest of a kind may still grow; those before it are closed
-                _replace_two(connection, *kind[:2])
-                return True
-        return False
-
-
-def _replace_two(
-    connection: sqlite3.Connection, first: tuple[int, Window], second: tuple[int, Window]
-) -> None:
-    merged = merge_windows(first[1], second[1])
-    connection.execute("DELETE FROM outbox WHERE seq = ?", (first[0],))
-    connection.execute(
-        "UPDATE outbox SET key = ?, payload = ?, rev = ? WHERE seq = ?",
-        (window_key(merged), merged.encode(), merged.rev, second[0]),
-    )
-
-
-def window_key(window: Window) -> str:
-    return f"{window.boot}:{window.index}:{window.baseline}:{window.model_digest}"
+            drop_steps(connection, sent_mark=self._sent_mark)
 
 
 def _number(value: object) -> int:

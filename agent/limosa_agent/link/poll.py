@@ -19,8 +19,11 @@ from limosa_contracts.errors import LimosaError
 
 log = logging.getLogger(__name__)
 
-HTTPS_WHILE_DOWN_S: Final = 10.0  # MQTT is down: desired and reports go over HTTPS this often (jittered)
-HTTPS_MAX_S: Final = 300.0  # the same, when HTTPS does not answer either
+HTTPS_FIRST_S: Final = 10.0  # pause after an exchange that brought something (jittered)
+HTTPS_QUIET_MAX_S: Final = 60.0  # longest pause while MQTT is down and the server answers: each that
+# brings nothing is twice the one before, so that a fleet whose broker is gone does not storm the server
+HTTPS_DOWN_MAX_S: Final = 300.0  # longest pause while HTTPS does not answer either
+RETRY_AFTER_MAX_S: Final = 3600.0  # that a server which asks for patience is given
 
 
 class HttpsPoll:
@@ -50,34 +53,46 @@ class HttpsPoll:
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause_s = HTTPS_WHILE_DOWN_S
+        pause_s = HTTPS_FIRST_S
         while True:
             await asyncio.sleep(min(pause_s, self._interval_s) * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
             silent = time.monotonic() - self._incoming.heard_s >= self._interval_s
-            if self._mqtt_up() and not silent:
+            if self._mqtt_up() and not silent and not self._uplink.deaf:
                 self._https.rest()
-                pause_s = HTTPS_WHILE_DOWN_S
+                pause_s = HTTPS_FIRST_S
                 continue
-            try:
-                await self._exchange()
-                if self._mqtt_up():
-                    self._incoming.heard()
-                pause_s = HTTPS_WHILE_DOWN_S
-            except LimosaError as error:
-                log.info("https: %s", error)
-                pause_s = min(2 * pause_s, HTTPS_MAX_S)
-            except Exception:
-                log.exception("an exchange over https failed")
-                pause_s = min(2 * pause_s, HTTPS_MAX_S)
+            pause_s = await self._turn(pause_s)
 
-    async def _exchange(self) -> None:
-        while not self._mqtt_up() and (batch := self._uplink.batch()):
+    async def _turn(self, pause_s: float) -> float:
+        """One exchange; the pause until the next."""
+        try:
+            news = await self._exchange()
+        except LimosaError as error:
+            log.info("https: %s", error)
+            asked = error.evidence.get("retry_after_s")
+            if isinstance(asked, (int, float)):
+                await asyncio.sleep(min(float(asked), RETRY_AFTER_MAX_S))
+            return min(2 * pause_s, HTTPS_DOWN_MAX_S)
+        except Exception:
+            log.exception("an exchange over https failed")
+            return min(2 * pause_s, HTTPS_DOWN_MAX_S)
+        if self._mqtt_up():
+            self._incoming.heard()
+        return HTTPS_FIRST_S if news else min(2 * pause_s, HTTPS_QUIET_MAX_S)
+
+    async def _exchange(self) -> bool:
+        """Whether anything went up or came down."""
+        news = False
+        while (not self._mqtt_up() or self._uplink.deaf) and (batch := self._uplink.batch()):
             before = self._outbox.rows
             self._uplink.took(await in_daemon_thread(self._https.reports, batch))
             if self._outbox.rows >= before:
                 break
+            news = True
         envelope, tag = await in_daemon_thread(self._https.desired, self._etag)
-        if envelope is not None:
-            self._etag = ""  # what is not settled, for want of a key or of disk, is to come again
-            await self._receive(envelope)
-            self._etag = tag if self._inbox.settled else ""
+        if envelope is None:
+            return news
+        self._etag = ""  # what is not settled, for want of a key or of disk, is to come again
+        await self._receive(envelope)
+        self._etag = tag if self._inbox.settled else ""
+        return True

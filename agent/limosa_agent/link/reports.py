@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from limosa_agent.update.state import ModelState, Release, Report
+from limosa_agent.update.actions import Report
+from limosa_agent.update.state import ModelState, Release
 from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.phases import Phase
@@ -38,9 +39,9 @@ class Speaker:
             phase=report.phase,
             reason=report.reason,
             at=at,
-        )
+        ).encode()
 
-    def alarm(self, key: str, state: ModelState | None, reason: Reason, *, at: float) -> bytes:
+    def alarm(self, key: str, state: ModelState | None, reason: Reason, *, at: float) -> UpdateEvent:
         """Something that an operator should know and no transition says; of a model where there is one."""
         release = state.active if state else None
         return self._event(
@@ -95,7 +96,7 @@ class Speaker:
         phase: Phase,
         reason: Reason,
         at: float,
-    ) -> bytes:
+    ) -> UpdateEvent:
         return UpdateEvent(
             device=self.device,
             key=key[:256],
@@ -112,7 +113,7 @@ class Speaker:
             ),
             at=at,
             boot=self.boot,
-        ).encode()
+        )
 
 
 def _model(state: ModelState, serving: str | None) -> ReportedModel:

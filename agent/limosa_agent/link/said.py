@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from limosa_agent.capabilities import resources
@@ -13,6 +14,7 @@ from limosa_agent.health.watch import TrialWatch
 from limosa_agent.link.desired_inbox import DesiredInbox
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.link.reports import Speaker
+from limosa_agent.link.trickle import Trickle
 from limosa_agent.serving.pool import ServingPool
 from limosa_agent.update.state import ModelState
 from limosa_contracts.errors import TrustError
@@ -21,7 +23,8 @@ from limosa_contracts.event import Reason
 log = logging.getLogger(__name__)
 
 REPORT_AGAIN_S: Final = 3600.0  # `reported` goes out this often even where nothing changed
-ALARMS_MAX: Final = 200  # of one start of the agent
+ALARMS_BURST: Final = 200  # of one start of the agent; then one every ALARM_EVERY_S
+ALARM_EVERY_S: Final = 600.0
 
 
 class Said:
@@ -39,7 +42,7 @@ class Said:
         self._speaker = speaker
         self._outbox = outbox
         self._states = states
-        self._alarms = 0
+        self._alarms = Trickle(burst=ALARMS_BURST, every_s=ALARM_EVERY_S)
         self._crashes = 0
         self._last_reported: tuple[bytes, float] = (b"", 0.0)
 
@@ -75,10 +78,12 @@ class Said:
 
     def alarm(self, key: str, reason: Reason, *, model: str = "") -> None:
         log.warning("%s: %s", reason.code, reason.message)
-        self._alarms += 1
-        if self._alarms <= ALARMS_MAX:
-            state = self._states().get(model)
-            self._outbox.put_event(key, self._speaker.alarm(key, state, reason, at=max(0.0, time.time())))
+        if not self._alarms.allows(now_s=time.monotonic()):
+            return
+        if held := self._alarms.take_held():
+            reason = replace(reason, evidence={**reason.evidence, "not_told_before": held})
+        state = self._states().get(model)
+        self._outbox.put_alarm(self._speaker.alarm(key, state, reason, at=max(0.0, time.time())))
 
     def crash(self, model: str, reason: Reason) -> None:
         """One that no verdict tells of."""

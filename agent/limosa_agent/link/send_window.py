@@ -15,6 +15,7 @@ class SendWindow:
     acked: int = 0
     in_flight: int = 0
     last_progress_s: float = 0.0
+    unheard_since_s: float | None = None  # the first row that was sent since the server last acknowledged one
 
     @property
     def room(self) -> int:
@@ -23,6 +24,8 @@ class SendWindow:
     def sent(self, seq: int, *, now_s: float) -> None:
         if self.in_flight == 0:
             self.last_progress_s = now_s
+        if self.unheard_since_s is None:
+            self.unheard_since_s = now_s
         self.cursor = max(self.cursor, seq)
         self.in_flight += 1
 
@@ -31,6 +34,9 @@ class SendWindow:
         if seq > self.acked:
             self.acked = seq
             self.last_progress_s = now_s
+            self.unheard_since_s = now_s
+        if not still_waiting:
+            self.unheard_since_s = None
         self.in_flight = still_waiting
 
     def go_back(self, *, now_s: float) -> None:
@@ -41,3 +47,7 @@ class SendWindow:
 
     def expired(self, *, now_s: float) -> bool:
         return self.in_flight > 0 and now_s - self.last_progress_s >= self.timeout_s
+
+    def unheard_s(self, *, now_s: float) -> float:
+        """How long rows have been sent, again and again, of which the server acknowledged none."""
+        return 0.0 if self.unheard_since_s is None else now_s - self.unheard_since_s

@@ -12,6 +12,7 @@ from limosa_contracts.report_message import Ack, ReportMessage
 from limosa_contracts.signing_keys import SigningKey
 
 HTTPS_BATCH: Final = 50  # messages of one request
+DEAF_TIMEOUTS: Final = 4  # so many without an acknowledgement, and the reports go over HTTPS
 
 
 class Uplink:
@@ -33,6 +34,12 @@ class Uplink:
         self._publish = publish
         self._clock = clock
         self._window = SendWindow(timeout_s=ack_timeout_s)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the broker takes reports of which the server acknowledges none: its own link to the
+        broker may be down, or the broker lies."""
+        return self._window.unheard_s(now_s=self._clock()) >= DEAF_TIMEOUTS * self._window.timeout_s
 
     def adopt(self, key: SigningKey) -> None:
         """Signs with this key from here on, also what is sent again."""

@@ -6,9 +6,10 @@ import logging
 import time
 from typing import Final
 
-from limosa_agent.health.judge import Observed
+from limosa_agent.health.facts import Observed
 from limosa_agent.health.probation import observed
-from limosa_agent.link.outbox import Outbox, window_key
+from limosa_agent.link.outbox import Outbox
+from limosa_agent.link.outbox_bound import window_key
 from limosa_agent.serving.slot_ref import Observation
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.telemetry.windows import Snapshot, WindowBook

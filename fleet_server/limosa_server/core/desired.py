@@ -9,6 +9,7 @@ from typing import Final
 from limosa_contracts.desired import DesiredModel, DesiredState
 
 LIFE_S: Final = 30 * 86400  # trust 1: a director's message lives 30 days
+COUNTER_MAX: Final = 2**63 - 1  # the highest that a device reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,11 @@ def next_counter(previous: int, *, now: float, reported: int = 0) -> int:
 
     >>> next_counter(5, now=0.001), next_counter(5, now=2.0), next_counter(5, now=0.0, reported=9)
     (6, 2000, 10)
+
+    It ends at COUNTER_MAX, where only somebody who had the director's key can have brought it: a new key
+    and a new epoch start anew (ADR 59).
     """
-    return max(previous + 1, reported + 1, int(now * 1000))
+    return min(max(previous + 1, reported + 1, int(now * 1000)), COUNTER_MAX)
 
 
 def due(*, issued: float, expires: float, now: float) -> bool:

@@ -58,6 +58,27 @@ def test_higher_epoch_wins_over_a_higher_counter() -> None:
     assert isinstance(judge(envelope(replace(STATE, epoch=2, counter=1)), last=accepted()), Accepted)
 
 
+def test_new_director_key_starts_the_numbers_anew_and_the_old_one_is_over() -> None:
+    captured = accepted(replace(STATE, epoch=2**63 - 1, counter=2**63 - 1))
+    assert isinstance(judge(envelope(replace(STATE, counter=11)), last=captured), RefusedDesired)
+    fresh = SigningKey.generate(Algorithm.ED25519)
+    after = judge_desired(
+        envelope(STATE, key=fresh), director=fresh.public, device="dev-1", last=captured, now=NOW
+    )
+    assert isinstance(after, Accepted)
+    assert (after.record.order, after.record.keyid) == ((1, 10), fresh.public.keyid)
+    replay = judge_desired(
+        captured.envelope, director=fresh.public, device="dev-1", last=after.record, now=NOW
+    )
+    assert isinstance(replay, RefusedDesired)
+    assert replay.error.code == "LM-508"
+
+
+def test_numbers_kept_by_an_agent_that_knew_no_key_names_still_count() -> None:
+    before = replace(accepted(), keyid="")
+    assert isinstance(judge(envelope(replace(STATE, counter=9)), last=before), RefusedDesired)
+
+
 @pytest.mark.parametrize(
     "data",
     [
