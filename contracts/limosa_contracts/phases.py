@@ -23,10 +23,12 @@ class Phase(Enum):
     REJECTED = "REJECTED"
     FALLING_BACK = "FALLING_BACK"
     FELL_BACK = "FELL_BACK"
+    REMOVING = "REMOVING"
+    REMOVED = "REMOVED"
 
     @property
     def terminal(self) -> bool:
-        return self in (Phase.COMMITTED, Phase.REJECTED, Phase.FELL_BACK)
+        return self in (Phase.COMMITTED, Phase.REJECTED, Phase.FELL_BACK, Phase.REMOVED)
 
 
 class Execution(Enum):
@@ -78,6 +80,8 @@ EXECUTION_OF_PHASE: Final[Mapping[Phase, tuple[Execution, str]]] = {
     Phase.REJECTED: (Execution.REJECTED, "rejected"),
     Phase.FALLING_BACK: (Execution.IN_PROGRESS, "falling_back"),
     Phase.FELL_BACK: (Execution.ROLLED_BACK, "fell_back"),
+    Phase.REMOVING: (Execution.IN_PROGRESS, "removing"),
+    Phase.REMOVED: (Execution.REMOVED, "removed"),
 }
 """A device's phase as the state (and step) of its execution. COMMITTED counts as SUCCEEDED only
 when the device also reports that version running (rollouts 3.1)."""

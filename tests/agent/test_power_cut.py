@@ -13,6 +13,7 @@ from limosa_agent.link.outbox import Outbox
 from limosa_agent.store.journal import Journal
 from limosa_agent.store.recovery import note_start, note_stop, without_broken
 from limosa_agent.store.state_db import FILE, MIGRATIONS, StateDb, set_aside
+from limosa_agent.update.actions import Report
 from limosa_agent.update.events import (
     Fetched,
     Healthy,
@@ -27,7 +28,7 @@ from limosa_agent.update.events import (
     WindowOpened,
 )
 from limosa_agent.update.machine import accepts
-from limosa_agent.update.state import ModelState, Report
+from limosa_agent.update.state import ModelState
 from limosa_agent.update.updater import Updater
 from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
@@ -88,6 +89,10 @@ class Device:
         self.point("before fall back")
         self.serving = state.active.manifest_sha256 if state.active else None
         self.point("after fall back")
+
+    async def stop_serving(self, state: ModelState) -> None:
+        self.point("stop serving")
+        self.serving = None
 
     async def release_standby(self, state: ModelState) -> None:
         self.point("release")
@@ -173,6 +178,7 @@ def test_power_lost_at_each_point_ends_good_or_fallen_back(kind: str, tmp_path: 
         except PowerLost:
             finished = False
             assert_journal_serves(device)
+        device.cut_at = -1
         state = asyncio.run(live(device, want=2))
         assert (state.phase, state.active) == (phase, release(version)), f"cut at {cut}"
         assert device.serving == release(version).manifest_sha256

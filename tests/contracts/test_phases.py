@@ -18,6 +18,8 @@ GOLDEN = {
     "REJECTED": ("REJECTED", "rejected"),
     "FALLING_BACK": ("IN_PROGRESS", "falling_back"),
     "FELL_BACK": ("ROLLED_BACK", "fell_back"),
+    "REMOVING": ("IN_PROGRESS", "removing"),
+    "REMOVED": ("REMOVED", "removed"),
 }
 """The table as devices in the field report by it."""
 

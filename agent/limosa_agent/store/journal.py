@@ -9,7 +9,8 @@ from typing import Final
 from limosa_agent.errors import JournalCorrupt
 from limosa_agent.link.desired_gate import AcceptedDesired
 from limosa_agent.store.state_db import StateDb
-from limosa_agent.update.state import Bad, ModelState, Release, Report, Target
+from limosa_agent.update.actions import Report
+from limosa_agent.update.state import Bad, ModelState, Release, Target
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason

@@ -268,6 +268,16 @@ class DeviceEffects:
             log.error("the previous version of %s does not load: %s", state.model, error)
             await self._pool.switch(others, keep_standby=False)
 
+    async def stop_serving(self, state: ModelState) -> None:
+        """The others go on in a generation without this model; it answers no more (agent 2, absent)."""
+        self.probations.pop(state.model, None)
+        gone = [slot for slot in self._pool.models if slot.model == state.model]
+        if gone:
+            others = [slot for slot in self._pool.models if slot.model != state.model]
+            await self._pool.switch(others, keep_standby=False)
+        for slot in gone:
+            self._telemetry.stop_serving(state.model, slot.manifest_sha256)
+
     async def release_standby(self, state: ModelState) -> None:
         self.probations.pop(state.model, None)
         await self._pool.release_standby()

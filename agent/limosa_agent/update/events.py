@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from limosa_agent.update.state import Release, Target
+from limosa_agent.update.state import Facts, Release, Target
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The desired state names this target."""
+    """The desired state names this target. `held`: why its download has to wait. `floor`: the committed
+    release counter of the lane that answers, for a shadow, which must not be older either (trust 2.4)."""
 
     target: Target
+    held: Reason | None = None
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +44,11 @@ class LinkLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The release may not or cannot be installed here; trying again changes nothing."""
+    """The release may not or cannot be installed here; trying again changes nothing, unless one of the
+    facts does that it was refused `under`."""
 
     reason: Reason
+    under: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +58,16 @@ class WindowOpened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowClosed:
-    """An update lock is set."""
+    """A hold, an application's lock or a maintenance window holds the update back."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestPassed:
-    pass
+    """`held`: what has begun to hold the update back meanwhile."""
+
+    held: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +107,16 @@ class Unhealthy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateFailure:
-    """What was committed fails: a crash loop, or a check that fails for long (agent 4.3)."""
+    """What was committed fails: a crash loop, a check that fails for long (agent 4.3), or an operator."""
 
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What of this device a refusal may depend on, as it is now."""
+
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +145,7 @@ Event: TypeAlias = (
     | Healthy
     | Unhealthy
     | LateFailure
+    | Changed
     | Restarted
     | Exhausted
 )

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from limosa_agent.errors import UnknownTransition
+from limosa_agent.update.actions import Action, Report
 from limosa_agent.update.events import (
+    Changed,
     Event,
     Exhausted,
     Fetched,
@@ -32,42 +34,64 @@ from limosa_agent.update.events import (
     WindowClosed,
     WindowOpened,
 )
+from limosa_agent.update.guards import (
+    already_active,
+    can_go_back,
+    downgrade,
+    has_changed,
+    held,
+    is_shadow,
+    names_candidate,
+    none_is_here,
+    nothing_fetched,
+    quarantined,
+    same_target,
+    tries_left,
+    verifying,
+    wants_none,
+    window_unreadable,
+)
 from limosa_agent.update.rules import (
     Applied,
+    acknowledge_absent,
     acknowledge_active,
-    already_active,
+    adopt,
     arm,
     back,
     back_again,
     begin,
+    begin_again,
+    begin_later,
     commit,
-    downgrade,
+    commit_shadow,
+    drop_and_fall_back,
     fall_back,
     fall_back_late,
     fetch_again,
     fetch_later,
+    fetch_now,
     give_up,
-    has_previous,
-    mode_unsupported,
-    names_candidate,
     note_failure,
-    quarantined,
+    pause_fetch,
     refuse_downgrade,
-    refuse_mode,
     refuse_quarantined,
+    refuse_window,
     reject,
     relink,
-    same_target,
+    remove,
+    remove_again,
+    removed,
     spend_try,
     stage,
     stay,
     take_reason,
     test_it,
-    tries_left,
-    verifying,
+    tidy,
+    wait,
+    wait_again,
     watch,
 )
-from limosa_agent.update.state import Action, ModelState, Report
+from limosa_agent.update.state import ModelState
 from limosa_contracts.phases import Phase
 
 MAX_TRANSITIONS: Final = 28  # of one attempt; a change to the same phase does not count (agent 2)
@@ -87,94 +111,120 @@ Rows: TypeAlias = Mapping[type[Event], Sequence[Row]]
 
 def _wanted(here: Phase) -> Sequence[Row]:
     return (
-        Row(when=same_target, to=here),
-        Row(when=mode_unsupported, to=Phase.REJECTED, do=refuse_mode),
+        Row(when=same_target, to=here, do=adopt),
+        Row(when=none_is_here, to=Phase.REMOVED, do=acknowledge_absent),
+        Row(when=wants_none, to=Phase.REMOVING, do=remove),
+        Row(when=window_unreadable, to=Phase.REJECTED, do=refuse_window),
         Row(when=already_active, to=Phase.COMMITTED, do=acknowledge_active),
         Row(when=quarantined, to=Phase.REJECTED, do=refuse_quarantined),
+        Row(when=held, to=Phase.WAITING_FOR_WINDOW, do=begin_later),
         Row(to=Phase.RESOLVING, do=begin),
     )
 
 
 def _late(here: Phase) -> Sequence[Row]:
     return (
-        Row(when=has_previous, to=Phase.FALLING_BACK, do=fall_back_late),
+        Row(when=can_go_back, to=Phase.FALLING_BACK, do=fall_back_late),
         Row(to=here, do=note_failure),
     )
 
 
-FETCHED: Final = (
-    Row(when=quarantined, to=Phase.REJECTED, do=refuse_quarantined),
-    Row(when=downgrade, to=Phase.REJECTED, do=refuse_downgrade),
-    Row(when=already_active, to=Phase.COMMITTED, do=acknowledge_active),
-    Row(to=Phase.STAGED, do=stage),
-)
-REFUSED: Final = (Row(to=Phase.REJECTED, do=take_reason),)
-GIVEN_UP: Final = (Row(to=Phase.REJECTED, do=give_up),)
+def _on_its_way(here: Phase) -> Rows:
+    """A release is being fetched, or waits on this disk."""
+    return {
+        Wanted: _wanted(here),
+        LateFailure: (
+            Row(when=can_go_back, to=Phase.FALLING_BACK, do=drop_and_fall_back),
+            Row(to=here),
+        ),
+        Exhausted: (Row(to=Phase.REJECTED, do=give_up),),
+    }
+
+
+def _fetching(here: Phase) -> Rows:
+    return {
+        **_on_its_way(here),
+        Fetched: (
+            Row(when=quarantined, to=Phase.REJECTED, do=refuse_quarantined),
+            Row(when=downgrade, to=Phase.REJECTED, do=refuse_downgrade),
+            Row(when=already_active, to=Phase.COMMITTED, do=acknowledge_active),
+            Row(to=Phase.STAGED, do=stage),
+        ),
+        Refused: (Row(to=Phase.REJECTED, do=take_reason),),
+        WindowClosed: (Row(to=Phase.WAITING_FOR_WINDOW, do=pause_fetch),),
+        Restarted: (Row(to=Phase.RESOLVING, do=fetch_again),),
+    }
+
+
+def _at_rest(here: Phase) -> Rows:
+    return {
+        Wanted: _wanted(here),
+        LateFailure: _late(here),
+        Restarted: (Row(to=here, do=tidy),),
+    }
+
+
 FALL_BACK: Final = (Row(to=Phase.FALLING_BACK, do=fall_back),)
-REFETCH: Final = (Row(to=Phase.RESOLVING, do=fetch_again),)
 TRY_AGAIN: Final = (
     Row(when=tries_left, to=Phase.ACTIVATING, do=relink),
     Row(to=Phase.FALLING_BACK, do=fall_back),
 )
 
 TRANSITIONS: Final[Mapping[Phase, Rows]] = {
-    Phase.IDLE: {
-        Wanted: _wanted(Phase.IDLE),
-        Restarted: (Row(to=Phase.IDLE),),
-    },
+    Phase.IDLE: _at_rest(Phase.IDLE),
     Phase.RESOLVING: {
-        Wanted: _wanted(Phase.RESOLVING),
+        **_fetching(Phase.RESOLVING),
         Progressed: (Row(to=Phase.DOWNLOADING),),
-        Fetched: FETCHED,
         LinkLost: (Row(to=Phase.RESOLVING, do=fetch_later),),
-        Refused: REFUSED,
-        Restarted: REFETCH,
-        Exhausted: GIVEN_UP,
     },
     Phase.DOWNLOADING: {
-        Wanted: _wanted(Phase.DOWNLOADING),
+        **_fetching(Phase.DOWNLOADING),
         Progressed: (
             Row(when=verifying, to=Phase.VERIFYING),
             Row(to=Phase.DOWNLOADING),
         ),
-        Fetched: FETCHED,
         LinkLost: (Row(to=Phase.DOWNLOADING, do=fetch_later),),
-        Refused: REFUSED,
-        Restarted: REFETCH,
-        Exhausted: GIVEN_UP,
     },
     Phase.VERIFYING: {
-        Wanted: _wanted(Phase.VERIFYING),
+        **_fetching(Phase.VERIFYING),
         Progressed: (Row(to=Phase.VERIFYING),),
-        Fetched: FETCHED,
         LinkLost: (Row(to=Phase.DOWNLOADING, do=fetch_later),),
-        Refused: REFUSED,
-        Restarted: REFETCH,
-        Exhausted: GIVEN_UP,
+        WindowClosed: (Row(to=Phase.VERIFYING),),  # nothing is downloaded any more
     },
     Phase.STAGED: {
-        Wanted: _wanted(Phase.STAGED),
+        **_on_its_way(Phase.STAGED),
         WindowOpened: (Row(to=Phase.SELF_TESTING, do=test_it),),
-        WindowClosed: (Row(to=Phase.WAITING_FOR_WINDOW),),
+        WindowClosed: (Row(to=Phase.WAITING_FOR_WINDOW, do=wait),),
         Restarted: (Row(to=Phase.STAGED),),
-        Exhausted: GIVEN_UP,
     },
     Phase.WAITING_FOR_WINDOW: {
-        Wanted: _wanted(Phase.WAITING_FOR_WINDOW),
-        WindowOpened: (Row(to=Phase.SELF_TESTING, do=test_it),),
-        WindowClosed: (Row(to=Phase.WAITING_FOR_WINDOW),),
+        **_on_its_way(Phase.WAITING_FOR_WINDOW),
+        WindowOpened: (
+            Row(when=nothing_fetched, to=Phase.RESOLVING, do=fetch_now),
+            Row(to=Phase.SELF_TESTING, do=test_it),
+        ),
+        WindowClosed: (Row(to=Phase.WAITING_FOR_WINDOW, do=wait),),
         Restarted: (Row(to=Phase.WAITING_FOR_WINDOW),),
-        Exhausted: GIVEN_UP,
     },
     Phase.SELF_TESTING: {
-        SelfTestPassed: (Row(to=Phase.ACTIVATING, do=arm),),
+        SelfTestPassed: (
+            Row(when=held, to=Phase.WAITING_FOR_WINDOW, do=wait_again),
+            Row(to=Phase.ACTIVATING, do=arm),
+        ),
         SelfTestFailed: (Row(to=Phase.REJECTED, do=reject),),
+        LateFailure: (
+            Row(when=can_go_back, to=Phase.FALLING_BACK, do=drop_and_fall_back),
+            Row(to=Phase.SELF_TESTING),
+        ),
         Restarted: (Row(to=Phase.STAGED),),
         Exhausted: (Row(to=Phase.REJECTED, do=reject),),
     },
     Phase.ACTIVATING: {
         Linked: (Row(to=Phase.ACTIVATING, do=spend_try),),
-        Loaded: (Row(when=names_candidate, to=Phase.PROBATION, do=watch),),
+        Loaded: (
+            Row(when=is_shadow, to=Phase.COMMITTED, do=commit_shadow),
+            Row(when=names_candidate, to=Phase.PROBATION, do=watch),
+        ),
         LoadFailed: FALL_BACK,
         Unhealthy: FALL_BACK,
         Restarted: TRY_AGAIN,
@@ -190,22 +240,24 @@ TRANSITIONS: Final[Mapping[Phase, Rows]] = {
         Linked: (Row(to=Phase.FELL_BACK, do=back),),
         Restarted: (Row(to=Phase.FALLING_BACK, do=back_again),),
     },
-    Phase.COMMITTED: {
-        Wanted: _wanted(Phase.COMMITTED),
-        LateFailure: _late(Phase.COMMITTED),
-        Restarted: (Row(to=Phase.COMMITTED),),
-    },
-    Phase.FELL_BACK: {
-        Wanted: _wanted(Phase.FELL_BACK),
-        LateFailure: _late(Phase.FELL_BACK),
-        Restarted: (Row(to=Phase.FELL_BACK),),
-    },
+    Phase.COMMITTED: _at_rest(Phase.COMMITTED),
+    Phase.FELL_BACK: _at_rest(Phase.FELL_BACK),
     Phase.REJECTED: {
-        Wanted: _wanted(Phase.REJECTED),
-        LateFailure: _late(Phase.REJECTED),
-        Restarted: (Row(to=Phase.REJECTED),),
+        **_at_rest(Phase.REJECTED),
+        Changed: (
+            Row(when=has_changed, to=Phase.RESOLVING, do=begin_again),
+            Row(to=Phase.REJECTED),
+        ),
     },
+    Phase.REMOVING: {
+        Linked: (Row(to=Phase.REMOVED, do=removed),),
+        Restarted: (Row(to=Phase.REMOVING, do=remove_again),),
+    },
+    Phase.REMOVED: _at_rest(Phase.REMOVED),
 }
+ENDING: Final = (Phase.FALLING_BACK, Phase.REMOVING)
+NO_CIRCLE: Final = (begin, begin_later, begin_again, pause_fetch, wait, wait_again)
+"""What begins an attempt anew, or rests it until the clock or an operator lets it go on."""
 
 
 def next_state(state: ModelState, event: Event) -> tuple[ModelState, tuple[Action, ...]]:
@@ -216,9 +268,14 @@ def next_state(state: ModelState, event: Event) -> tuple[ModelState, tuple[Actio
     changed, actions = row.do(state, event)
     if row.to is not state.phase:
         changed = replace(changed, phase=row.to, transitions=changed.transitions + 1)
-    elif not (row.to.terminal and changed.target != state.target):
+    elif not (row.to.terminal and _identity(changed) != _identity(state)):
         return changed, tuple(actions)
     return changed, (_report(state, changed), *actions)
+
+
+def row_of(state: ModelState, event: Event) -> Row:
+    """The row that the table has for it. Raises UnknownTransition."""
+    return _row(state, event)
 
 
 def accepts(phase: Phase, kind: type[Event]) -> bool:
@@ -251,9 +308,12 @@ def _row(state: ModelState, event: Event) -> Row:
 
 def _would_loop(state: ModelState, row: Row) -> bool:
     """Ending an attempt is always possible; going round in it is not."""
-    ends = row.to.terminal or row.to is Phase.FALLING_BACK
-    new_attempt = row.do is begin
-    return row.to is not state.phase and not ends and not new_attempt and state.transitions >= MAX_TRANSITIONS
+    ends = row.to.terminal or row.to in ENDING or row.do in NO_CIRCLE
+    return row.to is not state.phase and not ends and state.transitions >= MAX_TRANSITIONS
+
+
+def _identity(state: ModelState) -> tuple[object, ...]:
+    return state.target.identity if state.target else ()
 
 
 def _report(before: ModelState, after: ModelState) -> Report:
@@ -280,4 +340,5 @@ def _report(before: ModelState, after: ModelState) -> Report:
         attempt=target.attempt if ours and target is not None else 1,
         phase=after.phase,
         reason=after.reason,
+        lane=after.lane,
     )

@@ -11,6 +11,7 @@ from limosa_agent.update.events import Event, Wanted, WindowClosed, WindowOpened
 from limosa_agent.update.state import Target
 from limosa_agent.update.updater import Updater
 from limosa_contracts.desired import DesiredModel
+from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
 
 BUSY: Final = (Phase.SELF_TESTING, Phase.ACTIVATING, Phase.PROBATION, Phase.FALLING_BACK)
@@ -18,7 +19,7 @@ BUSY: Final = (Phase.SELF_TESTING, Phase.ACTIVATING, Phase.PROBATION, Phase.FALL
 
 
 class Reconciler:
-    """`dispatch` carries out one event of a model."""
+    """`dispatch` carries out one event of a model; `may_begin` says whether a new attempt may begin."""
 
     def __init__(
         self,
@@ -27,11 +28,13 @@ class Reconciler:
         updater: Updater,
         inbox: DesiredInbox,
         dispatch: Callable[[str, Event], Awaitable[None]],
+        may_begin: Callable[[], bool],
     ) -> None:
         self._config = config
         self._updater = updater
         self._inbox = inbox
         self._dispatch = dispatch
+        self._may_begin = may_begin
 
     async def run(self) -> None:
         """Once over every model; done again, it changes nothing until something else has changed."""
@@ -47,7 +50,8 @@ class Reconciler:
         state, target = self._updater.state(entry.model), Target.of(entry)
         if state.target is not None and state.target.identity == target.identity:
             return
-        if self._updater.accepts(entry.model, Wanted) and not self._inbox.expired:
+        accepts = self._updater.accepts(entry.model, Wanted)
+        if accepts and not self._inbox.expired and self._may_begin():
             await self._dispatch(entry.model, Wanted(target=target))
 
     async def _let_through(self, model: str) -> None:
@@ -56,6 +60,8 @@ class Reconciler:
             return
         if self._config.hold_file.exists():
             if self._updater.state(model).phase is Phase.STAGED:
-                await self._dispatch(model, WindowClosed())
+                await self._dispatch(
+                    model, WindowClosed(reason=Reason(code="hold", message="the file `hold` is there"))
+                )
         elif not any(state.phase in BUSY for state in self._updater.states.values()):
             await self._dispatch(model, WindowOpened())

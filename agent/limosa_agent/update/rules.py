@@ -1,7 +1,6 @@
-"""What the rows of the update machine ask and change: named facts and effects on the state (agent 2, 3).
+"""What the rows of the update machine change: effects on the state, and actions asked for (agent 2, 3).
 
-Pure: a guard is a fact about state and event, an effect gives the new state and the actions. The
-phase itself is changed by the table in `machine`.
+Pure. What the rows ask is in `guards`; the phase itself is changed by the table in `machine`.
 """
 
 from __future__ import annotations
@@ -10,6 +9,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from limosa_agent.update.actions import (
+    Action,
+    BeginProbation,
+    CollectGarbage,
+    FallBack,
+    Load,
+    ReleaseStandby,
+    RetryFetch,
+    RunSelfTest,
+    StartFetch,
+    StopFetch,
+    StopServing,
+    SwitchLink,
+)
 from limosa_agent.update.events import (
     Event,
     Exhausted,
@@ -17,118 +30,111 @@ from limosa_agent.update.events import (
     Healthy,
     LateFailure,
     LinkLost,
-    Loaded,
     LoadFailed,
-    Progressed,
     Refused,
     Restarted,
     SelfTestFailed,
+    SelfTestPassed,
     Unhealthy,
     Wanted,
+    WindowClosed,
 )
-from limosa_agent.update.state import (
-    NO_REASON,
-    QUARANTINE_MAX,
-    Action,
-    Bad,
-    BeginProbation,
-    CollectGarbage,
-    FallBack,
-    Load,
-    ModelState,
-    ReleaseStandby,
-    RetryFetch,
-    RunSelfTest,
-    StartFetch,
-    StopFetch,
-    SwitchLink,
-)
+from limosa_agent.update.state import NO_REASON, QUARANTINE_MAX, Bad, ModelState
+from limosa_contracts.errors import InvalidField
 from limosa_contracts.event import Reason
+from limosa_contracts.maintenance_window import MaintenanceWindows
 
 TRIES: Final = 3  # loads of a candidate, restarts included, before it counts as bad (agent 3)
 ALREADY: Final = Reason(code="already_installed", message="this release is running and committed")
+NOT_HERE: Final = Reason(code="not_installed", message="nothing of this model is on this device")
 
 Applied: TypeAlias = tuple[ModelState, Sequence[Action]]
 
 
-# -- guards: named facts
-def verifying(state: ModelState, event: Event) -> bool:
-    return isinstance(event, Progressed) and event.verifying
-
-
-def same_target(state: ModelState, event: Event) -> bool:
-    return (
-        isinstance(event, Wanted)
-        and state.target is not None
-        and event.target.identity == state.target.identity
-    )
-
-
-def mode_unsupported(state: ModelState, event: Event) -> bool:
-    return isinstance(event, Wanted) and (event.target.mode != "active" or event.target.windowed)
-
-
-def already_active(state: ModelState, event: Event) -> bool:
-    if isinstance(event, Wanted):
-        return state.active is not None and state.active.index_sha256 == event.target.index_sha256
-    return (
-        isinstance(event, Fetched)
-        and state.active is not None
-        and state.active.manifest_sha256 == event.release.manifest_sha256
-    )
-
-
-def quarantined(state: ModelState, event: Event) -> bool:
-    if isinstance(event, Wanted):
-        return any(bad.index_sha256 == event.target.index_sha256 for bad in state.quarantine)
-    return isinstance(event, Fetched) and any(
-        bad.manifest_sha256 == event.release.manifest_sha256 for bad in state.quarantine
-    )
-
-
-def downgrade(state: ModelState, event: Event) -> bool:
-    """trust 2.4: below the committed counter only by may_return_to or a permit (whose signature the
-    fetch child checked: it alone holds the team's key)."""
-    if not isinstance(event, Fetched) or event.release.release_counter >= state.committed_counter:
-        return False
-    allowed = state.active is not None and event.release.version in state.active.may_return_to
-    permitted = state.target is not None and state.target.permit is not None
-    return not (allowed or permitted)
-
-
-def tries_left(state: ModelState, event: Event) -> bool:
-    return state.tries > 0
-
-
-def names_candidate(state: ModelState, event: Event) -> bool:
-    """3.0: a verdict counts only for the digest that answered."""
-    return (
-        isinstance(event, (Healthy, Loaded))
-        and state.candidate is not None
-        and event.manifest_sha256 == state.candidate.manifest_sha256
-    )
-
-
-def has_previous(state: ModelState, event: Event) -> bool:
-    return state.previous is not None
-
-
-# -- effects on the state
 def stay(state: ModelState, event: Event) -> Applied:
     return state, ()
 
 
+def adopt(state: ModelState, event: Event) -> Applied:
+    """The same attempt, whose trial or window may have been changed."""
+    assert isinstance(event, Wanted)
+    return replace(state, target=event.target), ()
+
+
 def begin(state: ModelState, event: Event) -> Applied:
     assert isinstance(event, Wanted)
-    fresh = _attempt(state, event)
-    return fresh, (StopFetch(), StartFetch())
+    return _attempt(state, event), (StopFetch(), StartFetch())
 
 
-def refuse_mode(state: ModelState, event: Event) -> Applied:
+def begin_later(state: ModelState, event: Event) -> Applied:
+    """Downloads wait for a window too: nothing is fetched until then."""
     assert isinstance(event, Wanted)
-    mode = "maintenance windows" if event.target.mode == "active" else f"mode {event.target.mode!r}"
-    reason = Reason(code="unsupported_mode", message=f"this agent does not know {mode} yet")
+    assert event.held is not None
+    return replace(_attempt(state, event), reason=event.held), (StopFetch(),)
+
+
+def begin_again(state: ModelState, event: Event) -> Applied:
+    """What it was refused for has changed on this device."""
+    return replace(state, transitions=0, reason=NO_REASON, refused_under=None), (StopFetch(), StartFetch())
+
+
+def refuse_window(state: ModelState, event: Event) -> Applied:
+    assert isinstance(event, Wanted)
+    assert event.target.window is not None
+    why = ""
+    try:
+        MaintenanceWindows.parse(event.target.window)
+    except InvalidField as error:
+        why = str(error)
+    reason = Reason(code="window_invalid", message=f"a maintenance window cannot be read: {why}"[:1000])
     return replace(_attempt(state, event), reason=reason), (StopFetch(),)
+
+
+def pause_fetch(state: ModelState, event: Event) -> Applied:
+    """What has come stays. A pause by the clock is no circle: the attempt's count begins anew."""
+    assert isinstance(event, WindowClosed)
+    return replace(state, reason=event.reason, transitions=0), (StopFetch(),)
+
+
+def fetch_now(state: ModelState, event: Event) -> Applied:
+    return replace(state, reason=NO_REASON), (StartFetch(),)
+
+
+def wait(state: ModelState, event: Event) -> Applied:
+    assert isinstance(event, WindowClosed)
+    return replace(state, reason=event.reason), ()
+
+
+def wait_again(state: ModelState, event: Event) -> Applied:
+    """It passed its self-test, and must not be switched now: it is tested again when it may."""
+    assert isinstance(event, SelfTestPassed)
+    assert event.held is not None
+    return replace(state, reason=event.held, transitions=0), ()
+
+
+def acknowledge_absent(state: ModelState, event: Event) -> Applied:
+    assert isinstance(event, Wanted)
+    return replace(_attempt(state, event), reason=NOT_HERE), (StopFetch(), CollectGarbage())
+
+
+def remove(state: ModelState, event: Event) -> Applied:
+    """Durable first; then nothing answers, then the link is taken away. The counter and the quarantine
+    stay: a removal is no way around either (trust 2.4)."""
+    assert isinstance(event, Wanted)
+    return _attempt(state, event), (StopFetch(), StopServing(), SwitchLink())
+
+
+def remove_again(state: ModelState, event: Event) -> Applied:
+    return state, (StopServing(), SwitchLink())
+
+
+def removed(state: ModelState, event: Event) -> Applied:
+    return replace(state, active=None, previous=None, candidate=None), (CollectGarbage(),)
+
+
+def tidy(state: ModelState, event: Event) -> Applied:
+    """Power may have been lost between the end of an attempt and its collection (agent 3, line 9)."""
+    return state, (CollectGarbage(),)
 
 
 def refuse_quarantined(state: ModelState, event: Event) -> Applied:
@@ -143,6 +149,8 @@ def acknowledge_active(state: ModelState, event: Event) -> Applied:
         return replace(_attempt(state, event), reason=ALREADY), (StopFetch(),)
     assert isinstance(event, Fetched)
     counter = event.release.release_counter
+    if state.is_shadow:
+        return replace(state, active=event.release, reason=ALREADY), ()
     return replace(state, active=event.release, committed_counter=counter, reason=ALREADY), ()
 
 
@@ -174,12 +182,13 @@ def fetch_later(state: ModelState, event: Event) -> Applied:
 
 
 def test_it(state: ModelState, event: Event) -> Applied:
-    return state, (RunSelfTest(),)
+    told = state.reason if not state.reason.code else NO_REASON
+    return replace(state, reason=told), (RunSelfTest(),)
 
 
 def take_reason(state: ModelState, event: Event) -> Applied:
     assert isinstance(event, Refused)
-    return replace(state, reason=event.reason), ()
+    return replace(state, reason=event.reason, refused_under=event.under), ()
 
 
 def reject(state: ModelState, event: Event) -> Applied:
@@ -193,7 +202,7 @@ def give_up(state: ModelState, event: Event) -> Applied:
 
 
 def arm(state: ModelState, event: Event) -> Applied:
-    """Line 5: trying, candidate, tries, before the switch; then line 6."""
+    """Line 5: trying, candidate, tries, before the switch; then line 6. A shadow has no link to switch."""
     return replace(state, tries=TRIES, reason=NO_REASON), (SwitchLink(),)
 
 
@@ -227,6 +236,13 @@ def commit(state: ModelState, event: Event) -> Applied:
     return done, (ReleaseStandby(), CollectGarbage())
 
 
+def commit_shadow(state: ModelState, event: Event) -> Applied:
+    """It runs beside; no answer of it is used, so nothing is on trial, and no counter moves (trust 2.4)."""
+    assert state.candidate is not None
+    done = replace(state, active=state.candidate, candidate=None, tries=0)
+    return done, (CollectGarbage(),)
+
+
 def fall_back(state: ModelState, event: Event) -> Applied:
     """Line 8, else: phase and quarantine in one transaction, then switch back."""
     reason = _reason_of(event)
@@ -237,6 +253,13 @@ def fall_back_late(state: ModelState, event: Event) -> Applied:
     """4.3: once, to previous. What fails is the candidate from here on, as in a probation."""
     failing = replace(state, candidate=state.active, active=state.previous, previous=None)
     return fall_back(failing, event)
+
+
+def drop_and_fall_back(state: ModelState, event: Event) -> Applied:
+    """The running version fails while another is on its way: that attempt is forgotten, and looked at
+    afresh once the device is back on its feet."""
+    after, actions = fall_back_late(replace(state, target=None), event)
+    return after, (StopFetch(), *actions)
 
 
 def note_failure(state: ModelState, event: Event) -> Applied:
@@ -253,7 +276,16 @@ def back_again(state: ModelState, event: Event) -> Applied:
 
 # -- what the effects share
 def _attempt(state: ModelState, event: Wanted) -> ModelState:
-    return replace(state, target=event.target, candidate=None, tries=0, transitions=0, reason=NO_REASON)
+    return replace(
+        state,
+        target=event.target,
+        candidate=None,
+        tries=0,
+        transitions=0,
+        reason=NO_REASON,
+        refused_under=None,
+        committed_counter=event.floor if state.is_shadow else state.committed_counter,
+    )
 
 
 def _quarantine(state: ModelState, reason: Reason) -> ModelState:

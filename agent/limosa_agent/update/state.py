@@ -1,9 +1,9 @@
-"""What the update machine keeps of one model, and the actions it asks for (agent 2, 3)."""
+"""What the update machine keeps of one model (agent 2, 3)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.desired import DesiredModel, Trial
@@ -15,6 +15,10 @@ from limosa_contracts.reported import Installed
 
 QUARANTINE_MAX: Final = 64  # digests of one model; the oldest leave first
 NO_REASON: Final = Reason(code="", message="")
+ACTIVE: Final = "active"  # the lane that answers requests
+SHADOW: Final = "shadow"  # the lane whose answers are only compared (rollouts 6)
+ABSENT: Final = "absent"  # the mode of a model that shall not be here
+SHADOW_MARK: Final = "#shadow"  # no model's name has a #
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +29,16 @@ class Target:
     index_sha256: str
     rollout: str = ""
     attempt: int = 1
-    mode: str = "active"
-    windowed: bool = False  # a maintenance window was asked for
+    mode: str = ACTIVE
+    window: JsonObject | None = None  # maintenance windows, as the document has them
     trial: Trial = field(default_factory=Trial)
     permit: JsonObject | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes it another attempt: a changed trial alone does not."""
+        """What makes it another attempt: a changed trial or window alone does not."""
         permit = encode_canonical(self.permit) if self.permit is not None else b""
-        return (self.index_sha256, self.rollout, self.attempt, self.mode, self.windowed, permit)
+        return (self.index_sha256, self.rollout, self.attempt, self.mode, permit)
 
     @classmethod
     def of(cls, desired: DesiredModel) -> Self:
@@ -44,7 +48,7 @@ class Target:
             rollout=desired.rollout,
             attempt=desired.attempt,
             mode=desired.mode,
-            windowed=desired.window is not None,
+            window=desired.window,
             trial=desired.trial,
             permit=desired.permit,
         )
@@ -57,7 +61,7 @@ class Target:
             rollout=fields.text("rollout", empty=True),
             attempt=fields.integer("attempt"),
             mode=fields.text("mode"),
-            windowed=fields.boolean("windowed"),
+            window=fields.maybe("window", fields.object),
             trial=Trial.parse(fields.fields("trial")),
             permit=fields.maybe("permit", fields.object),
         )
@@ -69,7 +73,8 @@ class Target:
             "rollout": self.rollout,
             "attempt": self.attempt,
             "mode": self.mode,
-            "windowed": self.windowed,
+            "windowed": self.window is not None,  # what the agent one step back asks for
+            "window": self.window,
             "trial": self.trial.as_json(),
             "permit": self.permit,
         }
@@ -123,13 +128,40 @@ class Bad:
     manifest_sha256: str
     index_sha256: str
     reason: str
+    until: int = 0  # Unix seconds by the reference time; 0: no clock was to be trusted yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What of this device a refusal may depend on: where none of it has changed, nothing is tried again."""
+
+    agent: str
+    capabilities_sha256: str
+    free_bytes: int
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        return cls(
+            agent=fields.text("agent", empty=True),
+            capabilities_sha256=fields.text("capabilities_sha256", empty=True),
+            free_bytes=fields.integer("free_bytes", low=0),
+        )
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return {
+            "agent": self.agent,
+            "capabilities_sha256": self.capabilities_sha256,
+            "free_bytes": self.free_bytes,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelState:
-    """`active` is committed; `candidate` is on its way or on trial; `previous` was committed before."""
+    """One lane of a model. `active` is committed; `candidate` is on its way or on trial; `previous` was
+    committed before. A shadow lane's `active` runs beside and never answers."""
 
     model: str
+    lane: str = ACTIVE
     phase: Phase = Phase.IDLE
     target: Target | None = None
     candidate: Release | None = None
@@ -140,6 +172,16 @@ class ModelState:
     committed_counter: int = 0
     reason: Reason = NO_REASON
     quarantine: tuple[Bad, ...] = ()
+    refused_under: Facts | None = None  # of a refusal that this device itself may outgrow
+
+    @property
+    def key(self) -> str:
+        """The lane's name in queues and alarms."""
+        return self.model if self.lane == ACTIVE else self.model + SHADOW_MARK
+
+    @property
+    def is_shadow(self) -> bool:
+        return self.lane == SHADOW
 
     @property
     def on_trial(self) -> bool:
@@ -148,6 +190,8 @@ class ModelState:
     @property
     def linked(self) -> Release | None:
         """What `current` shall point to (agent 3.0): derived from the state, never the reverse."""
+        if self.is_shadow or self.phase in (Phase.REMOVING, Phase.REMOVED):
+            return None
         return self.candidate if self.on_trial else self.active
 
     @property
@@ -155,87 +199,3 @@ class ModelState:
         """Manifests that garbage collection leaves alone (agent 3, line 9)."""
         slots = (self.active, self.previous, self.candidate)
         return frozenset(release.manifest_sha256 for release in slots if release)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """An update event for the server; written with the state it speaks of."""
-
-    model: str
-    version: str
-    index_sha256: str
-    manifest_sha256: str
-    rollout: str
-    attempt: int
-    phase: Phase
-    reason: Reason
-
-    @property
-    def key(self) -> str:
-        """One per (rollout, attempt, model, phase); the release stands in where there is no rollout."""
-        return f"{self.rollout or self.index_sha256[:16]}:{self.attempt}:{self.model}:{self.phase.value}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartFetch:
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopFetch:
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryFetch:
-    """Start the fetch again after a jittered pause."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSelfTest:
-    """Golden vectors of the candidate in a limited child (agent 4.1)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchLink:
-    """Point `current` to `state.linked` (agent 3, line 6)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """Start a generation with the candidate, the old one warm beside it (agent 1)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeginProbation:
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallBack:
-    """Let the old generation answer again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseStandby:
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectGarbage:
-    pass
-
-
-Action: TypeAlias = (
-    Report
-    | StartFetch
-    | StopFetch
-    | RetryFetch
-    | RunSelfTest
-    | SwitchLink
-    | Load
-    | BeginProbation
-    | FallBack
-    | ReleaseStandby
-    | CollectGarbage
-)

@@ -10,23 +10,24 @@ from typing import Final, Protocol, TypeAlias
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.store.journal import Journal, reports_of
 from limosa_agent.store.state_db import StateDb
-from limosa_agent.update.events import Event, Linked, Loaded, LoadFailed
-from limosa_agent.update.machine import accepts, next_state
-from limosa_agent.update.state import (
+from limosa_agent.update.actions import (
     Action,
     BeginProbation,
     CollectGarbage,
     FallBack,
     Load,
-    ModelState,
     ReleaseStandby,
     Report,
     RetryFetch,
     RunSelfTest,
     StartFetch,
     StopFetch,
+    StopServing,
     SwitchLink,
 )
+from limosa_agent.update.events import Event, Linked, Loaded, LoadFailed
+from limosa_agent.update.machine import accepts, next_state
+from limosa_agent.update.state import ModelState
 
 
 class Effects(Protocol):
@@ -41,6 +42,7 @@ class Effects(Protocol):
     async def load(self, state: ModelState) -> Loaded | LoadFailed: ...
     def begin_probation(self, state: ModelState) -> None: ...
     async def fall_back(self, state: ModelState) -> None: ...
+    async def stop_serving(self, state: ModelState) -> None: ...
     async def release_standby(self, state: ModelState) -> None: ...
     def collect_garbage(self, state: ModelState) -> None: ...
 
@@ -81,6 +83,10 @@ async def _fall_back(effects: Effects, state: ModelState) -> None:
     await effects.fall_back(state)
 
 
+async def _stop_serving(effects: Effects, state: ModelState) -> None:
+    await effects.stop_serving(state)
+
+
 async def _release_standby(effects: Effects, state: ModelState) -> None:
     await effects.release_standby(state)
 
@@ -98,6 +104,7 @@ EXECUTORS: Final[Mapping[type[Action], Executor]] = {
     Load: _load,
     BeginProbation: _begin_probation,
     FallBack: _fall_back,
+    StopServing: _stop_serving,
     ReleaseStandby: _release_standby,
     CollectGarbage: _collect_garbage,
 }
@@ -148,7 +155,7 @@ class Updater:
     def _transit(self, model: str, event: Event) -> list[Action]:
         before = self.state(model)
         after, actions = next_state(before, event)
-        if after != before or actions:
+        if after != before or reports_of(actions):
             with self._db.transaction(f"{model} {after.phase.value}") as connection:
                 self._journal.save(after, connection=connection)
                 for report in reports_of(actions):

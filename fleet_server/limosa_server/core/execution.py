@@ -148,8 +148,11 @@ _EVENT_OF_PHASE: Final[Mapping[Phase, ExecutionEvent]] = {
     Phase.COMMITTED: ExecutionEvent.PROGRESS,  # SUCCEED only with the version reported running (3.1)
     Phase.REJECTED: ExecutionEvent.REJECT,
     Phase.FELL_BACK: ExecutionEvent.FALL_BACK,
+    Phase.REMOVED: ExecutionEvent.REMOVE,
 }
-_SETTLED_PHASES: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.FELL_BACK})
+_SETTLED_PHASES: Final = frozenset(
+    {Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.FELL_BACK, Phase.REMOVED}
+)
 
 
 def on_phase(

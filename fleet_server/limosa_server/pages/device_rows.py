@@ -18,7 +18,7 @@ from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
 from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, RolloutRow
 
 TROUBLE: Final = (Phase.REJECTED.value, Phase.FALLING_BACK.value, Phase.FELL_BACK.value)
-_SETTLED: Final = (*TROUBLE, Phase.IDLE.value, Phase.COMMITTED.value)
+_SETTLED: Final = (*TROUBLE, Phase.IDLE.value, Phase.COMMITTED.value, Phase.REMOVED.value)
 STATES: Final = ("online", "offline", "unreachable", "updating", "trouble", "revoked")
 
 

@@ -76,6 +76,8 @@ PHASE: Final[Mapping[str, Sign]] = {
     "REJECTED": Sign("⊘", "rejected", "bad"),
     "FALLING_BACK": Sign("↩", "falling back", "bad"),
     "FELL_BACK": Sign("↩", "fell back", "bad"),
+    "REMOVING": Sign("−", "being removed", "busy"),
+    "REMOVED": Sign("−", "removed", "calm"),
 }
 DEVICE: Final[Mapping[str, Sign]] = {
     "online": Sign("●", "online", "good", "The broker holds its connection."),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from limosa_agent.errors import UnknownTransition
+from limosa_agent.update.actions import FallBack, Load, Report, RetryFetch, StartFetch, SwitchLink
 from limosa_agent.update.events import (
     Event,
     Exhausted,
@@ -32,17 +33,7 @@ from limosa_agent.update.events import (
 )
 from limosa_agent.update.machine import MAX_TRANSITIONS, TRANSITIONS, accepts, as_mermaid, next_state
 from limosa_agent.update.rules import TRIES
-from limosa_agent.update.state import (
-    FallBack,
-    Load,
-    ModelState,
-    Release,
-    Report,
-    RetryFetch,
-    StartFetch,
-    SwitchLink,
-    Target,
-)
+from limosa_agent.update.state import ModelState, Release, Target
 from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
 
@@ -126,12 +117,6 @@ def test_verdict_over_another_digest_is_an_error() -> None:
 def test_event_that_the_table_lacks_is_an_error() -> None:
     with pytest.raises(UnknownTransition):
         next_state(ModelState(model="demo/motion"), SelfTestPassed())
-
-
-def test_unknown_mode_is_refused_clearly_and_the_running_version_stays() -> None:
-    state, actions = next_state(committed(1), Wanted(target=target(1, mode="absent")))
-    assert (state.phase, state.reason.code, state.active) == (Phase.REJECTED, "unsupported_mode", release(1))
-    assert any(isinstance(action, Report) for action in actions)
 
 
 def test_downgrade_needs_the_running_releases_word_or_a_permit() -> None:
@@ -263,7 +248,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(opened=st.booleans())
     def window(self, opened: bool) -> None:
-        event: Event = WindowOpened() if opened else WindowClosed()
+        event: Event = WindowOpened() if opened else WindowClosed(reason=BAD)
         if self.can(type(event)):
             self.give(event)
 
