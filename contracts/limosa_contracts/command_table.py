@@ -130,6 +130,11 @@ TABLE: Final[tuple[Row, ...]] = (
             ("release list", "List the releases the server holds", "limosa release list"),
             ("release show", "Show a release and its variants", "limosa release show demo/motion@1.0.0"),
             (
+                "mirror export",
+                "Write a stick for devices without a network",
+                "limosa mirror export --valid 30d stick",
+            ),
+            (
                 "rollout plan",
                 "Show what a rollout would do, and start nothing",
                 "limosa rollout plan rollout.toml",
@@ -176,6 +181,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "device": "Devices: let them join, list, show, revoke",
     "group": "Groups of devices, static or by label selector",
     "release": "Releases the server holds",
+    "mirror": "Sticks for devices without a network",
     "rollout": "Plan, start, watch and stop rollouts",
     "server": "Run the fleet server",
     "token": "API tokens and their roles",

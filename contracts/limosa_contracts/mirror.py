@@ -48,7 +48,7 @@ class MirrorMarker:
     def parse(cls, data: bytes) -> Self:
         """Raises InvalidJson, InvalidField, TooLarge."""
         fields = Fields(
-            parse_object(data, what=MARKER_FILE, max_bytes=LIMITS.manifest_max_bytes), where="mirror"
+            parse_object(data, what=MARKER_FILE, max_bytes=LIMITS.document_max_bytes), where="mirror"
         )
         fields.schema(SCHEMA)
         return cls(

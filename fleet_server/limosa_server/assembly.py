@@ -107,9 +107,12 @@ def _follow_labels(tx: Transaction, device: str, group: str, now: float) -> None
             groups.join(tx, group, [device], now=now)
 
 
+def make_director(state: ServerState) -> Director:
+    return Director(key=state.trust.key("director"), epoch=state.trust.epoch)
+
+
 def make_controller(state: ServerState) -> Controller:
-    director = Director(key=state.trust.key("director"), epoch=state.trust.epoch)
-    return Controller(store=state.store, director=director, clock=state.clock)
+    return Controller(store=state.store, director=make_director(state), clock=state.clock)
 
 
 def first_admin(state: ServerState) -> str | None:

@@ -88,6 +88,21 @@ class Client:
     def delete(self, path: str) -> JsonObject:
         return self._ask("DELETE", path)
 
+    def pieces(self, path: str, *, max_bytes: int) -> Iterator[bytes]:
+        """A file, piece by piece, as it is. Raises TooLarge, Unreachable, and what the server said."""
+        size = 0
+        try:
+            with self.http.stream("GET", path) as response:
+                if not response.is_success:
+                    raise _refused(response, _read(response))
+                for piece in response.iter_raw():
+                    size += len(piece)
+                    if size > max_bytes:
+                        raise TooLarge("a file does not end", where=path, why=f"at most {max_bytes} bytes")
+                    yield piece
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def every(self, path: str, **query: str | int | list[str] | None) -> Iterator[JsonObject]:
         """All items of a list, page by page."""
         cursor: str | None = None
@@ -121,13 +136,14 @@ class Client:
             ) as response:
                 content = _read(response)
         except httpx.HTTPError as error:
-            url, why = str(self.http.base_url), str(error) or repr(error)
-            raise Unreachable(
-                "the server does not answer", where=url, why=why, hint=link_hint(url, why)
-            ) from error
+            raise self._unreachable(error) from error
         if response.is_success:
             return parse_object(content, what="answer", max_bytes=ANSWER_MAX_BYTES)
         raise _refused(response, content)
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
+        url, why = str(self.http.base_url), str(error) or repr(error)
+        return Unreachable("the server does not answer", where=url, why=why, hint=link_hint(url, why))
 
 
 def _check_url(base: str) -> None:

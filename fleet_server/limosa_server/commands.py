@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "group remove": "limosa_server.cli.group:remove",
     "release list": "limosa_server.cli.release:list_releases",
     "release show": "limosa_server.cli.release:show",
+    "mirror export": "limosa_server.cli.mirror:export",
     "rollout plan": "limosa_server.cli.rollout_plan:plan",
     "rollout start": "limosa_server.cli.rollout_plan:start",
     "rollout list": "limosa_server.cli.rollout:list_rollouts",

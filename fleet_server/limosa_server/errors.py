@@ -2,7 +2,8 @@
 
 RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
-  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta
+  BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta,
+  NotAMirror
 FaultError
   BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged
 TransferError
@@ -102,6 +103,12 @@ class NoDelta(RequestError):
     summary = "there is no delta between two blobs that would save bytes"
     http_status = 404
     default_hint = "fetch the blob itself, without `from`"
+
+
+class NotAMirror(RequestError):
+    code = "LM-615"
+    summary = "a folder that a mirror shall be written to holds something else"
+    default_hint = "name an empty folder, or one that limosa mirror export has written before"
 
 
 class DeltaNotReady(TransferError):

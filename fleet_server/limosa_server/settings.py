@@ -35,6 +35,8 @@ class ServerLimits:
     api_token_s: float = 365 * 86400.0  # unless the operator says otherwise
     timestamp_expiry_s: float = 86400.0  # trust 1
     snapshot_expiry_s: float = 30 * 86400.0  # trust 1
+    mirror_valid_max_s: float = 90 * 86400.0  # whoever has a stick may freeze its devices for so long
+    mirror_devices_max: int = 10_000  # documents in one export
     command_expiry_s: int = 120  # server 3.1
     ack_expiry_s: int = 3600  # server 3.1
     shutdown_s: float = 3.0  # what open requests get before the process ends

@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -33,6 +34,17 @@ from limosa_server.trust_folder import TrustFolder
 log = logging.getLogger(__name__)
 FILE_NAME: Final = re.compile(r"(?:timestamp|\d{1,12}\.[a-z0-9][a-z0-9._-]{0,120})\.json")
 S = TypeVar("S", Snapshot, Timestamp)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """What a mirror shows in place of the server's own timestamp, and the files that belong to it."""
+
+    timestamp: bytes
+    files: tuple[str, ...]  # names of metadata files beside it
+    expires: float  # of the first role that ends, Unix seconds
+    ends_first: str  # that role
+    targets: tuple[str, ...]  # consistent paths of what the top role itself lists
 
 
 class TufRepository:
@@ -116,6 +128,47 @@ class TufRepository:
                 return
             self._sign_timestamp(served, now)
 
+    def lend(self, *, valid_s: float, now: float) -> Lent:
+        """A timestamp that lives for `valid_s`, over a snapshot that lives at least as long (trust 3.5).
+
+        What is served gets a higher version before anybody has the lent one: a device that was at a
+        mirror must not find the server behind (trust 2.3).
+        """
+        with self._lock:
+            with self._store.read() as tx:
+                rows = list(tx.exec(select(TufRole)))
+            life_s = max(valid_s, self._limits.snapshot_expiry_s)
+            roles = {f"{row.role}.json": row.version for row in rows}
+            before, snapshot = self._sign_snapshot(roles, self._served(now), now, life_s=life_s)
+            lent = Timestamp(
+                version=_next(before.version, now),
+                expires=_in(now, valid_s),
+                snapshot_meta=MetaFile(version=snapshot.version),
+            )
+            data = self._signed(lent, "timestamp", self._timestamp_key)
+            self._sign_timestamp((lent, snapshot), now)
+        root, top = self._root(), next(row for row in rows if row.role == "targets")
+        ends = [
+            (root.expires, "root"),
+            (lent.expires, "timestamp"),
+            *((parse_targets(row.body.encode(), role=row.role).signed.expires, row.role) for row in rows),
+        ]
+        first = min(ends)
+        return Lent(
+            timestamp=data,
+            files=(
+                *(f"{version}.root.json" for version in range(1, root.version + 1)),
+                f"{snapshot.version}.snapshot.json",
+                *(f"{row.version}.{row.role}.json" for row in rows),
+            ),
+            expires=first[0].timestamp(),
+            ends_first=first[1],
+            targets=tuple(
+                consistent_path(path, target.hashes["sha256"])
+                for path, target in parse_targets(top.body.encode(), role="targets").signed.targets.items()
+            ),
+        )
+
     def _served(self, now: float) -> tuple[Timestamp, Snapshot] | None:
         data = self.file("timestamp.json")
         if data is None:
@@ -132,12 +185,17 @@ class TufRepository:
         return None
 
     def _sign_snapshot(
-        self, roles: Mapping[str, int], served: tuple[Timestamp, Snapshot] | None, now: float
+        self,
+        roles: Mapping[str, int],
+        served: tuple[Timestamp, Snapshot] | None,
+        now: float,
+        *,
+        life_s: float = 0.0,
     ) -> tuple[Timestamp, Snapshot]:
         version = _next(served[1].version if served else 0, now)
         snapshot = Snapshot(
             version=version,
-            expires=_in(now, self._limits.snapshot_expiry_s),
+            expires=_in(now, life_s or self._limits.snapshot_expiry_s),
             meta={name: MetaFile(version=number) for name, number in roles.items()},
         )
         write_atomic(
@@ -203,6 +261,16 @@ class TufRepository:
         bodies = {role: row.body.encode() for role, row in current.items()}
         for role, metadata in check_team(top, team, bodies, offered, now=now).items():
             self.keep(tx, team=team, role=role, metadata=metadata, body=offered[role])
+
+
+def consistent_path(path: str, sha256: str) -> str:
+    """Where a target's bytes are, below the folder of targets.
+
+    >>> consistent_path("demo/motion/1.0.0/index.json", "ab")
+    'demo/motion/1.0.0/ab.index.json'
+    """
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{sha256}.{name}"
 
 
 def _next(previous: int, now: float) -> int:

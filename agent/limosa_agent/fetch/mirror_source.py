@@ -66,7 +66,7 @@ class MirrorSource(Source):
         """What the mirror says of itself; nothing is believed for it. Raises MirrorRefused."""
         url = f"{self.base}/{MARKER_FILE}"
         try:
-            data = self.read(url, max_bytes=LIMITS.manifest_max_bytes)
+            data = self.read(url, max_bytes=LIMITS.document_max_bytes)
         except SourceRefused as error:
             raise MirrorRefused(
                 "this is no mirror", where=str(self.folder), why=f"it has no {MARKER_FILE}"
