@@ -20,15 +20,18 @@ from limosa_agent.health.probe_config import RunProgram
 OUTPUT_MAX_BYTES: Final = 4096  # of stdout and stderr together; a program that says more goes on unheard
 SAID_MAX_CHARS: Final = 200  # of it, in the evidence
 ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+LAST_WORDS_S: Final = 0.2  # after its end, for what is still in the pipe
 NOBODY: Final = 65534
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 async def run_program(question: RunProgram, *, timeout_s: float) -> tuple[bool, str]:
     """(whether it exited with 0 in time, what it said otherwise). Never raises for a bad program."""
+    heard = _Heard()
     try:
         path = safe_program(Path(question.words[0]))
-        child = await asyncio.create_subprocess_exec(
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            lambda: heard,
             *(str(path), *question.words[1:]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -42,16 +45,39 @@ async def run_program(question: RunProgram, *, timeout_s: float) -> tuple[bool, 
         return False, str(error)
     except OSError as error:
         return False, f"it cannot be started: {error.strerror}"
-    output = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
-            await _listen(child, output)
-            code = await child.wait()
+            await heard.exited.wait()
     except TimeoutError:
         return False, f"no end within {timeout_s:g} s"
     finally:
-        await _end(child)
-    return code == 0, "" if code == 0 else _said(code, output)
+        with suppress(ProcessLookupError, PermissionError):  # nothing of a probe stays behind
+            os.killpg(transport.get_pid(), signal.SIGKILL)
+        await heard.exited.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await heard.silent.wait()
+        transport.close()
+    code = transport.get_returncode() or 0
+    return code == 0, "" if code == 0 else _said(code, heard.output)
+
+
+class _Heard(asyncio.SubprocessProtocol):
+    """The first of its output; what is above the limit is read and forgotten, so that it does not block."""
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.exited = asyncio.Event()
+        self.silent = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data[: max(0, OUTPUT_MAX_BYTES - len(self.output))]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self.silent.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
 
 
 def safe_program(path: Path) -> Path:
@@ -84,20 +110,6 @@ def safe_program(path: Path) -> Path:
 
 def _least_rights() -> dict[str, Any]:
     return {"user": NOBODY, "group": NOBODY, "extra_groups": ()} if os.geteuid() == 0 else {}
-
-
-async def _listen(child: asyncio.subprocess.Process, output: bytearray) -> None:
-    """To its end of output; what is above the limit is read and forgotten, so that it does not block."""
-    assert child.stdout is not None
-    while some := await child.stdout.read(OUTPUT_MAX_BYTES):
-        output += some[: max(0, OUTPUT_MAX_BYTES - len(output))]
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """It and all that it started, also where it ended itself: nothing of a probe stays behind."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    await child.wait()
 
 
 def _said(code: int, output: bytearray) -> str:
