@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,54 +11,19 @@ from sqlmodel import select
 
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix, device_topic
-from limosa_server.broker import BrokerChild
-from limosa_server.broker_config import BrokerTls
-from limosa_server.bus_workers import BusWorkers
-from limosa_server.links import broker_address, make_broker
-from limosa_server.settings import ServerSettings
 from limosa_server.tables.reports import EventRow
 from tests.fleet_server.mqtt_device import connected
+from tests.fleet_server.secured_broker import Secured, secured_broker
 from tests.fleet_server.world import Device, Fleet
-from tests.support.programs import require_program
 from tests.support.waiting import wait_until
 
 NOT_AUTHORISED = 0x87
 
 
-@dataclass(slots=True)
-class Secured:
-    fleet: Fleet
-    broker: BrokerChild
-    folder: Path
-
-    def tls(self, device: Device) -> BrokerTls:
-        """The device's identity as files, as the agent keeps them."""
-        assert device.enrolled is not None
-        files = BrokerTls(
-            ca=self.folder / "ca.pem",
-            certificate=self.folder / f"{device.id}.crt",
-            key=self.folder / f"{device.id}.pem",
-        )
-        files.ca.write_text(device.enrolled.ca_pem)
-        files.certificate.write_text(device.enrolled.certificate_pem)
-        files.key.write_bytes(device.key.pem())
-        return files
-
-
 @pytest.fixture
 def secured(fleet: Fleet, tmp_path: Path) -> Iterator[Secured]:
-    require_program("mosquitto")
-    settings = ServerSettings(data=tmp_path / "data", mqtt_port=0, broker="mosquitto")
-    broker = make_broker(settings, fleet.state.trust, fleet.state.authority)
-    broker.start()
-    workers = BusWorkers(fleet.state, broker_address(settings, fleet.state.authority, broker))
-    workers.start()
-    try:
-        wait_until(lambda: workers.bus.counts().connected, timeout_s=20, what="the server is connected")
-        yield Secured(fleet, broker, tmp_path)
-    finally:
-        workers.stop()
-        broker.stop()
+    with secured_broker(fleet, tmp_path) as running:
+        yield running
 
 
 def events(fleet: Fleet) -> list[str]:
