@@ -13,7 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from limosa_contracts.topics import PREFIX, Suffix, device_topic
-from limosa_server.tables.devices import DeviceRow
+from limosa_server.tables.devices import Device as DeviceRow
 from tests.fleet_server.mqtt_device import MqttDevice, connected
 from tests.fleet_server.secured_broker import Secured, secured_broker
 from tests.fleet_server.world import Device, Fleet
