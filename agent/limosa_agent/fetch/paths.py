@@ -23,6 +23,11 @@ class ModelPaths:
         return self.folder / "releases"
 
     @property
+    def graphs(self) -> Path:
+        """`<sha>/`: what the runtime made of a release on this device; made again where it lacks."""
+        return self.folder / "graphs"
+
+    @property
     def current(self) -> Path:
         """A symbolic link to `releases/<sha>`, derived from the state database (agent 3.0)."""
         return self.folder / "current"

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,9 +21,11 @@ from limosa_agent.fetch.paths import ModelPaths, StatePaths
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import MODEL, SHA256_HEX, VERSION
 from limosa_contracts.oci import Descriptor, Manifest
+from limosa_contracts.promise import VariantPromise
 
 MANIFEST_FILE: Final = "manifest.json"
 RELEASE_FILE: Final = "release.json"
@@ -44,6 +46,7 @@ class InstalledRelease:
     release_counter: int
     may_return_to: tuple[str, ...]
     size_bytes: int  # of all files of the variant
+    promise: VariantPromise = field(default_factory=VariantPromise)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -60,11 +63,17 @@ class InstalledRelease:
             release_counter=fields.integer("release_counter", low=1),
             may_return_to=fields.texts("may_return_to", pattern=VERSION, max_items=64),
             size_bytes=fields.integer("size_bytes", low=0),
+            promise=fields.optional(
+                "promise", lambda n: VariantPromise.parse(fields.raw(n), where=fields.at(n)), VariantPromise()
+            ),
         )
 
     def encode(self) -> bytes:
+        promise = self.promise.as_json()
+        said: dict[str, JsonValue] = {"promise": promise} if promise else {}
         return encode_canonical(
             {
+                **said,
                 "schema": SCHEMA,
                 "model": self.model,
                 "version": self.version,
@@ -170,6 +179,7 @@ def collect(model_dir: Path, keep: Collection[str], *, disk: Disk = DISK) -> tup
     if paths.staging.is_dir():
         for trash in paths.staging.glob(f"*{TRASH}"):
             disk.remove(trash)
+    _collect_graphs(paths, disk)
     with try_lock(paths.state) as held:
         if held:
             _collect_blobs(paths.state, disk)
@@ -190,6 +200,15 @@ def try_lock(state: StatePaths) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def _collect_graphs(paths: ModelPaths, disk: Disk) -> None:
+    """Optimised graphs go with their release (agent 5.3)."""
+    if paths.graphs.is_dir():
+        kept = installed(paths.folder)
+        for folder in sorted(paths.graphs.iterdir()):
+            if folder.name not in kept:
+                disk.remove(folder)
 
 
 def _collect_blobs(state: StatePaths, disk: Disk) -> None:

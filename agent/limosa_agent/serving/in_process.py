@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from limosa_agent.serving.errors import NoSlot
+from limosa_agent.serving.files import read_bounded
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.loaded_model import LoadedModel, read_bounded
+from limosa_agent.serving.loaded_model import LoadedModel
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_agent.serving.tensor_codec import Array
 from limosa_contracts.errors import FaultError, RequestError

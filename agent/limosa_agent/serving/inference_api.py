@@ -23,6 +23,7 @@ from limosa_agent.serving.loaded_model import LoadedModel
 from limosa_agent.serving.oip_json import InferRequest, encode_answer, parse_infer_request
 from limosa_agent.serving.protocol import Answer
 from limosa_agent.serving.routes import Route, check_method, parse_route
+from limosa_agent.serving.runtime import PLATFORMS
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.tensor_codec import OIP, Array, arrays_of, to_binary, to_json
 from limosa_contracts.errors import FaultError, RequestError, TransferError
@@ -94,7 +95,7 @@ class InferenceApi:
             {
                 "name": model.slot.model,
                 "versions": [model.slot.version],
-                "platform": "onnxruntime_onnx",
+                "platform": PLATFORMS[model.serving.runtime],
                 "inputs": [_metadata(spec) for spec in model.serving.inputs],
                 "outputs": [_metadata(spec) for spec in model.serving.outputs],
             }

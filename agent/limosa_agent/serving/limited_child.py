@@ -77,7 +77,7 @@ def set_oom_score(score: int) -> None:
         return  # not Linux, or below what an administrator has set: then theirs holds
 
 
-def limit_this_process(limits: SelfTestLimits) -> None:
+def limit_this_process(limits: SelfTestLimits, *, file_max_bytes: int = 0) -> None:
     """Called in the child before anything large is imported.
 
     Private memory is limited, not address space: runtimes map far more than they use.
@@ -86,7 +86,7 @@ def limit_this_process(limits: SelfTestLimits) -> None:
         (resource.RLIMIT_DATA, limits.memory_max_bytes, limits.memory_max_bytes),
         (resource.RLIMIT_CPU, limits.cpu_max_s, limits.cpu_max_s + 1),  # SIGXCPU, then SIGKILL
         (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_FSIZE, file_max_bytes, file_max_bytes),
         (resource.RLIMIT_NOFILE, OPEN_FILES_MAX, OPEN_FILES_MAX),
     ):
         _, ceiling = resource.getrlimit(what)

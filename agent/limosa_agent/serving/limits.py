@@ -69,3 +69,7 @@ class SelfTestLimits:
     wall_max_s: float = 90.0
     output_max_bytes: int = 64 * 1024  # what the parent reads of its verdict
     intra_op_threads: int = 1
+    graph_max_bytes: int = 1024**3  # of an optimised graph's file
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return asdict(self)

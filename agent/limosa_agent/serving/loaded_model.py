@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from limosa_agent.serving.errors import InferenceFailed, LoadFailed
+from limosa_agent.serving.files import read_bounded
 from limosa_agent.serving.golden import GoldenVectors, difference
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.observations import Observations
-from limosa_agent.serving.runtime_onnx import OnnxRuntime, Runtime
+from limosa_agent.serving.runtime import Runtime, load_runtime
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.schema_check import SchemaCheck
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_contracts.baseline import Baseline
@@ -24,7 +25,6 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.serving import BASELINE_FILE, FILE, GOLDEN_FILE, Serving
 
 WARM_UP_RUNS: Final = 8  # the first is slow; the median of the others decides where runs go
-RUNTIMES: Final = ("onnxruntime",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Replay:
 
 
 class LoadedModel:
-    def __init__(self, slot: SlotRef, limits: ServingLimits) -> None:
+    def __init__(self, slot: SlotRef, limits: ServingLimits, options: RuntimeOptions | None = None) -> None:
         """Reads the slot and warms the model up with its golden inputs, never with made-up ones.
 
         Raises LoadFailed. A model that kills its process here takes the process with it.
@@ -51,7 +51,8 @@ class LoadedModel:
             golden = read_bounded(folder / GOLDEN_FILE, LIMITS.blob_max_bytes)
             self.golden: Final = GoldenVectors.parse(golden, self.serving)
             _check_slot(slot, self.serving, baseline)
-            self._runtime: Final = load_runtime(folder, self.serving, limits.intra_op_threads)
+            self._runtime: Final[Runtime] = load_runtime(folder, self.serving, _settled(options, limits))
+            self.wants_graph: Final = self._runtime.wants_graph
             self.run: Final = self._runtime.run
             """All outputs by name; nothing is checked or counted. Raises InferenceFailed."""
             self.check: Final = SchemaCheck(self.serving, rows_max=limits.rows_max)
@@ -105,29 +106,6 @@ class LoadedModel:
         return median(spent[2:])
 
 
-def load_runtime(folder: Path, serving: Serving, intra_op_threads: int) -> Runtime:
-    """Raises LoadFailed."""
-    if serving.runtime not in RUNTIMES:
-        raise LoadFailed(f"runtime {serving.runtime!r} is not known here", where=FILE)
-    if Path(serving.model_file).name != serving.model_file:
-        raise LoadFailed("model_file is no plain file name", where=FILE)
-    model = read_bounded(folder / serving.model_file, LIMITS.blob_max_bytes)
-    return OnnxRuntime(model, serving, intra_op_threads=intra_op_threads)
-
-
-def read_bounded(path: Path, max_bytes: int) -> bytes:
-    """Raises LoadFailed if it cannot be read or is larger."""
-    try:
-        with path.open("rb") as file:
-            # read(n) allocates n at once: the size decides how much is asked for
-            data = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
-    except OSError as error:
-        raise LoadFailed("a file of the slot cannot be read", where=str(path), why=str(error)) from error
-    if len(data) > max_bytes:
-        raise LoadFailed("a file of the slot is too large", where=str(path), why=f"over {max_bytes} bytes")
-    return data
-
-
 def percentile(values: list[float], share: float) -> float:
     """The value below which `share` of them lie (nearest rank); 0 of nothing.
 
@@ -137,6 +115,13 @@ def percentile(values: list[float], share: float) -> float:
     if not values:
         return 0.0
     return sorted(values)[max(0, ceil(len(values) * share) - 1)]
+
+
+def _settled(options: RuntimeOptions | None, limits: ServingLimits) -> RuntimeOptions:
+    found = options or RuntimeOptions()
+    if found.intra_op_threads:
+        return found
+    return replace(found, intra_op_threads=limits.intra_op_threads)
 
 
 def _check_slot(slot: SlotRef, serving: Serving, baseline: Baseline) -> None:

@@ -16,7 +16,9 @@ from contextlib import suppress
 from typing import Final, cast
 
 from limosa_agent.serving.errors import LoadFailed, NothingToFallBackTo, WorkerGone
-from limosa_agent.serving.limits import ServingLimits
+from limosa_agent.serving.graph_maker import GraphMaker
+from limosa_agent.serving.limits import SelfTestLimits, ServingLimits
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_lane import ShadowLane
 from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
 from limosa_agent.serving.worker_process import ASK_MAX_S, WorkerProcess
@@ -48,10 +50,14 @@ class ServingPool:
         sockets: Sequence[socket.socket],
         limits: ServingLimits,
         on_event: Callable[[PoolEvent], None],
+        options: RuntimeOptions | None = None,
+        graph_limits: SelfTestLimits | None = None,
     ) -> None:
         """`sockets` listen already; they stay the caller's. `on_event` is called on the loop."""
         self._sockets: Final = tuple(sockets)
         self._limits: Final = limits
+        self._options: Final = options or RuntimeOptions()
+        self._graphs: Final = GraphMaker(graph_limits or SelfTestLimits(), self._options)
         self._on_event: Final = on_event
         self._turn: Final = asyncio.Lock()  # one change of generations at a time
         self._shadow_turn: Final = asyncio.Lock()
@@ -68,7 +74,11 @@ class ServingPool:
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._stopping = False
         self._lane: Final = ShadowLane(
-            limits=limits, number=self._next_number, on_event=on_event, on_change=self._tap_again
+            limits=limits,
+            options=self._options,
+            number=self._next_number,
+            on_event=on_event,
+            on_change=self._tap_again,
         )
         self.requests_lost = 0  # inside workers that ended without being asked to, whatever their role
 
@@ -191,6 +201,7 @@ class ServingPool:
             limits=self._limits,
             on_gone=self._on_gone,
             on_observation=self._on_observation,
+            options=self._options,
             tap=self._lane.tap,
         )
         await worker.start(self._sockets)
@@ -201,6 +212,8 @@ class ServingPool:
             worker.leaving = True
             await worker.kill()
             raise LoadFailed("the worker ended as it began to accept", why=str(error)) from error
+        if worker.want_graphs:
+            self._run(self._graphs.make(worker.want_graphs))
         return worker
 
     def _serve(self, worker: WorkerProcess) -> None:

@@ -5,18 +5,23 @@ Imported by the supervisor: nothing heavy here. The child is `self_test_child.py
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from limosa_agent.serving.errors import GoldenMismatch, LoadFailed, SelfTestFailed
+from limosa_agent.serving.graph_maker import make_graph
 from limosa_agent.serving.limited_child import Ended, module_command, run_limited
 from limosa_agent.serving.limits import SelfTestLimits
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
+
+log = logging.getLogger(__name__)
 
 CHILD: Final = "limosa_agent.serving.self_test_child"
 REASONS: Final = ("", GoldenMismatch.reason_code, LoadFailed.reason_code, SelfTestFailed.reason_code)
@@ -35,12 +40,27 @@ class SelfTestResult:
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-async def run_self_test(directory: str | os.PathLike[str], limits: SelfTestLimits) -> SelfTestResult:
-    """Loads what lies in `directory` and runs its golden vectors. Never raises for a bad release."""
+async def run_self_test(
+    directory: str | os.PathLike[str], limits: SelfTestLimits, options: RuntimeOptions | None = None
+) -> SelfTestResult:
+    """Loads what lies in `directory` and runs its golden vectors, in the runtime and with the options
+    that it will serve with. Never raises for a bad release.
+
+    Of a release that passes, the optimised graph is made as well, where `options` ask for it.
+    """
+    options = options or RuntimeOptions()
     command = module_command(
-        CHILD, os.fspath(directory), encode_canonical(_limits_json(limits)).decode(), str(os.getpid())
+        CHILD,
+        os.fspath(directory),
+        encode_canonical(limits.as_json()).decode(),
+        encode_canonical(options.as_json()).decode(),
+        str(os.getpid()),
     )
-    return judge(await run_limited(command, limits), limits)
+    result = judge(await run_limited(command, limits), limits)
+    if result.ok and options.graph_cache:
+        said = await make_graph(directory, limits, options)
+        log.info("optimised graph of %s: %s", directory, dict(said))
+    return result
 
 
 def judge(ended: Ended, limits: SelfTestLimits) -> SelfTestResult:
@@ -68,11 +88,3 @@ def _failed(message: str, how: str) -> SelfTestResult:
     return SelfTestResult(
         ok=False, reason_code=SelfTestFailed.reason_code, message=message, evidence={"exit": how}
     )
-
-
-def _limits_json(limits: SelfTestLimits) -> dict[str, JsonValue]:
-    return {
-        "memory_max_bytes": limits.memory_max_bytes,
-        "cpu_max_s": limits.cpu_max_s,
-        "intra_op_threads": limits.intra_op_threads,
-    }

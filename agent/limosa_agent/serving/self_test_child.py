@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from limosa_agent.serving.errors import GoldenMismatch, LoadFailed, SelfTestFailed
@@ -14,12 +15,12 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 
 
 def main() -> None:
-    directory, limits_text, parent = sys.argv[1:]
+    directory, limits_text, options_text, parent = sys.argv[1:]
     die_with_parent(int(parent))
     limits = SelfTestLimits(**json.loads(limits_text))
     limit_this_process(limits)
     try:
-        verdict = try_release(Path(directory), limits)
+        verdict = try_release(Path(directory), limits, json.loads(options_text))
     except LoadFailed as error:
         verdict = _bad(LoadFailed.reason_code, str(error), {})
     except LimosaError as error:
@@ -31,10 +32,12 @@ def main() -> None:
     sys.stdout.flush()
 
 
-def try_release(directory: Path, limits: SelfTestLimits) -> JsonObject:
+def try_release(directory: Path, limits: SelfTestLimits, options_said: JsonObject) -> JsonObject:
     """Raises LimosaError, MemoryError."""
     # Only now: the limits must hold while numpy and the runtime are loaded.
-    from limosa_agent.serving.loaded_model import LoadedModel, read_bounded
+    from limosa_agent.serving.files import read_bounded
+    from limosa_agent.serving.loaded_model import LoadedModel
+    from limosa_agent.serving.runtime_options import RuntimeOptions
     from limosa_agent.serving.slot_ref import SlotRef
     from limosa_contracts.limits import LIMITS
     from limosa_contracts.serving import FILE, Serving
@@ -43,7 +46,9 @@ def try_release(directory: Path, limits: SelfTestLimits) -> JsonObject:
     slot = SlotRef(
         model=serving.model, version=serving.version, manifest_sha256="0" * 64, directory=str(directory)
     )
-    model = LoadedModel(slot, ServingLimits(intra_op_threads=limits.intra_op_threads))
+    # The model as it came: its optimised graph is made from it only after it has passed.
+    options = replace(RuntimeOptions.parse(options_said), graph_cache=False)
+    model = LoadedModel(slot, ServingLimits(intra_op_threads=limits.intra_op_threads), options)
     replay = model.replay()
     evidence: dict[str, JsonValue] = {
         "max_abs_error": min(replay.max_abs_error, 1e300),

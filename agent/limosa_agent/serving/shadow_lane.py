@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from limosa_agent.serving.limits import ServingLimits
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef
 from limosa_agent.serving.worker_process import WorkerProcess
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -22,12 +23,14 @@ class ShadowLane:
         self,
         *,
         limits: ServingLimits,
+        options: RuntimeOptions,
         number: Callable[[], int],
         on_event: Callable[[PoolEvent], None],
         on_change: Callable[[], None],
     ) -> None:
         """`number` gives the next generation; `on_change` is told when challengers end by themselves."""
         self._limits: Final = limits
+        self._options: Final = options
         self._number: Final = number
         self._on_event: Final = on_event
         self._on_change: Final = on_change
@@ -85,6 +88,7 @@ class ShadowLane:
             limits=self._limits,
             on_gone=self._on_gone,
             on_observation=self._on_observation,
+            options=self._options,
             module=MODULE,
             tap=self._taken.fileno(),
         )

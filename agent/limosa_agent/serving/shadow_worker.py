@@ -27,6 +27,7 @@ from limosa_agent.serving.errors import CopyBroken
 from limosa_agent.serving.limited_child import SHADOW_OOM_SCORE, die_with_parent, set_oom_score
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_copy import Copy
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef
@@ -218,6 +219,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     if message is None:
         return 1
     limits = ServingLimits.parse(message["limits"])
+    options = RuntimeOptions.parse(message["runtime"])
     _limit_memory(limits.shadow_memory_max_bytes)
     slots = message["models"]
     assert isinstance(slots, list)
@@ -225,7 +227,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     try:
         for i, slot in enumerate(slots):
             counters.running = i + 1
-            models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits))
+            models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits, options))
         counters.running = 0
     except LimosaError as error:
         await control.send({"error": error.as_json()})

@@ -35,6 +35,7 @@ from limosa_agent.serving.limited_child import (
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
 from limosa_agent.serving.protocol import HttpConnection, Traffic
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_tap import ShadowTap
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef
@@ -245,13 +246,14 @@ async def _serve(arguments: argparse.Namespace) -> int:
     if message is None:
         return 1
     limits = ServingLimits.parse(message["limits"])
+    options = RuntimeOptions.parse(message["runtime"])
     slots = message["models"]
     assert isinstance(slots, list)
     try:
         models = []
         for i, slot in enumerate(slots):
             counters.running = i + 1
-            models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits))
+            models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits, options))
         counters.running = 0
     except LimosaError as error:
         await control.send({"error": error.as_json()})
@@ -266,7 +268,13 @@ async def _serve(arguments: argparse.Namespace) -> int:
         models=models,
         tap=_tap(arguments, limits),
     )
-    await control.send({"ready": True, "run_us": {model.slot.model: model.run_us for model in models}})
+    await control.send(
+        {
+            "ready": True,
+            "run_us": {model.slot.model: model.run_us for model in models},
+            "want_graphs": [i for i, model in enumerate(models) if model.wants_graph],
+        }
+    )
     await worker.run()
     return 0
 

@@ -14,6 +14,7 @@ from limosa_agent.serving.control_line import ControlLine
 from limosa_agent.serving.errors import LoadFailed, WorkerGone
 from limosa_agent.serving.limited_child import child_environment, module_command, signal_name
 from limosa_agent.serving.limits import ServingLimits
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -34,6 +35,7 @@ class WorkerProcess:
         limits: ServingLimits,
         on_gone: Callable[[WorkerProcess], None],
         on_observation: Callable[[WorkerProcess, JsonObject], None],
+        options: RuntimeOptions | None = None,
         module: str = MODULE,
         tap: int = -1,
     ) -> None:
@@ -45,6 +47,8 @@ class WorkerProcess:
         self.hung = False
         self.idle: Final = asyncio.Event()
         self._limits: Final = limits
+        self._options: Final = options or RuntimeOptions()
+        self.want_graphs: tuple[SlotRef, ...] = ()  # models that an optimised graph would load faster
         self._module: Final = module
         self._tap: Final = tap
         self._on_gone: Final = on_gone
@@ -171,7 +175,9 @@ class WorkerProcess:
 
     async def _load(self) -> None:
         models: list[JsonValue] = [slot.as_json() for slot in self.models]
-        self._control.post({"models": models, "limits": self._limits.as_json()})
+        self._control.post(
+            {"models": models, "limits": self._limits.as_json(), "runtime": self._options.as_json()}
+        )
         try:
             async with asyncio.timeout(self._limits.load_max_s):
                 message = await self._control.receive()
@@ -198,6 +204,9 @@ class WorkerProcess:
                 where=str(error_said.get("where")),
                 why=str(error_said.get("why")),
             )
+        wanted = message.get("want_graphs")
+        if isinstance(wanted, list):
+            self.want_graphs = tuple(self.models[i] for i in wanted if isinstance(i, int))
 
     async def _listen(self) -> None:
         while (message := await self._control.receive()) is not None:

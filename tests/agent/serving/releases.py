@@ -173,21 +173,34 @@ def echo_plan(dtype: str, onnx_type: int, *, shape: tuple[int, ...] = (-1, 2)) -
 def install(plan: Plan, state_dir: Path) -> SlotRef:
     """Writes `releases/<sha>/`; `current` is not touched."""
     session = onnxruntime.InferenceSession(plan.onnx_bytes, providers=["CPUExecutionProvider"])
-    cases = len(next(iter(plan.golden.values())))
     kinds = {"tensor(float)": np.float32}
     feed = {
         node.name: plan.golden[node.name].astype(kinds.get(node.type, plan.golden[node.name].dtype))
         for node in session.get_inputs()
     }
     results = dict(zip([o.name for o in session.get_outputs()], session.run(None, feed), strict=True))
+    return lay_out(plan, state_dir, feed, results)
+
+
+def lay_out(
+    plan: Plan,
+    state_dir: Path,
+    feed: Mapping[str, npt.NDArray[np.generic]],
+    results: Mapping[str, npt.NDArray[np.generic]],
+    *,
+    litert: str = "",
+) -> SlotRef:
+    """A slot with these golden vectors. `litert`: the version, for a plan whose bytes are a .tflite."""
+    cases = len(next(iter(plan.golden.values())))
+    model_file = "model.tflite" if litert else "model.onnx"
     serving = Serving(
         model=plan.model,
         version=plan.version,
         variant="cpu",
         precision="fp32",
-        runtime="onnxruntime",
-        runtime_tested=onnxruntime.__version__,
-        model_file="model.onnx",
+        runtime="litert" if litert else "onnxruntime",
+        runtime_tested=litert or onnxruntime.__version__,
+        model_file=model_file,
         inputs=plan.inputs,
         outputs=plan.outputs,
         task="classification" if plan.classes else "other",
@@ -199,7 +212,7 @@ def install(plan: Plan, state_dir: Path) -> SlotRef:
     tensors = {f"input.{name}": _raw(array) for name, array in feed.items()}
     tensors |= {f"output.{name}": _raw(array) for name, array in results.items()}
     files = {
-        "model.onnx": plan.onnx_bytes,
+        model_file: plan.onnx_bytes,
         FILE: serving.encode(),
         BASELINE_FILE: baseline_of(plan).encode(),
         GOLDEN_FILE: encode_tensors(tensors, {}),
