@@ -13,10 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 INSTALLED_FROM := pyproject.toml constraints.txt
 
-.PHONY: help demo test soak lint fmt docs bench constraints programs clean
+.PHONY: help demo test test-arm wheelhouse soak lint fmt docs bench constraints programs clean
 
 help:  ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s "$$(printf '\t')"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s "$$(printf '\t')"
 
 demo: $(VENV)/.with-all  ## the whole loop on this machine, with real processes
 	$(BIN)/limosa demo
@@ -28,6 +28,12 @@ soak: $(VENV)/.with-dev programs  ## the long versions of tests
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup -m soak --timeout 3600 $(TESTS)
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 -m "hypothesis and not soak" --hypothesis-profile long \
 	  --timeout 3600 $(TESTS)
+
+test-arm: $(VENV)/.with-dev  ## the agent's core tests and a real inference on aarch64, emulated: slow, as root
+	PYTHON=$(BIN)/python bash tests/arm/run.sh $(TESTS)
+
+wheelhouse: $(VENV)/.with-dev  ## every wheel of the agent in dist/wheelhouse, for a device without a network
+	PYTHON=$(BIN)/python bash agent/wheelhouse.sh dist/wheelhouse $(FOR)
 
 lint: $(VENV)/.with-dev  ## style, types and who may import whom
 	$(BIN)/ruff check .

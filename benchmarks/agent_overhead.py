@@ -1,10 +1,8 @@
 """What the agent costs, and how fast it comes back: `python benchmarks/agent_overhead.py [--json] [--quick]`.
 
-1. resident memory (RSS) of a supervisor at rest: enrolled, one model serving, connected to a real
-   server by HTTPS and MQTT (agent 1)
-2. in-process `limosa_agent.Model` over bare `session.run`, step by step (agent 5.4, telemetry 1.1)
-3. requests failed over 20 switches under load (agent 1)
-4. time from a failed check, and from a crash, to the previous version answering (agent 1)
+1. in-process `limosa_agent.Model` over bare `session.run`, step by step (agent 5.4, telemetry 1.1)
+2. requests failed over 20 switches under load (agent 1)
+3. time from a failed check, and from a crash, to the previous version answering (agent 1)
 
 Exit code 1 if a bar is missed.
 """
@@ -33,7 +31,6 @@ import onnxruntime
 
 import limosa_agent
 from benchmarks.bars import Bar, finish
-from benchmarks.supervisor_memory import supervisor_memory
 from limosa_agent.serving.observations import Observations
 from limosa_agent.serving.pool import PoolEvent, ServingLimits, ServingPool, SlotRef, WorkerCrashed
 from limosa_agent.serving.schema_check import SchemaCheck
@@ -69,18 +66,7 @@ class Report:
         self.bars.append(Bar(name=name, limit=limit, value=round(value, 3)))
 
 
-# -- 1. memory of the supervisor
-
-
-def idle_supervisor(report: Report, folder: Path) -> None:
-    memory = supervisor_memory(folder)
-    report.row(f"supervisor at rest, RSS, over {memory.link}", memory.idle / MIB, "MiB")
-    report.row("supervisor after its first update, RSS", memory.updated / MIB, "MiB")
-    report.row("serving worker with one model, RSS", memory.worker / MIB, "MiB")
-    report.bar("supervisor at rest, RSS, MB", memory.idle / 1e6, 40.0)
-
-
-# -- 2. in-process overhead
+# -- 1. in-process overhead
 
 
 def in_process_overhead(report: Report, folder: Path, *, rounds: int) -> None:
@@ -151,7 +137,7 @@ def _time_us(call: Callable[[], object], times: int = 128) -> float:
     return (time.perf_counter_ns() - began) / times / 1000
 
 
-# -- 3. and 4. switches, failed checks, crashes
+# -- 2. and 3. switches, failed checks, crashes
 
 
 class Load:
@@ -301,7 +287,6 @@ def main(words: Sequence[str]) -> int:
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        idle_supervisor(report, folder / "fleet")
         in_process_overhead(report, folder, rounds=100 if arguments.quick else 600)
         asyncio.run(switches(report, folder / "switches"))
         asyncio.run(way_back(report, folder / "back", rounds=3 if arguments.quick else 10))

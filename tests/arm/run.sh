@@ -66,7 +66,8 @@ make_root() {
   touch "$folder/made"
 }
 
-# $1: what runs inside, as a shell script; the rest are its arguments. Own mounts, no network.
+# $1: what runs inside, as a shell script; the rest are its arguments. Own mounts, no network. Without /sys: it tells of
+# this machine's processor, and onnxruntime, looking there for an aarch64 one, ends with a segmentation fault.
 inside() {
   unshare --mount --net --propagation private bash -euo pipefail -c '
     root="$1" project="$2" wheels="$3" script="$4"; shift 4
@@ -76,7 +77,7 @@ inside() {
     mount --bind "$wheels" "$root/wheels"
     mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"; mount -t tmpfs tmpfs "$root/tmp"
     exec chroot "$root" /usr/bin/env -i PATH=/opt/limosa/bin:/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 \
-      PYTHONDONTWRITEBYTECODE=1 bash -euo pipefail -c "$script" inside "$@"
+      PYTHONPYCACHEPREFIX=/tmp/compiled LIMOSA_TEST_PATIENCE=10 bash -euo pipefail -c "$script" inside "$@"
   ' inside "$root" "$project" "$folder/wheels" "$@"
 }
 

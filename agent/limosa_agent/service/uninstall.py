@@ -93,15 +93,21 @@ def remove(config: AgentConfig, config_path: Path, *, root: Path, user: str = ""
         after = plan(config, config_path, root=root)  # what the agent removed itself is gone by now
         for path in after.removed:
             _delete(path)
-    for folder in (config.state_dir, config_path.parent, *([config.socket.parent] if config.socket else [])):
-        if folder.name.startswith("limosa") or folder == config.state_dir:
-            with suppress(OSError):  # not empty: somebody else's files are in it; or a mount point
-                folder.rmdir()
+    _forget_empty(config, config_path, root)
     if managed and units:
         system("systemctl", "daemon-reload")
         if user:
             system("userdel", user)
     return Removal(removed=before.removed, kept=after.kept)
+
+
+def _forget_empty(config: AgentConfig, config_path: Path, root: Path) -> None:
+    """Folders that hold nothing any more, where their name says that they were for this alone."""
+    named = [config_path.parent, *([config.socket.parent] if config.socket else [])]
+    folders = [config.state_dir, *(one for one in named if one.name.startswith("limosa")), root / USERS]
+    for folder in folders:
+        with suppress(OSError):  # not empty: somebody else's files are in it; or a mount point
+            folder.rmdir()
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def service_unit(here: Installed) -> str:
             f"ExecStart={quoted(here.program)} run --config {quoted(here.config)}",
             f"User={here.user}",
             "Restart=always",
-            "RestartSec=5",
+            "RestartSec=2",
             f"WatchdogSec={here.watchdog_s}",
             f"TimeoutStartSec={here.start_max_s}",
             f"TimeoutStopSec={here.stop_max_s}",
