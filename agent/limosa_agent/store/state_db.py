@@ -1,7 +1,8 @@
 """The state database: SQLite, WAL, synchronous=FULL (agent 3.1). The truth of this device.
 
-One connection, one thread. `user_version` is the schema's version; each step up is one entry of
-MIGRATIONS, and the tables of a step are only ever added to, so that the agent before can still read.
+One connection, one thread. Each step up of the schema is one entry of MIGRATIONS; it only adds tables, and
+says its number in `meta`, so that the agent one step back still opens the file and writes what it knows
+(agent 7.2). `user_version` is the oldest schema whose agent may open it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,13 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE UNIQUE INDEX outbox_key ON outbox (suffix, key);
     CREATE TABLE open_windows (key TEXT PRIMARY KEY, payload BLOB NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE shadows (model TEXT PRIMARY KEY, phase TEXT NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE holds (scope TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
+    INSERT OR REPLACE INTO meta VALUES ('schema', '2');
+    """,
 )
+SCHEMA_KEY: Final = "schema"
 
 
 def nothing(point: str) -> None:
@@ -143,13 +150,27 @@ def set_aside(folder: Path) -> Path:
     return target
 
 
+def oldest_reader(schema: int) -> int:
+    """The oldest schema whose agent may open a database of this one: one step back."""
+    return max(1, schema - 1)
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(MIGRATIONS):
+    reader = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if reader > len(MIGRATIONS):
         raise StateTooNew(
-            f"the state database has version {version}",
+            f"the state database needs an agent that knows version {reader}",
             where=str(path),
             why=f"this agent knows {len(MIGRATIONS)}",
         )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    done = 0 if reader == 0 else _schema(connection)
+    for number, script in enumerate(MIGRATIONS[done:], start=done + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {oldest_reader(number)}; COMMIT;"
+        )
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    """The first agents did not write it down."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (SCHEMA_KEY,)).fetchone()
+    return int(row[0]) if row and str(row[0]).isdigit() else 1
