@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.names import VERSION
+from limosa_contracts.promise import VariantPromise, parse_promises, promises_json
 
 SCHEMA: Final = "limosa.release/1"
 DIRECTOR_TARGET: Final = "limosa/director.json"
@@ -23,6 +25,7 @@ class ReleaseCustom:
     release_counter: int
     may_return_to: tuple[str, ...] = ()
     min_agent: str = "0.1.0"
+    promises: Mapping[str, VariantPromise] = field(default_factory=dict)  # by variant
     extra: JsonObject = field(default_factory=dict)
 
     @classmethod
@@ -36,12 +39,15 @@ class ReleaseCustom:
                 "may_return_to", lambda n: fields.texts(n, pattern=VERSION, max_items=64), ()
             ),
             min_agent=fields.optional("min_agent", lambda n: fields.text(n, pattern=VERSION), "0.1.0"),
+            promises=fields.optional("promises", lambda n: parse_promises(fields, n), {}),
             extra=fields.rest(),
         )
 
     def as_json(self) -> dict[str, JsonValue]:
+        said: dict[str, JsonValue] = {"promises": promises_json(self.promises)} if self.promises else {}
         return {
             **self.extra,
+            **said,
             "schema": SCHEMA,
             "release_counter": self.release_counter,
             "may_return_to": list(self.may_return_to),

@@ -37,6 +37,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.oci import LAYER_TYPES, SIGNATURE_FILE, Descriptor, ImageIndex, Manifest, digest_of
 from limosa_contracts.permit import DowngradePermit
+from limosa_contracts.promise import VariantPromise
 from limosa_contracts.release import DIRECTOR_SCHEMA, DIRECTOR_TARGET, ReleaseCustom
 from limosa_contracts.signing_keys import PublicKey
 
@@ -66,6 +67,7 @@ class Resolved:
             release_counter=self.custom.release_counter,
             may_return_to=self.custom.may_return_to,
             size_bytes=sum(layer.size for layer in self.manifest.layers),
+            promise=self.custom.promises.get(self.choice.variant, VariantPromise()),
         )
 
 

@@ -10,6 +10,7 @@ from limosa_compiler.measuring.measure import Measured
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.profiles import Profile, ProfileLimits
+from limosa_contracts.promise import VariantPromise
 
 _BYTES_MAX: Final = 2**50
 
@@ -113,6 +114,19 @@ def unchecked_limits(promises: Sequence[Promise]) -> tuple[str, ...]:
     return tuple(
         f"{promise.target}: not checked, {said}" for promise in promises for said in promise.unchecked
     )
+
+
+def to_devices(promises: Sequence[Promise]) -> dict[str, VariantPromise]:
+    """What devices hold their self-test against; variants are named after their targets."""
+    return {
+        promise.target: VariantPromise(
+            latency_us=promise.latency_us or 0.0,
+            memory_bytes=promise.memory_bytes or 0,
+            max_latency_us=promise.limits.latency_ms * 1e3,
+            max_memory_bytes=promise.limits.memory_bytes,
+        )
+        for promise in promises
+    }
 
 
 def _same_class(profile: Profile, machine: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -24,7 +24,11 @@ from limosa_contracts.errors import Usage
 from limosa_contracts.evidence_statement import EVIDENCE_FILE, REPORT_FILE
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.names import check_version
+from limosa_contracts.promise import VariantPromise
 from limosa_contracts.signing_keys import Signs
+
+if TYPE_CHECKING:
+    from limosa_compiler.evidence.evidence import Evidence
 
 
 class _Key(NamedTuple):
@@ -109,8 +113,12 @@ def publish(
         back = None if may_return_to is None else _versions(may_return_to)
         if not folder.key.repeats:
             archive = _signed_once(archive, path, folder.key)
+        evidence = _evidence(artifact, archive)
         done = _publisher(folder, remote).publish(
-            archive, may_return_to=back, evidence=_evidence_files(artifact, archive)
+            archive,
+            may_return_to=back,
+            evidence=_evidence_files(evidence),
+            promises=_promises(evidence),
         )
     _write(path, archive, done.signed)
     answer(_json(done, path), as_json=as_json, text=lambda: _text(done, path))
@@ -137,18 +145,31 @@ def _write(path: Path, archive: Archive, signed: SignedBlobs) -> None:
         )
 
 
-def _evidence_files(artifact: Path, archive: Archive) -> dict[str, bytes]:
-    """Evidence beside the artifact, if it is about it, and the report made from it."""
+def _evidence(artifact: Path, archive: Archive) -> Evidence | None:
+    """Beside the artifact, if it is about it."""
     from limosa_compiler.artifact.inspection import find_evidence
 
     evidence, found = find_evidence(artifact, archive)
+    if evidence is None and found["state"] != "missing":
+        progress(f"warning: evidence is not published: {found['state']}: {found['why']}")
+    return evidence
+
+
+def _evidence_files(evidence: Evidence | None) -> dict[str, bytes]:
+    """It, and the report made from it."""
     if evidence is None:
-        if found["state"] != "missing":
-            progress(f"warning: evidence is not published: {found['state']}: {found['why']}")
         return {}
     from limosa_compiler.report import make_report
 
     return {EVIDENCE_FILE: evidence.encode(), REPORT_FILE: make_report(evidence)}
+
+
+def _promises(evidence: Evidence | None) -> dict[str, VariantPromise]:
+    if evidence is None:
+        return {}
+    from limosa_compiler.choice.promises import to_devices
+
+    return to_devices(evidence.promises)
 
 
 def _publisher(folder: TeamFolder, server: FleetServer | None) -> Publisher:

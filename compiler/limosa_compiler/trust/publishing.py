@@ -26,6 +26,7 @@ from limosa_compiler.trust.team_folder import TeamFolder
 from limosa_contracts.errors import LimosaError, TransferError
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.oci import INDEX
+from limosa_contracts.promise import VariantPromise
 
 RACES_MAX: Final = 5  # how often another publisher may be first
 
@@ -56,10 +57,12 @@ class Publisher:
         *,
         may_return_to: Sequence[str] | None = None,
         evidence: Mapping[str, bytes] | None = None,
+        promises: Mapping[str, VariantPromise] | None = None,
     ) -> Published:
         """Signs and lists the release, here and on the server. `may_return_to` None asks the server.
 
         `evidence`: file name -> bytes that follow the release to the server, signed too (compiler 2.9).
+        `promises`: variant -> what it may cost on its target; devices hold it to that (agent 4.1).
 
         Raises WrongTeam, ExpiredMetadata, VersionTaken, PublishRace, TransferError, ServerRefused.
         """
@@ -74,7 +77,7 @@ class Publisher:
         folder.check_not_expired(self.now())
         signed = sign_archive(archive, folder.key)
         pushed = self._push(release, signed)
-        target, already = self._list(release, signed, may_return_to)
+        target, already = self._list(release, signed, may_return_to, promises or {})
         if self.server is not None:
             put_manifest(self.server, release.name, release.version, _index(signed), INDEX)
             if evidence:
@@ -104,7 +107,11 @@ class Publisher:
         return push_artifact(self.server, release.name, signed, say=self.say) if self.server else None
 
     def _list(
-        self, release: ReleaseName, signed: SignedBlobs, may_return_to: Sequence[str] | None
+        self,
+        release: ReleaseName,
+        signed: SignedBlobs,
+        may_return_to: Sequence[str] | None,
+        promises: Mapping[str, VariantPromise],
     ) -> tuple[ReleaseTarget, bool]:
         """The release's target, and whether it was listed before."""
         folder, role = self.folder, self._role(release)
@@ -115,7 +122,9 @@ class Publisher:
                 self._send(role)
                 return there, tried == 0
             bins = [metadata.signed for metadata in folder.bins.values()]
-            target = releases.next_release(bins, release, _index(signed), may_return_to=back, now=self.now())
+            target = releases.next_release(
+                bins, release, _index(signed), may_return_to=back, promises=promises, now=self.now()
+            )
             try:
                 self._add(role, target)
             except Overtaken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from limosa_compiler.trust import roles
 from limosa_compiler.trust.errors import DamagedMetadata, VersionTaken
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.names import ModelName, ReleaseName
+from limosa_contracts.promise import VariantPromise
 from limosa_contracts.release import ReleaseCustom
 from limosa_contracts.signing_keys import Signs
 
@@ -51,12 +52,14 @@ def next_release(
     *,
     may_return_to: Sequence[str],
     now: datetime,
+    promises: Mapping[str, VariantPromise] | None = None,
 ) -> ReleaseTarget:
     """The target of a new release; its counter too is max(previous + 1, Unix time) (trust 2.3)."""
     target = TargetFile.from_data(release.target_path, index, ["sha256"])
     custom = ReleaseCustom(
         release_counter=roles.next_version(latest_counter(bins, release.name), now),
         may_return_to=tuple(sorted({version for version in may_return_to if version != release.version})),
+        promises=promises or {},
     )
     return ReleaseTarget(
         path=release.target_path, index_sha256=target.hashes["sha256"], length=len(index), custom=custom
