@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 from limosa_contracts.fields import Fields
@@ -47,7 +46,7 @@ class HealthLimits:
     hang_s: float = 20.0  # its loop has not turned for so long: it is killed
     run_max_s: float = 40.0  # one inference that takes longer counts as such a loop
     # what probes may run
-    probe_programs: tuple[Path, ...] = ()  # absolute paths; nothing else is run
+    probe_programs: tuple[str, ...] = ()  # absolute paths; nothing else is run
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
@@ -106,11 +105,11 @@ class HealthLimits:
         return limits
 
 
-def _programs(fields: Fields, name: str) -> tuple[Path, ...]:
-    paths = tuple(Path(text) for text in fields.texts(name, max_items=64))
+def _programs(fields: Fields, name: str) -> tuple[str, ...]:
+    paths = fields.texts(name, max_items=64)
     for path in paths:
-        if not path.is_absolute():
-            raise fields.wrong(name, f"{str(path)!r} is not an absolute path")
+        if not path.startswith("/") or "\0" in path:
+            raise fields.wrong(name, f"{path!r} is not an absolute path")
     return paths
 
 

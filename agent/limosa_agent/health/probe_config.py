@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -55,7 +54,7 @@ class ProbeConfig:
         return not self.models or model in self.models
 
     @classmethod
-    def parse(cls, value: JsonValue, *, where: str, programs: Collection[Path]) -> Self:
+    def parse(cls, value: JsonValue, *, where: str, programs: Collection[str]) -> Self:
         """Raises InvalidField."""
         fields = Fields(value, where=where)
         if fields.has("exec") == fields.has("http"):
@@ -86,7 +85,7 @@ class ProbeConfig:
         return probe
 
 
-def parse_probes(fields: Fields, name: str, *, programs: Collection[Path]) -> tuple[ProbeConfig, ...]:
+def parse_probes(fields: Fields, name: str, *, programs: Collection[str]) -> tuple[ProbeConfig, ...]:
     """All of `[[probes]]`. Raises InvalidField."""
     probes = tuple(
         ProbeConfig.parse(value, where=place, programs=programs)
@@ -97,11 +96,11 @@ def parse_probes(fields: Fields, name: str, *, programs: Collection[Path]) -> tu
     return probes
 
 
-def _program(fields: Fields, programs: Collection[Path]) -> RunProgram:
+def _program(fields: Fields, programs: Collection[str]) -> RunProgram:
     words = fields.texts("exec", max_items=ARGUMENTS_MAX)
     if not words:
         raise fields.wrong("exec", "a program is needed: it is a list of words, no shell reads it")
-    if Path(words[0]) not in programs:
+    if words[0] not in programs:
         raise fields.wrong("exec", f"{words[0]!r} is not in health.probe_programs")
     if any("\0" in word for word in words):
         raise fields.wrong("exec", "a word holds a NUL")
