@@ -9,6 +9,7 @@ import click
 from limosa_agent.commands.doctor import doctor_command
 from limosa_agent.commands.enroll import enroll_command
 from limosa_agent.commands.infer import infer_command
+from limosa_agent.commands.logs import logs_command
 from limosa_agent.commands.run import run_command
 from limosa_agent.commands.service import install_service_command, uninstall_command
 from limosa_agent.commands.status import slots_command, status_command
@@ -38,6 +39,7 @@ for _command in (
     infer_command,
     update_command,
     doctor_command,
+    logs_command,
     tuf_command,
     install_service_command,
     uninstall_command,

@@ -13,6 +13,7 @@ from limosa_agent.fetch.mirror_config import MirrorConfig
 from limosa_agent.fetch.proxy import Proxy
 from limosa_agent.health.config import HealthLimits
 from limosa_agent.health.probe_config import ProbeConfig, parse_probes
+from limosa_agent.logs.config import LogConfig
 from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.fields import Fields
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
@@ -84,6 +85,7 @@ class AgentConfig:
     probes: tuple[ProbeConfig, ...] = ()  # what the operator asks about this device's health
     proxy: Proxy | None = None  # between this device and its fleet server
     mirror: MirrorConfig = field(default_factory=MirrorConfig)  # sticks that are looked for
+    log: LogConfig = field(default_factory=LogConfig)  # what this agent writes down
 
     @property
     def control_socket(self) -> Path:
@@ -167,6 +169,7 @@ class AgentConfig:
             limits=fields.optional("limits", lambda n: Limits.parse(fields.fields(n)), base.limits),
             proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),
             mirror=fields.optional("mirror", lambda n: MirrorConfig.parse(fields.fields(n)), base.mirror),
+            log=fields.optional("log", lambda n: LogConfig.parse(fields.fields(n)), base.log),
         )
 
 

@@ -19,6 +19,7 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.errors import AgentRunsAlready
 from limosa_agent.identity.identity import load_identity, recover_identity
 from limosa_agent.listening import listen_address, open_sockets
+from limosa_agent.logs.handlers import begin_log
 from limosa_agent.safe_mode import TROUBLE, check_start, has_releases, serve_until_whole
 from limosa_agent.service.notify import from_systemd
 from limosa_agent.service.watchdog import Watchdog
@@ -121,11 +122,17 @@ def say_ready(config: AgentConfig, sockets: Sequence[socket.socket], *, device: 
 
 def main(config_path: Path) -> int:
     """Errors as one JSON line on stderr; their exit code is ours."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         config = AgentConfig.load(config_path)
-        with only_one(config.state_dir):
-            asyncio.run(run_agent(config, config_path))
+        with only_one(config.state_dir), begin_log(config):
+            try:
+                asyncio.run(run_agent(config, config_path))
+            except LimosaError as error:
+                log.error("the agent ends: %s: %s", error.code, error)
+                raise
+            except Exception:
+                log.exception("the agent ends by a fault of its own")
+                raise
     except LimosaError as error:
         sys.stderr.write(json.dumps({"error": error.as_json()}) + "\n")
         return error.exit_code

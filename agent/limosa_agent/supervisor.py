@@ -30,14 +30,16 @@ from limosa_agent.link.https import HttpsLink, https_context
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.link.reports import Speaker
 from limosa_agent.link.said import Said
+from limosa_agent.logs.about import about
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.pool import ServingPool
 from limosa_agent.store.boot import find_slots, serve_committed
 from limosa_agent.store.recovery import note_start, note_stop
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.telemetry.telemetry import Telemetry
+from limosa_agent.update.actions import Report
 from limosa_agent.update.effects import DeviceEffects
-from limosa_agent.update.events import Event, LateFailure, Restarted
+from limosa_agent.update.events import Event, LateFailure, Restarted, Wanted
 from limosa_agent.update.reconcile import Reconciler
 from limosa_agent.update.state import ModelState
 from limosa_agent.update.updater import Updater
@@ -119,7 +121,7 @@ class Supervisor:
             db,
             self.outbox,
             self.effects,
-            encode=lambda report: self._speaker.update(report, at=time.time()),
+            encode=self._tell_phase,
         )
         self.inbox = DesiredInbox(
             db, device=identity.device, refresh=self.facts.refresh, alarm=self.said.refused
@@ -178,7 +180,9 @@ class Supervisor:
         """What fails on the way (a full disk, say) is taken up again later: the same event if it changed
         nothing yet, else where the durable state says that this model is, as after a start."""
         before = self.updater.state(model)
-        if not await self._guarded(self._dispatch(model, event)):
+        with about(model, before.target.rollout if before.target else ""):
+            done = await self._guarded(self._dispatch(model, event))
+        if not done:
             unchanged = self.updater.state(model) == before
             again = (before, model, event) if unchanged else (None, model, Restarted())
             asyncio.get_running_loop().call_later(FAULT_PAUSE_S, self._queue.put_nowait, again)
@@ -213,8 +217,10 @@ class Supervisor:
         return (then.identity if then else None) == (now.identity if now else None)
 
     async def _dispatch(self, model: str, event: Event) -> None:
+        target = event.target if isinstance(event, Wanted) else self.updater.state(model).target
         try:
-            await self.updater.dispatch(model, event)
+            with about(model, target.rollout if target else ""):
+                await self.updater.dispatch(model, event)
         except UnknownTransition as error:
             self.said.alarm(
                 f"transition:{self._speaker.boot}:{model}:{type(event).__name__}",
@@ -241,6 +247,11 @@ class Supervisor:
     def report(self) -> None:
         """`reported`, where it says something new."""
         self.said.report(pool=self.pool, inbox=self.inbox, watch=self.watch)
+
+    def _tell_phase(self, report: Report) -> bytes:
+        why = f": {report.reason.code}: {report.reason.message}" if report.reason.code else ""
+        log.info("%s %s is %s%s", report.model, report.version, report.phase.value, why)
+        return self._speaker.update(report, at=time.time())
 
     def _tell_broken(self, state: ModelState) -> None:
         self.said.alarm(f"broken:{self._speaker.boot}:{state.model}", state.reason, model=state.model)

@@ -15,6 +15,7 @@ from limosa_agent.link.desired_inbox import DesiredInbox
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.link.reports import Speaker
 from limosa_agent.link.trickle import Trickle
+from limosa_agent.logs.about import about
 from limosa_agent.serving.pool import ServingPool
 from limosa_agent.update.state import ModelState
 from limosa_contracts.errors import TrustError
@@ -77,7 +78,8 @@ class Said:
         self._last_reported = (b"", 0.0)
 
     def alarm(self, key: str, reason: Reason, *, model: str = "") -> None:
-        log.warning("%s: %s", reason.code, reason.message)
+        with about(model):
+            log.warning("%s: %s", reason.code, reason.message)
         if not self._alarms.allows(now_s=time.monotonic()):
             return
         if held := self._alarms.take_held():
