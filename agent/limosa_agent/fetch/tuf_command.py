@@ -80,9 +80,12 @@ def download(context: click.Context) -> None:
             return
         temporary = path.with_name(path.name + TEMPORARY)
         url = client.target_url(target, _text(context, "target_base_url"))
-        source.save(url, temporary, max_bytes=target.length)
-        client.check(target, temporary)
-        DISK.rename(temporary, path)
+        try:
+            source.save(url, temporary, max_bytes=target.length)
+            client.check(target, temporary)
+            DISK.rename(temporary, path)
+        finally:
+            DISK.remove(temporary)  # what was refused is not left lying among what was verified
         DISK.sync_folder(folder)
 
 
