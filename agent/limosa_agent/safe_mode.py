@@ -65,7 +65,10 @@ async def serve_until_whole(
 ) -> None:
     """Serves the committed versions until the agent can be started whole, or shall stop."""
     slots = list(await asyncio.to_thread(lambda: tuple(good_slots(config.state_dir))))
-    pool = ServingPool(sockets=sockets, limits=ServingLimits(), on_event=lambda event: None)
+    limits = ServingLimits(threads=config.serving.threads)
+    pool = ServingPool(
+        sockets=sockets, limits=limits, options=config.serving.options, on_event=lambda event: None
+    )
     try:
         try:
             await pool.start(slots)

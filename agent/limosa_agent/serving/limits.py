@@ -39,6 +39,7 @@ class ServingLimits:
     inline_max_us: int = 300  # a run that takes longer goes to a thread (agent 5.4)
     ring_rows: int = 64  # rows between two passes of the binning; 16 on slow boards (telemetry 1.2)
     ring_max_bytes: int = 1024 * 1024  # memory of one model's ring; rows that are large make it shorter
+    standby_reserve_bytes: int = 64 * 1024 * 1024  # free beside both generations, or the previous one ends
     shadow_memory_max_bytes: int = 1024**3  # private memory of the shadow worker; above, it fails or ends
     shadow_wait_max_bytes: int = 1024 * 1024  # copies that wait for the shadow; above: dropped, counted
     control_line_max_bytes: int = 4 * 1024 * 1024  # one message between supervisor and worker

@@ -18,10 +18,11 @@ from typing import Final, cast
 from limosa_agent.serving.errors import LoadFailed, NothingToFallBackTo, WorkerGone
 from limosa_agent.serving.graph_maker import GraphMaker
 from limosa_agent.serving.limits import SelfTestLimits, ServingLimits
+from limosa_agent.serving.memory import available_bytes, rss_of, standby_fits
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_lane import ShadowLane
 from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
-from limosa_agent.serving.worker_process import ASK_MAX_S, WorkerProcess
+from limosa_agent.serving.worker_process import ASK_MAX_S, WorkerProcess, crash_of, failed_start
 from limosa_contracts.json_value import JsonObject, JsonValue
 
 __all__ = [
@@ -52,12 +53,17 @@ class ServingPool:
         on_event: Callable[[PoolEvent], None],
         options: RuntimeOptions | None = None,
         graph_limits: SelfTestLimits | None = None,
+        available: Callable[[], int | None] = available_bytes,
     ) -> None:
-        """`sockets` listen already; they stay the caller's. `on_event` is called on the loop."""
+        """`sockets` listen already; they stay the caller's. `on_event` is called on the loop.
+
+        `available` tells how many bytes of memory are left, None for unknown.
+        """
         self._sockets: Final = tuple(sockets)
         self._limits: Final = limits
         self._options: Final = options or RuntimeOptions()
         self._graphs: Final = GraphMaker(graph_limits or SelfTestLimits(), self._options)
+        self._available: Final = available
         self._on_event: Final = on_event
         self._turn: Final = asyncio.Lock()  # one change of generations at a time
         self._shadow_turn: Final = asyncio.Lock()
@@ -115,7 +121,8 @@ class ServingPool:
             self._run(self._watch())
 
     async def switch(self, models: Sequence[SlotRef], *, keep_standby: bool) -> int:
-        """Starts, warms and lets accept the next generation; the one before drains.
+        """Starts, warms and lets accept the next generation; the one before drains, and stands by where
+        that is wanted and memory allows: else a fall back starts its set again.
 
         Raises LoadFailed, and nothing has changed then.
         """
@@ -126,7 +133,7 @@ class ServingPool:
             self._standby, self._was_put_back = None, False
             self._serve(worker)
             if before is not None and await self._quieten(before):
-                if keep_standby:
+                if keep_standby and self._has_room(worker):
                     self._standby = before
                 else:
                     self._dismiss(before)
@@ -165,6 +172,11 @@ class ServingPool:
         async with self._shadow_turn:
             await self._lane.replace(models)
             await self._tell_taps()
+
+    def tell_metrics(self, text: str) -> None:
+        """What the worker adds to its own numbers in `GET /metrics`, until it is told again."""
+        if self._serving is not None and not self._stopping:
+            self._run(self._tell_metrics(self._serving, text))
 
     async def replay_golden(self, model: str) -> Mapping[str, JsonValue]:
         """{"n", "failed", "p95_us", "max_abs_error"} of the generation that serves. Raises WorkerGone."""
@@ -227,6 +239,10 @@ class ServingPool:
         self._numbered += 1
         return self._numbered
 
+    async def _tell_metrics(self, worker: WorkerProcess, text: str) -> None:
+        with suppress(WorkerGone):
+            await worker.ask("metrics", text=text)
+
     def _tap_again(self) -> None:
         if not self._stopping:
             self._run(self._tell_taps())
@@ -237,6 +253,22 @@ class ServingPool:
             if worker is not None:
                 with suppress(WorkerGone):
                     await worker.ask("tap", models=self._lane.names)
+
+    def _has_room(self, serving: WorkerProcess) -> bool:
+        return standby_fits(
+            available=self._available(),
+            serving_rss=rss_of(serving.pid),
+            reserve=self._limits.standby_reserve_bytes,
+        )
+
+    def _give_up_standby(self) -> None:
+        """Before the kernel ends a process of its own choice. What to fall back to is still known."""
+        available = self._available()
+        if self._standby is None or available is None or available >= self._limits.standby_reserve_bytes // 2:
+            return
+        log.warning("the previous generation ends: %d bytes of memory are left", available)
+        standby, self._standby = self._standby, None
+        self._dismiss(standby, idle_s=0.0)
 
     async def _awake_standby(self) -> WorkerProcess | None:
         """The standby, accepting again; None if there is none."""
@@ -302,12 +334,12 @@ class ServingPool:
             accepted = False  # its own end is on the way to _on_gone, which starts its set again
         back_after_s = time.monotonic() - since
         await crashed.ended()
-        self._on_event(_crash(crashed, put_back=accepted, back_after_s=back_after_s))
+        self._on_event(crash_of(crashed, put_back=accepted, back_after_s=back_after_s))
 
     async def _restart(self, crashed: WorkerProcess) -> None:
         """The same set again, with back-off, until it serves or another change has been made."""
         await crashed.ended()
-        self._on_event(_crash(crashed, put_back=False))
+        self._on_event(crash_of(crashed, put_back=False))
         if time.monotonic() - self._served_since > STABLE_S:
             self._restart_after_s = self._limits.restart_first_s
         while self._serving is None:
@@ -323,7 +355,7 @@ class ServingPool:
             self._serve(await self._spawn(self._models))
         except LoadFailed as error:
             log.warning("the set that crashed does not load again: %s", error)
-            self._on_event(_failed_start(self._numbered, self._models))
+            self._on_event(failed_start(self._numbered, self._models))
 
     async def _watch(self) -> None:
         while True:
@@ -335,6 +367,8 @@ class ServingPool:
                 if worker is not None and worker.silent_for_s() > self._limits.hang_s:
                     worker.hung = True
                     await worker.kill()
+            if not self._turn.locked():
+                self._give_up_standby()
             await self._lane.watch()
 
     def _on_observation(self, worker: WorkerProcess, message: JsonObject) -> None:
@@ -363,23 +397,3 @@ class ServingPool:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the serving pool failed", exc_info=error)
-
-
-def _crash(worker: WorkerProcess, *, put_back: bool, back_after_s: float = 0.0) -> WorkerCrashed:
-    return WorkerCrashed(
-        generation=worker.generation,
-        models=worker.models,
-        returncode=worker.returncode,
-        signal_name=worker.signal_name,
-        requests_lost=worker.requests_lost,
-        put_back=put_back,
-        running=worker.running_model,
-        hung=worker.hung,
-        back_after_s=back_after_s,
-    )
-
-
-def _failed_start(generation: int, models: tuple[SlotRef, ...]) -> WorkerCrashed:
-    return WorkerCrashed(
-        generation=generation, models=models, returncode=1, signal_name="", requests_lost=0, put_back=False
-    )

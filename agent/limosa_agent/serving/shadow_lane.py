@@ -36,13 +36,12 @@ class ShadowLane:
         self._on_change: Final = on_change
         self._worker: WorkerProcess | None = None
         self._telling: Final[set[asyncio.Task[None]]] = set()
-        self._given, self._taken = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.shadow_wait_max_bytes // 2)
+        self._ends: tuple[socket.socket, socket.socket] | None = None
 
     @property
     def tap(self) -> int:
         """The descriptor that every serving worker inherits."""
-        return self._given.fileno()
+        return self._way()[0].fileno()
 
     @property
     def slots(self) -> tuple[SlotRef, ...]:
@@ -78,8 +77,17 @@ class ShadowLane:
         if worker is not None:
             await worker.stop(idle_s=0.0)
         await asyncio.gather(*self._telling, return_exceptions=True)
-        self._given.close()
-        self._taken.close()
+        ends, self._ends = self._ends, None
+        for end in ends or ():
+            end.close()
+
+    def _way(self) -> tuple[socket.socket, socket.socket]:
+        """Copies go in at one end and come out of the other; it outlives every worker."""
+        if self._ends is None:
+            self._ends = given, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # The kernel doubles the number, for what it needs beside the bytes.
+            given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.shadow_wait_max_bytes // 2)
+        return self._ends
 
     async def _spawn(self, models: Sequence[SlotRef]) -> WorkerProcess:
         worker = WorkerProcess(
@@ -90,7 +98,7 @@ class ShadowLane:
             on_observation=self._on_observation,
             options=self._options,
             module=MODULE,
-            tap=self._taken.fileno(),
+            tap=self._way()[1].fileno(),
         )
         await worker.start(())
         return worker

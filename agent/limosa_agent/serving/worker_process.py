@@ -16,7 +16,7 @@ from limosa_agent.serving.limited_child import child_environment, module_command
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shared_counters import SharedCounters
-from limosa_agent.serving.slot_ref import SlotRef
+from limosa_agent.serving.slot_ref import SlotRef, WorkerCrashed
 from limosa_contracts.json_value import JsonObject, JsonValue
 
 MODULE: Final = "limosa_agent.serving.worker"
@@ -248,3 +248,23 @@ class WorkerProcess:
 
     def _names(self) -> str:
         return ", ".join(f"{slot.model}@{slot.version}" for slot in self.models)
+
+
+def crash_of(worker: WorkerProcess, *, put_back: bool, back_after_s: float = 0.0) -> WorkerCrashed:
+    return WorkerCrashed(
+        generation=worker.generation,
+        models=worker.models,
+        returncode=worker.returncode,
+        signal_name=worker.signal_name,
+        requests_lost=worker.requests_lost,
+        put_back=put_back,
+        running=worker.running_model,
+        hung=worker.hung,
+        back_after_s=back_after_s,
+    )
+
+
+def failed_start(generation: int, models: tuple[SlotRef, ...]) -> WorkerCrashed:
+    return WorkerCrashed(
+        generation=generation, models=models, returncode=1, signal_name="", requests_lost=0, put_back=False
+    )
