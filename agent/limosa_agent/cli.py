@@ -8,8 +8,10 @@ import click
 
 from limosa_agent.commands.doctor import doctor_command
 from limosa_agent.commands.enroll import enroll_command
+from limosa_agent.commands.health import health_command
 from limosa_agent.commands.infer import infer_command
 from limosa_agent.commands.logs import logs_command
+from limosa_agent.commands.metrics import metrics_command
 from limosa_agent.commands.run import run_command
 from limosa_agent.commands.service import install_service_command, uninstall_command
 from limosa_agent.commands.status import slots_command, status_command
@@ -36,10 +38,12 @@ for _command in (
     run_command,
     status_command,
     slots_command,
+    health_command,
     infer_command,
     update_command,
     doctor_command,
     logs_command,
+    metrics_command,
     tuf_command,
     install_service_command,
     uninstall_command,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from limosa_agent.control.health import health
 from limosa_agent.control.mirror import mirror
+from limosa_agent.control.metrics import metrics
 from limosa_agent.control.slots import slots
 from limosa_agent.control.status import status
 from limosa_agent.control.view import AgentView, Operation
@@ -13,7 +15,9 @@ from limosa_agent.control_socket import Handler
 from limosa_contracts.json_value import JsonObject, JsonValue
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
+    "metrics": metrics,
     "status": status,
+    "health": health,
     "slots": slots,
     "mirror": mirror,
 }

@@ -38,6 +38,7 @@ class LateWatch:
     baseline_classes: Sequence[int] = ()
     memory_max_bytes: int = 0
     generation: int = -1
+    seen: Observed | None = None  # the last snapshot
     failing_since: dict[str, float] = field(default_factory=dict)  # code -> when it began
     reasons: dict[str, Reason] = field(default_factory=dict)  # the latest of what fails
     _before: Observed | None = None  # as of the window's beginning
@@ -51,6 +52,7 @@ class LateWatch:
 
     def observe(self, seen: Observed, *, generation: int, now_s: float, youngest: bool = True) -> None:
         """A cumulative snapshot. `youngest`: memory of the worker is laid at this model's door."""
+        self.seen = seen
         if generation != self.generation or self._before is None:
             self.generation = generation
             self._before, self._window_s = _zero(seen), now_s

@@ -59,11 +59,11 @@ class Probation:
             replay=self.replay,
             memory_max_bytes=self.memory_max_bytes,
             growth=self.trend.growth,
-            probes=self._probe_facts(probes),
+            probes=self.probe_facts(probes),
             link_up=link_up,
         )
 
-    def _probe_facts(self, probes: Sequence[ProbeResults]) -> tuple[ProbeFacts, ...]:
+    def probe_facts(self, probes: Sequence[ProbeResults]) -> tuple[ProbeFacts, ...]:
         """What failed under the previous version too is no fault of this one, until it passes once."""
         if self._failed_before is None:
             self._failed_before = frozenset(
