@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from limosa_contracts.base64_text import b64
 from limosa_contracts.canonical import encode_canonical, parse_object
-from limosa_contracts.errors import InvalidField, SignatureMismatch
+from limosa_contracts.errors import SignatureMismatch
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.signing_keys import PublicKey, Signs
@@ -95,11 +95,3 @@ class Envelope:
             ),
             signatures=tuple(signatures),
         )
-
-
-def b64(text: str, *, where: str) -> bytes:
-    """Strict base64, standard alphabet with padding. Raises InvalidField."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidField("text is not base64", where=where, why=str(error)) from error

@@ -13,8 +13,8 @@ import base64
 from dataclasses import dataclass
 from typing import Final, Self
 
+from limosa_contracts.base64_text import b64
 from limosa_contracts.canonical import encode_canonical, parse_object
-from limosa_contracts.dsse import b64
 from limosa_contracts.errors import InvalidField, SignatureMismatch
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue

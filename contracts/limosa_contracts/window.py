@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from limosa_contracts.base64_text import b64
 from limosa_contracts.canonical import encode_canonical, parse_object
-from limosa_contracts.dsse import b64
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limosa_contracts.base64_text import b64
 from limosa_contracts.canonical import encode_canonical
-from limosa_contracts.dsse import DsseSignature, Envelope, b64, pae
+from limosa_contracts.dsse import DsseSignature, Envelope, pae
 from limosa_contracts.errors import InvalidField, SignatureMismatch, TooLarge
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from tests.support.golden import GOLDEN, changed, golden_bytes
