@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from limosa_agent.fetch.errors import NoFittingVariant
 from limosa_agent.fetch.rules import version_order
@@ -21,6 +21,10 @@ from limosa_contracts.oci import (
     ImageIndex,
     Requirements,
 )
+
+
+LITERT: Final = "litert"
+OLDER_LITERT: Final = "tflite"  # tflite-runtime, whose versions count on other numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,8 @@ def unmet(requirements: Requirements, device: Capabilities) -> Iterator[str]:
 
 def _runtime(requirements: Requirements, device: Capabilities) -> Iterator[str]:
     version = device.runtimes.get(requirements.runtime)
+    if version is None and requirements.runtime == LITERT and OLDER_LITERT in device.runtimes:
+        version = "0"  # agent 5.3: it runs .tflite files too, and is older than any LiteRT
     if version is None:
         have = ", ".join(sorted(device.runtimes)) or "none"
         yield f"runtime {requirements.runtime} is needed, this device has {have}"

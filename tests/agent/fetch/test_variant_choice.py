@@ -138,3 +138,14 @@ def test_a_rate_is_measured_over_windows_and_a_budget_over_all() -> None:
     assert meter.too_slow(total=200, now=120.0) == ""
     assert "50 bytes in 10 s" in meter.too_slow(total=250, now=130.0)
     assert "35 s" in meter.too_slow(total=10_000, now=135.0)
+
+
+def test_tflite_runtime_stands_for_litert_where_no_version_is_asked_for() -> None:
+    """Agent 5.3: where only that exists. Its 2.14 is older than LiteRT 2.0, whatever the numbers say."""
+    armv7 = replace(DEVICE, arch="armv7l", runtimes={"tflite": "2.14.0"})
+    assert list(unmet(Requirements(runtime="litert"), armv7)) == []
+    assert list(unmet(Requirements(runtime="litert", runtime_min="2.0"), armv7)) == [
+        "litert 2.0 is needed, this is 0"
+    ]
+    both = replace(armv7, runtimes={"tflite": "2.14.0", "litert": "2.3.0"})
+    assert list(unmet(Requirements(runtime="litert", runtime_min="2.0"), both)) == []
