@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from limosa_agent.control.health import health
-from limosa_agent.control.mirror import mirror
 from limosa_agent.control.metrics import metrics
+from limosa_agent.control.mirror import mirror
 from limosa_agent.control.slots import slots
 from limosa_agent.control.status import status
 from limosa_agent.control.view import AgentView, Operation
