@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from limosa_agent.config import AgentConfig
+from limosa_agent.control.metrics import keep_worker_told
 from limosa_agent.control.operations import handlers
 from limosa_agent.control.view import AgentView
 from limosa_agent.control_socket import serve_control
@@ -77,7 +79,13 @@ class Agent:
         )
         self.renewals = Renewals(config_path=config_path, identity_dir=config.identity_dir, adopt=self._adopt)
         self.view = AgentView(
-            config=config, identity=identity, supervisor=self.supervisor, mqtt=self.mqtt, sockets=sockets
+            config=config,
+            identity=identity,
+            supervisor=self.supervisor,
+            mqtt=self.mqtt,
+            sockets=sockets,
+            renewals=self.renewals,
+            started_at=time.time(),
         )
 
     async def run(self, stop: asyncio.Event, *, ready: Callable[[], None]) -> None:
@@ -92,6 +100,7 @@ class Agent:
             asyncio.create_task(self.incoming.run(), name="incoming"),
             asyncio.create_task(self.poll.run(), name="poll"),
             asyncio.create_task(self.renewals.run(), name="renewals"),
+            asyncio.create_task(keep_worker_told(self.view), name="metrics"),
             asyncio.create_task(self.supervisor.mirror.watch(), name="mirrors"),
         ]
         stopping = asyncio.create_task(stop.wait())

@@ -13,6 +13,7 @@ from limosa_agent.listening import listen_address
 from limosa_contracts.json_value import JsonObject, JsonValue
 
 if TYPE_CHECKING:
+    from limosa_agent.identity.renewals import Renewals
     from limosa_agent.link.mqtt import MqttLink
     from limosa_agent.supervisor import Supervisor
 
@@ -26,6 +27,8 @@ class AgentView:
     supervisor: Supervisor
     mqtt: MqttLink
     sockets: Sequence[socket.socket]
+    renewals: Renewals
+    started_at: float  # Unix seconds
 
     @property
     def listen(self) -> str:

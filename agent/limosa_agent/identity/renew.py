@@ -37,12 +37,13 @@ def due_in_s(leaf: x509.Certificate, *, now: datetime) -> float:
 def renew_if_due(config: AgentConfig, *, now: datetime) -> dict[str, JsonValue]:
     """Raises TransferError where the server cannot be reached; nothing has changed then."""
     identity = load_identity(config.identity_dir)
-    wait_s = due_in_s(leaf_of(identity.certificate_pem), now=now)
+    leaf = leaf_of(identity.certificate_pem)
+    wait_s = due_in_s(leaf, now=now)
     if wait_s <= 0:
         renew(config, identity)
-        wait_s = due_in_s(leaf_of(load_identity(config.identity_dir).certificate_pem), now=now)
-        return {"renewed": True, "again_s": _bounded(wait_s)}
-    return {"renewed": False, "again_s": _bounded(wait_s)}
+        leaf = leaf_of(load_identity(config.identity_dir).certificate_pem)
+        return {"renewed": True, "again_s": _bounded(due_in_s(leaf, now=now)), "expires_at": _end_of(leaf)}
+    return {"renewed": False, "again_s": _bounded(wait_s), "expires_at": _end_of(leaf)}
 
 
 def renew(config: AgentConfig, identity: Identity) -> None:
@@ -66,6 +67,10 @@ def renew(config: AgentConfig, identity: Identity) -> None:
 
 def leaf_of(pem: bytes) -> x509.Certificate:
     return x509.load_pem_x509_certificates(pem)[0]
+
+
+def _end_of(leaf: x509.Certificate) -> float:
+    return leaf.not_valid_after_utc.timestamp()
 
 
 def _bounded(wait_s: float) -> float:

@@ -29,6 +29,7 @@ class Renewals:
         self._config_path = config_path
         self._identity_dir = identity_dir
         self._adopt = adopt
+        self.expires_at = 0.0  # of the certificate, Unix seconds; 0 until it was looked at
 
     async def run(self) -> None:
         """Until cancelled: a new key and certificate when a third of the old one's life remains."""
@@ -45,6 +46,9 @@ class Renewals:
     async def _renew(self) -> JsonValue:
         """When it is worth looking again, in seconds."""
         said = await self._child()
+        expires_at = said.get("expires_at")
+        if isinstance(expires_at, (int, float)):
+            self.expires_at = float(expires_at)
         if said.get("renewed") is True:
             self._adopt(load_identity(self._identity_dir))
             log.info("the certificate is renewed")

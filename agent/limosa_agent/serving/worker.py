@@ -39,6 +39,8 @@ from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_tap import ShadowTap
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef
+from limosa_agent.serving.worker_metrics import ModelCounts, serving_metrics
+from limosa_agent.telemetry.prometheus import render
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.json_value import JsonObject, JsonValue
 
@@ -67,7 +69,8 @@ class Worker:
         self._limits: Final = limits
         self._models: Final = models
         self._tap: Final = tap
-        self._api: Final = InferenceApi(models, limits, counters)
+        self._api: Final = InferenceApi(models, limits, counters, metrics_text=self._metrics_text)
+        self._supervisor_metrics = ""  # as it told them last
         self._traffic: Final = Traffic(
             limits=limits, answer=self._api.answer, counters=counters, on_idle=self._on_idle
         )
@@ -124,6 +127,9 @@ class Worker:
             wanted = message.get("models")
             if self._tap is not None and isinstance(wanted, list):
                 self._tap.open(self._models, [str(name) for name in wanted])
+            return {}
+        if op == "metrics":
+            self._supervisor_metrics = str(message.get("text", ""))
             return {}
         if op == "stop":
             idle = message.get("idle_s")
@@ -208,6 +214,19 @@ class Worker:
 
     def _snapshot(self, model: LoadedModel) -> dict[str, JsonValue]:
         return {**model.observations.snapshot(), "rss_bytes": rss_bytes(), "cpu_s": time.process_time()}
+
+    def _metrics_text(self) -> str:
+        counts = [
+            ModelCounts(model=one.slot.model, version=one.slot.version, snapshot=one.observations.snapshot())
+            for one in self._models
+        ]
+        own = serving_metrics(
+            counts,
+            in_flight=self._counters.in_flight,
+            connections=self._counters.connections,
+            resident_bytes=rss_bytes(),
+        )
+        return self._supervisor_metrics + render(own)
 
     async def _replay(self, name: str) -> JsonValue:
         for i, model in enumerate(self._models):
