@@ -22,7 +22,6 @@ from limosa_contracts.oci import (
     Requirements,
 )
 
-
 LITERT: Final = "litert"
 OLDER_LITERT: Final = "tflite"  # tflite-runtime, whose versions count on other numbers
 
