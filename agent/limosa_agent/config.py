@@ -14,6 +14,8 @@ from limosa_agent.fetch.proxy import Proxy
 from limosa_agent.health.config import HealthLimits
 from limosa_agent.health.probe_config import ProbeConfig, parse_probes
 from limosa_agent.logs.config import LogConfig
+from limosa_agent.serving.config import ServingConfig
+from limosa_agent.update.config import UpdateConfig
 from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.fields import Fields
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
@@ -31,6 +33,8 @@ class Limits:
     self_test_memory_bytes: int = 1024**3  # private memory of the self-test's child
     self_test_wall_s: float = 90.0  # of the self-test's child
     download_budget_bytes: int = 0  # per fetch, 0 is no limit
+    download_bytes_per_day: int = 0  # of all models together, 0 is no limit
+    disk_max_bytes: int = 0  # of all models together on this disk, 0 is no limit
     delta_memory_bytes: int = 256 * 1024**2  # that applying a delta may take, 0 for no deltas
     memory_for_standby: bool = True  # keep the previous version warm during probation
 
@@ -52,6 +56,12 @@ class Limits:
             ),
             download_budget_bytes=fields.optional(
                 "download_budget_bytes", lambda n: fields.integer(n, low=0), base.download_budget_bytes
+            ),
+            download_bytes_per_day=fields.optional(
+                "download_bytes_per_day", lambda n: fields.integer(n, low=0), base.download_bytes_per_day
+            ),
+            disk_max_bytes=fields.optional(
+                "disk_max_bytes", lambda n: fields.integer(n, low=0), base.disk_max_bytes
             ),
             delta_memory_bytes=fields.optional(
                 "delta_memory_bytes", lambda n: fields.integer(n, low=0), base.delta_memory_bytes
@@ -82,7 +92,9 @@ class AgentConfig:
     observe_every_s: float = 1.0  # how often the worker tells what it counted
     limits: Limits = field(default_factory=Limits)
     health: HealthLimits = field(default_factory=HealthLimits)
+    update: UpdateConfig = field(default_factory=UpdateConfig)  # what holds updates back
     probes: tuple[ProbeConfig, ...] = ()  # what the operator asks about this device's health
+    serving: ServingConfig = field(default_factory=ServingConfig)  # runtimes and their memory
     proxy: Proxy | None = None  # between this device and its fleet server
     mirror: MirrorConfig = field(default_factory=MirrorConfig)  # sticks that are looked for
     log: LogConfig = field(default_factory=LogConfig)  # what this agent writes down
@@ -96,9 +108,9 @@ class AgentConfig:
         return self.state_dir / "identity"
 
     @property
-    def hold_file(self) -> Path:
-        """While it is there, no update goes past STAGED (agent 2.3)."""
-        return self.state_dir / "hold"
+    def lock_dir(self) -> Path:
+        """Where an application's lock holds every update back (agent 2.3)."""
+        return self.update.lock_dir or self.state_dir / "hold.d"
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -167,6 +179,8 @@ class AgentConfig:
                 "probes", lambda n: parse_probes(fields, n, programs=health.probe_programs), ()
             ),
             limits=fields.optional("limits", lambda n: Limits.parse(fields.fields(n)), base.limits),
+            serving=fields.optional("serving", lambda n: ServingConfig.parse(fields.fields(n)), base.serving),
+            update=fields.optional("update", lambda n: UpdateConfig.parse(fields.fields(n)), base.update),
             proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),
             mirror=fields.optional("mirror", lambda n: MirrorConfig.parse(fields.fields(n)), base.mirror),
             log=fields.optional("log", lambda n: LogConfig.parse(fields.fields(n)), base.log),

@@ -33,15 +33,19 @@ from limosa_agent.link.said import Said
 from limosa_agent.logs.about import about
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.pool import ServingPool
+from limosa_agent.serving.slot_ref import ShadowCrashed
 from limosa_agent.store.boot import find_slots, serve_committed
+from limosa_agent.store.byte_budget import ByteBudget
 from limosa_agent.store.recovery import note_start, note_stop
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.telemetry.telemetry import Telemetry
 from limosa_agent.update.actions import Report
 from limosa_agent.update.effects import DeviceEffects
 from limosa_agent.update.events import Event, LateFailure, Restarted, Wanted
+from limosa_agent.update.gatekeeper import Gatekeeper
 from limosa_agent.update.reconcile import Reconciler
-from limosa_agent.update.state import ModelState
+from limosa_agent.update.shadow_crash import blame
+from limosa_agent.update.state import SHADOW_MARK, ModelState
 from limosa_agent.update.updater import Updater
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -87,7 +91,12 @@ class Supervisor:
         self.facts = FetchFacts(config, db)
         self.mirror = MirrorUse(config.mirror, device=identity.device, request=self.facts.source, around=self)
         self.said = Said(
-            config=config, speaker=self._speaker, outbox=self.outbox, states=lambda: self.updater.states
+            config=config,
+            speaker=self._speaker,
+            outbox=self.outbox,
+            states=lambda: self.updater.states,
+            shadows=lambda: self.updater.shadows,
+            held=lambda: self.gatekeeper.told(),
         )
         probations: dict[str, Probation] = {}
         self.watch = TrialWatch(
@@ -112,11 +121,26 @@ class Supervisor:
                 observe_every_s=config.observe_every_s,
                 hang_s=config.health.hang_s,
                 run_max_s=config.health.run_max_s,
+                threads=config.serving.threads,
+                standby_reserve_bytes=config.serving.standby_reserve_bytes,
+                shadow_memory_max_bytes=config.serving.shadow_memory_bytes,
             ),
+            options=config.serving.options,
             on_event=self.watch.on_pool,
         )
         self.watch.pool = self.pool
-        self.effects = DeviceEffects(config, self.pool, self.telemetry, self, probations=probations)
+        self.gatekeeper = Gatekeeper(
+            db, state_dir=config.state_dir, lock_dir=config.lock_dir, time_floor=self.facts.time_floor
+        )
+        self.effects = DeviceEffects(
+            config,
+            self.pool,
+            self.telemetry,
+            self,
+            gatekeeper=self.gatekeeper,
+            budget=ByteBudget(db, per_day=config.limits.download_bytes_per_day),
+            probations=probations,
+        )
         self.updater = Updater(
             db,
             self.outbox,
@@ -126,8 +150,12 @@ class Supervisor:
         self.inbox = DesiredInbox(
             db, device=identity.device, refresh=self.facts.refresh, alarm=self.said.refused
         )
+        self.effects.lanes = self.updater
+        self.watch.on_shadow_crash = self._shadow_crashed
         self._reconciler = Reconciler(
-            config,
+            gatekeeper=self.gatekeeper,
+            facts=self.effects.fetching.facts,
+            quarantine_s=config.update.quarantine_s,
             updater=self.updater,
             inbox=self.inbox,
             dispatch=self._dispatch,
@@ -142,8 +170,9 @@ class Supervisor:
         await find_slots(self._state_dir, self.updater, self.effects, broken=self._tell_broken)
         too_many = note_start(self._db, now=time.time())
         await serve_committed(self.pool, dict(self.updater.states), self.effects)
-        for model in sorted(self.updater.states):
-            await self._dispatch(model, Restarted())
+        await self.effects.run_shadows()
+        for state in self.updater.lanes:
+            await self._dispatch(state.key, Restarted())
         if too_many:
             reason = Reason(code="crash_loop", message="the agent started too often in a short time")
             for model in sorted(self.updater.states):
@@ -206,10 +235,17 @@ class Supervisor:
     # -- events
     def post(self, state: ModelState, event: Event) -> None:
         """An event of this attempt; it is dropped if another attempt has begun meanwhile."""
-        self._queue.put_nowait((state, state.model, event))
+        self._queue.put_nowait((state, state.key, event))
 
     def _may_fall_back(self, model: str) -> bool:
         return self.updater.accepts(model, LateFailure) and self.updater.state(model).previous is not None
+
+    def _shadow_crashed(self, event: ShadowCrashed) -> None:
+        """The lanes that it may be laid to; the others run again once these are out."""
+        for model, reason in blame(event):
+            lane = self.updater.state(model + SHADOW_MARK)
+            if self.updater.accepts(lane.key, LateFailure):
+                self.post(lane, LateFailure(reason=reason))
 
     def _still(self, tag: ModelState, model: str) -> bool:
         """Whether the attempt that the event is of still goes on."""
@@ -269,7 +305,7 @@ class Supervisor:
         return self.inbox.order
 
     def source_changed(self) -> None:
-        self.effects.fetch_again()
+        self.effects.fetching.again()
 
     def capabilities(self) -> JsonObject:
         return self._speaker.capabilities

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limosa_agent.fetch.delta import DeltaDownload, Savings, bases_of
+from limosa_agent.fetch.disk_use import check_room
 from limosa_agent.fetch.download import BlobDownload, Meter
 from limosa_agent.fetch.durable import DISK, Disk
-from limosa_agent.fetch.errors import BudgetSpent, DiskFull, ReleaseBroken
+from limosa_agent.fetch.errors import BudgetSpent, ReleaseBroken
 from limosa_agent.fetch.limits import FetchLimits
 from limosa_agent.fetch.paths import ModelPaths, StatePaths
 from limosa_agent.fetch.resolve import Repository, Resolved
@@ -77,6 +78,11 @@ class Installation:
             savings=self._savings,
         )
 
+    @property
+    def received(self) -> int:
+        """Bytes that have come over the network for blobs so far."""
+        return self._meter.received
+
     def _is_there(self) -> bool:
         """Whether this variant is installed and whole; a broken one is taken out of the way."""
         folder = self._paths.release(self._resolved.sha)
@@ -103,13 +109,12 @@ class Installation:
             if left.name not in wanted:
                 self._disk.remove(left)
         missing = sum(self._missing(layer) for layer in self._resolved.manifest.layers)
-        free = free_bytes(self._paths.state.folder)
-        if missing and missing + self._limits.disk_reserve_bytes > free:
-            raise DiskFull(
-                "there is not enough free space for the download",
-                where=str(self._paths.state.folder),
-                why=f"{missing} bytes and a reserve of {self._limits.disk_reserve_bytes}, {free} are free",
-            )
+        check_room(
+            self._paths.state,
+            missing,
+            reserve=self._limits.disk_reserve_bytes,
+            disk_max=self._limits.disk_max_bytes,
+        )
         budget = self._resolved.offer.byte_budget
         if missing and budget == 0:
             raise BudgetSpent("the byte budget allows no download now", why=f"{missing} bytes are missing")

@@ -30,6 +30,7 @@ class FetchLimits:
     director_max_bytes: int = 8 * 1024
     variant_max_bytes: int = LIMITS.artifact_max_bytes  # all files of one variant
     disk_reserve_bytes: int = 16 * 1024**2  # stays free for state, journal and outbox
+    disk_max_bytes: int = 0  # of all models together, 0 is no limit
     progress_every_s: float = 0.5
     lock_wait_s: float = 5.0  # for the child before; one that lost its supervisor ends within a second
 
@@ -53,6 +54,9 @@ class FetchLimits:
             blob_budget_s=fields.optional("blob_budget_s", seconds, plain.blob_budget_s),
             disk_reserve_bytes=fields.optional(
                 "disk_reserve_bytes", lambda n: fields.integer(n, low=0), plain.disk_reserve_bytes
+            ),
+            disk_max_bytes=fields.optional(
+                "disk_max_bytes", lambda n: fields.integer(n, low=0), plain.disk_max_bytes
             ),
             delta_min_bytes=fields.optional(
                 "delta_min_bytes", lambda n: fields.integer(n, low=0), plain.delta_min_bytes

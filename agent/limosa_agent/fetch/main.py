@@ -63,9 +63,14 @@ def _carry_out(
         return {"result": result if desired is None else {**result, "desired": _text(desired)}}
     resolved = repository.resolve(request.offer, disk_free_bytes=free_bytes(state.folder))
     progress = _Progress(emit, every_s=request.limits.progress_every_s)
-    outcome = Installation(
+    installation = Installation(
         repository, resolved, state=state, limits=request.limits, tell=progress.tell, disk=disk
-    ).run()
+    )
+    progress.received = lambda: installation.received
+    try:
+        outcome = installation.run()
+    finally:
+        progress.last()
     return {
         "result": {
             **result,
@@ -116,13 +121,26 @@ class _Progress:
         self._every_s = every_s
         self._phase: Phase | None = None
         self._told = 0.0
+        self._last: tuple[int, int, int] | None = None
+        self.received: Callable[[], int] = lambda: 0
 
     def tell(self, phase: Phase, done: int, of: int) -> None:
         now = time.monotonic()
         if phase is self._phase and done < of and now - self._told < self._every_s:
             return
         self._phase, self._told = phase, now
-        self._emit({"progress": {"phase": phase.value, "bytes": done, "of": of}})
+        self._say(done, of)
+
+    def last(self) -> None:
+        """However it ended: what has come is metered by the supervisor."""
+        if self._last is not None and self._last[2] != self.received():
+            self._say(*self._last[:2])
+
+    def _say(self, done: int, of: int) -> None:
+        assert self._phase is not None
+        self._last = (done, of, self.received())
+        line: dict[str, JsonValue] = {"phase": self._phase.value, "bytes": done, "of": of}
+        self._emit({"progress": {**line, "received": self._last[2]}})
 
 
 def answer(data: bytes, emit: Emit, *, clock: Clock = time.time) -> dict[str, JsonValue]:

@@ -104,6 +104,7 @@ REASONS: Final[Mapping[str, str]] = {
     "LM-586": "no_fitting_variant",
     "LM-587": "agent_too_old",
     "LM-588": "quarantined",
+    "LM-592": "budget_spent",
     "LM-595": "disk_full",
     "LM-597": "clock_suspect",
     "LM-528": "mirror",

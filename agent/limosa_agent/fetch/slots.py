@@ -186,6 +186,17 @@ def collect(model_dir: Path, keep: Collection[str], *, disk: Disk = DISK) -> tup
     return gone
 
 
+def clear_staging(model_dir: Path, *, disk: Disk = DISK) -> bool:
+    """Removes what is left of a download that goes on no more. Whether there was anything; nothing is
+    removed while a fetch child of any model runs."""
+    paths = ModelPaths(model_dir)
+    with try_lock(paths.state) as held:
+        left = list(paths.staging.iterdir()) if held and paths.staging.is_dir() else []
+        for path in left:
+            disk.remove(path)
+    return bool(left)
+
+
 @contextmanager
 def try_lock(state: StatePaths) -> Iterator[bool]:
     """Whether this process now is the only one that adds or removes blobs. The kernel ends the lock

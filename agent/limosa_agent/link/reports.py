@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from limosa_agent.update.actions import Report
-from limosa_agent.update.state import ModelState, Release
+from limosa_agent.update.state import ACTIVE, ModelState, Release
 from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.phases import Phase
@@ -14,6 +15,8 @@ from limosa_contracts.reported import Installed, Reported, ReportedModel
 
 MESSAGE_MAX_CHARS = 2000  # of one reason; contracts accept 2048
 REASON_MAX_CHARS = 1000  # of the line in `reported`; contracts accept 1024
+NONE: Final[Mapping[str, ModelState]] = {}
+NO_EXTRA: Final[JsonObject] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Speaker:
             phase=report.phase,
             reason=report.reason,
             at=at,
+            extra={} if report.lane == ACTIVE else {"lane": report.lane},
         ).encode()
 
     def alarm(self, key: str, state: ModelState | None, reason: Reason, *, at: float) -> UpdateEvent:
@@ -67,8 +71,13 @@ class Speaker:
         at: float,
         resources: Mapping[str, JsonValue],
         serving: Mapping[str, str],
+        shadows: Mapping[str, ModelState] = NONE,
+        held: Sequence[str] = (),
     ) -> bytes:
-        """`serving`: model -> manifest that answers now; what does not answer is not reported active."""
+        """`serving`: model -> manifest that answers now; what does not answer is not reported active.
+        `shadows`: model -> the lane that runs beside. `held`: what holds updates of this device back."""
+        known = {state.model: state for state in states}
+        alone = [ModelState(model=model) for model in shadows if model not in known]
         return Reported(
             device=self.device,
             agent=self.agent,
@@ -76,10 +85,14 @@ class Speaker:
             clock=clock,
             at=at,
             desired=desired,
-            models=tuple(_model(state, serving.get(state.model)) for state in states),
+            models=tuple(
+                _model(state, serving.get(state.model), shadows.get(state.model))
+                for state in sorted([*known.values(), *alone], key=lambda state: state.model)
+            ),
             capabilities=self.capabilities,
             resources=dict(resources),
             labels=self.labels,
+            extra={"held": list(held)} if held else {},
         ).encode()
 
     def _event(
@@ -96,6 +109,7 @@ class Speaker:
         phase: Phase,
         reason: Reason,
         at: float,
+        extra: JsonObject = NO_EXTRA,
     ) -> UpdateEvent:
         return UpdateEvent(
             device=self.device,
@@ -113,10 +127,11 @@ class Speaker:
             ),
             at=at,
             boot=self.boot,
+            extra=extra,
         )
 
 
-def _model(state: ModelState, serving: str | None) -> ReportedModel:
+def _model(state: ModelState, serving: str | None, shadow: ModelState | None) -> ReportedModel:
     """`active` is what answers: during a trial the candidate, with the committed one as previous."""
     slots = [state.candidate, state.active, state.previous]
     answering = next((r for r in slots if r is not None and r.manifest_sha256 == serving), None)
@@ -133,7 +148,12 @@ def _model(state: ModelState, serving: str | None) -> ReportedModel:
             :REASON_MAX_CHARS
         ],
         quarantined=tuple(bad.manifest_sha256 for bad in state.quarantine),
+        extra={} if shadow is None else {"shadow": _model(shadow, _digest(shadow.active), None).as_json()},
     )
+
+
+def _digest(release: Release | None) -> str | None:
+    return release.manifest_sha256 if release else None
 
 
 def _installed(release: Release | None) -> Installed | None:

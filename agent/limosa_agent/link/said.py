@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,7 +29,8 @@ ALARM_EVERY_S: Final = 600.0
 
 
 class Said:
-    """`states`: the state of every model, as it is now."""
+    """`states`: the state of every model, as it is now; `shadows`: of every lane that runs beside; `held`:
+    what holds updates back."""
 
     def __init__(
         self,
@@ -38,7 +39,11 @@ class Said:
         speaker: Speaker,
         outbox: Outbox,
         states: Callable[[], Mapping[str, ModelState]],
+        shadows: Callable[[], Mapping[str, ModelState]] = dict,
+        held: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        self._shadows = shadows
+        self._held = held
         self._config = config
         self._speaker = speaker
         self._outbox = outbox
@@ -53,8 +58,16 @@ class Said:
         found = self._states()
         states = [found[model] for model in sorted(found)]
         clock = watch.clock_state()
+        shadows, held = self._shadows(), self._held()
         plain = self._speaker.reported(
-            states, desired=inbox.order, clock=clock, at=0.0, resources={}, serving=serving
+            states,
+            desired=inbox.order,
+            clock=clock,
+            at=0.0,
+            resources={},
+            serving=serving,
+            shadows=shadows,
+            held=held,
         )
         if plain == self._last_reported[0] and time.monotonic() - self._last_reported[1] < REPORT_AGAIN_S:
             return
@@ -70,6 +83,8 @@ class Said:
                     "outbox_bytes": self._outbox.bytes,
                 },
                 serving=serving,
+                shadows=shadows,
+                held=held,
             )
         )
         self._last_reported = (plain, time.monotonic())

@@ -16,6 +16,7 @@ from limosa_agent.update.effects import DeviceEffects
 from limosa_agent.update.state import ModelState
 from limosa_agent.update.updater import Updater
 from limosa_contracts.names import ModelName
+from limosa_contracts.phases import Phase
 
 log = logging.getLogger(__name__)
 
@@ -28,24 +29,26 @@ async def find_slots(
     `broken` hears of each state that lost a release.
     """
     paths = StatePaths(state_dir)
-    for model, state in dict(updater.states).items():
-        folder = paths.model(ModelName.parse(model)).folder
+    for state in updater.lanes:
+        folder = paths.model(ModelName.parse(state.model)).folder
         lost = await asyncio.to_thread(find_broken, folder, state)
         if lost:
             repaired = without_broken(state, lost)
             updater.repair(repaired)
             broken(repaired)
         try:
-            effects.switch_link(updater.state(model))
+            effects.switch_link(updater.state(state.key))
         except (OSError, ReleaseBroken) as error:
             # The link is for others: what serves is named by its digest.
-            log.error("the link of %s was not made again: %s", model, error)
+            log.error("the link of %s was not made again: %s", state.model, error)
 
 
 async def serve_committed(
     pool: ServingPool, states: Mapping[str, ModelState], effects: DeviceEffects
 ) -> None:
-    """Every committed version at once; one that does not load gives way to its previous, then to none."""
+    """Every committed version at once; one that does not load gives way to its previous, then to none.
+    What is being removed was told not to serve any more."""
+    states = {model: state for model, state in states.items() if state.phase is not Phase.REMOVING}
     slots = {model: effects.slot(model, state.active) for model, state in states.items() if state.active}
     try:
         await pool.start(list(slots.values()))

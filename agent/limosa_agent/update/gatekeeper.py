@@ -62,6 +62,10 @@ class Gatekeeper:
     def locks(self) -> tuple[str, ...]:
         return held_locks(self.lock_dir)
 
+    def told(self) -> tuple[str, ...]:
+        """What the device reports of it: scopes of holds, names of locks."""
+        return (*(f"hold:{hold.scope}" for hold in self.held()), *(f"lock:{name}" for name in self.locks()))
+
     def gate(self, model: str, target: Target | None) -> Gate:
         """For a model on its way to a target; one that is not on its way is held by nothing."""
         if target is None:

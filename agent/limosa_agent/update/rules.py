@@ -274,6 +274,17 @@ def back_again(state: ModelState, event: Event) -> Applied:
     return state, (FallBack(), SwitchLink())
 
 
+def aged_quarantine(state: ModelState, *, now: float, life_s: float) -> ModelState:
+    """Entries that are over are left out; those without an end get one. What ends here is not tried
+    again by that: the next attempt may be, as one of another release."""
+    kept = tuple(
+        bad if bad.until else replace(bad, until=int(now + life_s))
+        for bad in state.quarantine
+        if not bad.until or bad.until > now
+    )
+    return state if kept == state.quarantine else replace(state, quarantine=kept)
+
+
 # -- what the effects share
 def _attempt(state: ModelState, event: Wanted) -> ModelState:
     return replace(

@@ -27,7 +27,8 @@ from limosa_agent.update.actions import (
 )
 from limosa_agent.update.events import Event, Linked, Loaded, LoadFailed
 from limosa_agent.update.machine import accepts, next_state
-from limosa_agent.update.state import ModelState
+from limosa_agent.update.rules import aged_quarantine
+from limosa_agent.update.state import SHADOW, SHADOW_MARK, ModelState, Release
 
 
 class Effects(Protocol):
@@ -128,15 +129,42 @@ class Updater:
         self._encode = encode
         self._lock = asyncio.Lock()
         self.states: dict[str, ModelState] = self._journal.load()
+        self.shadows: dict[str, ModelState] = self._journal.load_shadows()
 
-    def state(self, model: str) -> ModelState:
-        return self.states.get(model) or ModelState(model=model)
+    # -- lanes. A lane is named by `ModelState.key`: the model, or the model and `#shadow`.
+    def state(self, key: str) -> ModelState:
+        model = key.removesuffix(SHADOW_MARK)
+        if model == key:
+            return self.states.get(model) or ModelState(model=model)
+        return self.shadows.get(model) or ModelState(model=model, lane=SHADOW)
 
-    def accepts(self, model: str, kind: type[Event]) -> bool:
-        return accepts(self.state(model).phase, kind)
+    @property
+    def lanes(self) -> tuple[ModelState, ...]:
+        """Every lane, those that answer first, by model."""
+        return tuple(lanes[model] for lanes in (self.states, self.shadows) for model in sorted(lanes))
+
+    def kept(self, model: str) -> frozenset[str]:
+        """Manifests that garbage collection leaves alone: of either lane (agent 3, line 9)."""
+        return self.state(model).kept | self.state(model + SHADOW_MARK).kept
+
+    @property
+    def shadow_releases(self) -> Mapping[str, Release]:
+        """What runs beside, by model."""
+        return {model: state.active for model, state in self.shadows.items() if state.active is not None}
+
+    def accepts(self, key: str, kind: type[Event]) -> bool:
+        return accepts(self.state(key).phase, kind)
+
+    def age_quarantine(self, *, now: float, life_s: float) -> None:
+        """Ends the quarantines that are over, and gives an end to those that have none yet. `now` is the
+        reference time of a clock that is to be trusted, Unix seconds."""
+        for state in self.lanes:
+            aged = aged_quarantine(state, now=now, life_s=life_s)
+            if aged != state:
+                self.repair(aged)
 
     async def dispatch(self, model: str, event: Event) -> None:
-        """The event, and all that follow from its actions. Raises UnknownTransition."""
+        """The event of a lane, and all that follow from its actions. Raises UnknownTransition."""
         async with self._lock:
             pending: deque[Event] = deque([event])
             while pending:
@@ -148,9 +176,13 @@ class Updater:
 
     def repair(self, state: ModelState) -> None:
         """What the disk no longer holds is taken out of the state, before anything is dispatched."""
-        with self._db.transaction(f"{state.model} repair") as connection:
+        with self._db.transaction(f"{state.key} repair") as connection:
             self._journal.save(state, connection=connection)
-        self.states[state.model] = state
+        self._know(state)
+
+    def _know(self, state: ModelState) -> None:
+        lanes = self.shadows if state.is_shadow else self.states
+        lanes[state.model] = state
 
     def _transit(self, model: str, event: Event) -> list[Action]:
         before = self.state(model)
@@ -160,5 +192,5 @@ class Updater:
                 self._journal.save(after, connection=connection)
                 for report in reports_of(actions):
                     self._outbox.put_event(report.key, self._encode(report), connection=connection)
-        self.states[model] = after
+        self._know(after)
         return [action for action in actions if not isinstance(action, Report)]
