@@ -6,6 +6,7 @@ Written from the suite's documentation of each case: exit code, trusted metadata
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
 from tests.agent.fetch.tuf_world import Client, Repository, days
 from tests.support.hostile_server import hostile_server
+from tests.support.processes import script
 from tests.support.waiting import wait_until
 
 ROOT, TIMESTAMP, SNAPSHOT, TARGETS = Root.type, Timestamp.type, Snapshot.type, Targets.type
@@ -73,6 +75,27 @@ def test_fields_that_the_client_does_not_know_are_signed_too(ready: Client) -> N
     ready.repository.publish(ROOT)
     assert ready.refresh() == 0
     assert ready.version(ROOT) == 2
+
+
+def test_the_installed_command_keeps_the_suites_protocol(client: Client) -> None:
+    """The words of a command line, the exit codes, and a process of its own each time."""
+    repository, url = client.repository, client.repository.server.url
+    repository.add_target("a/target", b"content")
+    repository.publish_all()
+    root = client.metadata.parent / "root.json"
+    root.write_bytes(repository.trusted_root)
+
+    def run(*words: str) -> int:
+        command = [script("limosa-agent"), "tuf", "--metadata-dir", str(client.metadata), *words]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+    source = ("--metadata-url", f"{url}/metadata")
+    target = ("--target-base-url", f"{url}/targets", "--target-dir", str(client.targets))
+    assert run("init", str(root)) == 0
+    assert run(*source, "refresh") == 0
+    assert run(*source, "--target-name", "a/target", *target, "download") == 0
+    assert run(*source, "--target-name", "no/target", *target, "download") == 1
+    assert client.downloaded == [b"content"]
 
 
 # -- a first root that is none
