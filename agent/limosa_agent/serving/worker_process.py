@@ -19,7 +19,7 @@ from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef, WorkerCrashed
 from limosa_contracts.json_value import JsonObject, JsonValue
 
-MODULE: Final = "limosa_agent.serving.worker"
+MODULE: Final = "limosa_agent.serving.start_worker"
 ASK_MAX_S: Final = 10.0
 KILL_WAIT_S: Final = 5.0
 
