@@ -9,6 +9,7 @@ from typing import Final
 
 from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.slots import installed, read_current, verify_release
+from limosa_agent.store.floor import read_floor
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.update.state import ModelState, Release
 from limosa_contracts.event import Reason
@@ -59,8 +60,12 @@ def find_broken(model_dir: Path, state: ModelState) -> set[str]:
 
 
 def state_from_disk(models_dir: Path) -> Iterator[ModelState]:
-    """After a corrupt journal: what `current` points to serves, if it is whole; the highest other
-    release is previous. Their counters are the floor of later updates."""
+    """After a corrupt journal: what was committed serves, if it is whole, else what `current` points to;
+    the highest other release is previous. The counter that was committed stays the floor of updates.
+
+    A link to another release than the committed one was made for a trial, whose verdict nobody knows
+    any more, or by a late failure: the floor holds either way (trust 2.4).
+    """
     for model_dir in sorted(models_dir.glob("*/*")):
         current = read_current(model_dir)
         whole: dict[str, Release] = {}
@@ -78,13 +83,18 @@ def state_from_disk(models_dir: Path) -> Iterator[ModelState]:
                 may_return_to=found.may_return_to,
             )
         by_counter = sorted(whole.values(), key=lambda release: release.release_counter)
-        active = whole.get(current or "") or (by_counter[-1] if by_counter else None)
+        floor = read_floor(model_dir)
+        committed = [release for release in by_counter if release.release_counter == floor]
+        linked = whole.get(current or "")
+        if linked is not None and floor is not None and linked.release_counter > floor and committed:
+            linked = None  # on trial
+        active = linked or next(iter([*committed, *reversed(by_counter)]), None)
         others = [release for release in by_counter if release is not active]
         yield ModelState(
             model=f"{model_dir.parent.name}/{model_dir.name}",
             active=active,
             previous=others[-1] if others else None,
-            committed_counter=active.release_counter if active else 0,
+            committed_counter=floor if floor is not None else active.release_counter if active else 0,
             reason=Reason(code="journal_corrupt", message="the state was made again from the slots on disk"),
         )
 

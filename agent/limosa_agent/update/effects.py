@@ -21,6 +21,7 @@ from limosa_agent.serving.pool import ServingPool
 from limosa_agent.serving.self_test import run_self_test
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_agent.store.byte_budget import ByteBudget
+from limosa_agent.store.floor import keep_floor
 from limosa_agent.telemetry.telemetry import Telemetry
 from limosa_agent.update.events import (
     Loaded,
@@ -126,6 +127,7 @@ class DeviceEffects:
         if state.is_shadow:
             return  # nothing of a challenger is ever linked
         folder = self._folder(state.model)
+        keep_floor(folder, state.committed_counter)
         if state.linked is not None:
             switch_current(folder, state.linked.manifest_sha256)
         else:
@@ -228,6 +230,8 @@ class DeviceEffects:
 
     def collect_garbage(self, state: ModelState) -> None:
         """Agent 3, line 9: outside of what any lane of the model keeps."""
+        if not state.is_shadow:
+            keep_floor(self._folder(state.model), state.committed_counter)
         if self._folder(state.model).is_dir():
             collect(self._folder(state.model), keep=self.lanes.kept(state.model))
 
