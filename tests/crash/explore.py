@@ -1,0 +1,137 @@
+"""Every crash state of a recording, judged: what must hold on the folder as it is found, and after a
+start of the real code on it. And every mutant of the recording, until one of its states is caught.
+"""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from tests.crash.crash_states import CrashState, crash_states
+from tests.crash.disk_log import DiskLog, Rename, Sync, fails_at
+from tests.crash.kept import Promise, without
+
+T = TypeVar("T")
+
+
+class Judge(Protocol):
+    """Raises whatever it likes where a promise is broken; the folder may be changed."""
+
+    def __call__(self, folder: Path, marks: frozenset[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    after: int  # operations of the recording that had been carried out
+    marks: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explored:
+    states: int
+    violations: Sequence[Violation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    position: int
+    what: str
+    caught_by: str | None
+    states: int  # judged until it was caught, none of them a state of the unchanged program
+
+
+@dataclass(slots=True)
+class Explorer:
+    """`most`: how many states are judged, spread evenly over all; None for all."""
+
+    judge: Judge
+    scratch: Path
+    made: Sequence[Promise] = ()
+    most: int | None = None
+
+    def explore(self, log: DiskLog) -> Explored:
+        judged = spread(list(crash_states(log, self.made)), self.most)
+        found = [violation for state in judged if (violation := self.violation(state)) is not None]
+        return Explored(states=len(judged), violations=found)
+
+    def mutants(self, log: DiskLog, *, most: int | None = None) -> list[Mutant]:
+        """Each sync and each rename left out in turn."""
+        known = {state.key for state in crash_states(log, self.made)}
+        positions = [at for at, op in enumerate(log.operations) if isinstance(op, (Sync, Rename))]
+        return [self._mutant(log, at, known) for at in spread(positions, most)]
+
+    def violation(self, state: CrashState) -> Violation | None:
+        """None where every promise holds."""
+        if state.broken:
+            return Violation(after=state.after, marks=tuple(sorted(state.marks)), why=state.broken)
+        folder = self.scratch / "crashed"
+        shutil.rmtree(folder, ignore_errors=True)
+        state.image.write_to(folder)
+        why = broken_promise(lambda: self.judge(folder, state.marks))
+        if why is None:
+            return None
+        return Violation(after=state.after, marks=tuple(sorted(state.marks)), why=why)
+
+    def _mutant(self, log: DiskLog, position: int, known: set[bytes]) -> Mutant:
+        what, changed = described(log, position), log.without(position)
+        stop = fails_at(changed)
+        if stop is not None:
+            why = f"the program fails at operation {stop}"
+            return Mutant(position=position, what=what, caught_by=why, states=0)
+        mutated = crash_states(changed, without(self.made, position))
+        fresh = [state for state in mutated if state.key not in known]
+        # The cheap first, then what was promised last: that is what most likely breaks.
+        tried = 0
+        for state in sorted(fresh, key=lambda state: (not state.broken, -state.after)):
+            tried += 1
+            violation = self.violation(state)
+            if violation is not None:
+                return Mutant(position=position, what=what, caught_by=violation.why, states=tried)
+        return Mutant(position=position, what=what, caught_by=None, states=tried)
+
+
+def spread(all_of: Sequence[T], most: int | None) -> Sequence[T]:
+    """At most so many, at even distances, the last one among them."""
+    if most is None or len(all_of) <= most:
+        return all_of
+    return [all_of[-1 - (number * len(all_of)) // most] for number in reversed(range(most))]
+
+
+def broken_promise(check: Callable[[], None]) -> str | None:
+    """What went wrong, in a few lines."""
+    try:
+        check()
+    except Exception:  # noqa: BLE001  whatever a judge stumbles over is a violation
+        return "".join(traceback.format_exc(limit=-3)[-1500:])
+    return None
+
+
+def described(log: DiskLog, position: int) -> str:
+    """An operation with the name that its inode has at the end, or had first."""
+    op = log.operations[position]
+    names = dict[int, str]()
+    for other in log.operations[: position + 1]:
+        if hasattr(other, "name") and hasattr(other, "inode"):
+            names[other.inode] = other.name
+    if isinstance(op, Rename):
+        return f"rename {op.from_name[:30]} to {op.name[:30]}"
+    assert isinstance(op, Sync)
+    base = {inode: path for path, inode in log.base.files()}
+    where = names.get(op.inode) or base.get(op.inode, "the folder itself")
+    return f"{log.inodes[op.inode].kind} sync of {where[-60:]}"
+
+
+def told(name: str, explored: Explored, mutants: Iterable[Mutant] = ()) -> str:
+    """One line for people, and one per mutant that lived."""
+    tried = list(mutants)
+    caught = sum(mutant.caught_by is not None for mutant in tried)
+    lines = [f"{name}: {explored.states} crash states, {len(explored.violations)} violations"]
+    if tried:
+        lines[0] += f"; {caught} of {len(tried)} mutants caught"
+    lines += [f"  not caught: {m.what} ({m.states} states)" for m in tried if m.caught_by is None]
+    return "\n".join(lines)
