@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, TypeAlias
@@ -11,7 +11,12 @@ from typing import Final, TypeAlias
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.json_value import JsonValue
 
-INFERENCE_HEADER: Final = b"inference-header-content-length"
+INFERENCE_HEADER_NAME: Final = "Inference-Header-Content-Length"
+INFERENCE_HEADER: Final = INFERENCE_HEADER_NAME.lower().encode()
+JSON: Final = "application/json"
+BINARY: Final = "application/octet-stream"
+PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Of Prometheus' text format."""
 
 
 @dataclass(slots=True)
@@ -21,7 +26,7 @@ class Request:
     method: bytes
     target: bytes
     headers: Mapping[bytes, bytes]  # names in lower case; of a repeated one the last holds
-    body: bytes
+    body: bytes | memoryview
     keep_alive: bool
 
 
@@ -37,13 +42,37 @@ class Reply:
     status: int
     body: Sequence[bytes] = ()
     headers: tuple[tuple[str, str], ...] = ()
-    content_type: str = "application/json"
+    content_type: str = JSON
 
 
+class Pending:
+    """An answer that comes later. Made, waited for and resolved on one loop."""
+
+    __slots__ = ("_outcome", "_then")
+
+    def __init__(self) -> None:
+        self._outcome: Reply | Exception | None = None
+        self._then: Callable[[Reply | Exception], None] | None = None
+
+    def then(self, callback: Callable[[Reply | Exception], None]) -> None:
+        """Called once, at once if the answer is there."""
+        if self._outcome is not None:
+            callback(self._outcome)
+        else:
+            self._then = callback
+
+    def resolve(self, outcome: Reply | Exception) -> None:
+        self._outcome = outcome
+        if self._then is not None:
+            self._then(outcome)
+
+
+Answer: TypeAlias = Reply | Pending
 Incoming: TypeAlias = Request | Refusal
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+_CONTENT_TYPES: Final = {name: name.encode() for name in (JSON, BINARY, PLAIN)}
 
 
 def json_reply(value: JsonValue, *, status: int = 200) -> Reply:
@@ -62,14 +91,16 @@ def error_reply(error: LimosaError, *, retry_after_s: int) -> Reply:
 
 
 def encode_reply(reply: Reply, *, close: bool) -> bytes:
-    size = sum(map(len, reply.body))
-    head = [
+    body = reply.body
+    size = len(body[0]) if len(body) == 1 else sum(map(len, body))
+    head = b"%bContent-Type: %b\r\nContent-Length: %d\r\n" % (
         _STATUS_LINES[reply.status],
-        b"Content-Type: %b\r\nContent-Length: %d\r\n" % (reply.content_type.encode(), size),
-    ]
-    head.extend(f"{name}: {value}\r\n".encode() for name, value in reply.headers)
-    head.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
-    return b"".join((*head, *reply.body))
+        _CONTENT_TYPES[reply.content_type],
+        size,
+    )
+    for name, value in reply.headers:
+        head += f"{name}: {value}\r\n".encode()
+    return b"".join((head, b"Connection: close\r\n\r\n" if close else b"\r\n", *body))
 
 
 @dataclass(slots=True)

@@ -6,26 +6,33 @@ the loop alone writes observations.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from threading import get_ident
 from typing import Final
 
+from limosa_agent.installed import installed_version
 from limosa_agent.serving.errors import BadInferRequest, NotServing, Overloaded, UnknownModel
-from limosa_agent.serving.http_messages import INFERENCE_HEADER, Reply, Request, json_reply
+from limosa_agent.serving.http_messages import (
+    INFERENCE_HEADER,
+    INFERENCE_HEADER_NAME,
+    PLAIN,
+    Answer,
+    Pending,
+    Reply,
+    Request,
+    json_reply,
+)
+from limosa_agent.serving.known_requests import KnownRequests
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
-from limosa_agent.serving.oip_json import InferRequest, encode_answer, parse_infer_request
-from limosa_agent.serving.protocol import Answer
+from limosa_agent.serving.oip_answer import AnswerWriter
+from limosa_agent.serving.oip_json import InferRequest
 from limosa_agent.serving.routes import Route, check_method, parse_route
-from limosa_agent.serving.runtime import PLATFORMS
+from limosa_agent.serving.run_pool import RunPool
 from limosa_agent.serving.shared_counters import SharedCounters
-from limosa_agent.serving.tensor_codec import OIP, Array, arrays_of, to_binary, to_json
+from limosa_agent.serving.tensor_codec import Array, arrays_of
 from limosa_contracts.errors import FaultError, RequestError, TransferError
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.serving import TensorSpec
@@ -33,28 +40,67 @@ from limosa_contracts.serving import TensorSpec
 ROUTES_MAX: Final = 256  # paths that are kept parsed
 
 
-@dataclass(frozen=True, slots=True)
+PLATFORMS: Final = {"onnxruntime": "onnxruntime_onnx", "litert": "tensorflow_lite"}
+"""Names of the protocol and of servers that speak it; another runtime goes by its own name."""
+EXTENSIONS: Final[tuple[JsonValue, ...]] = ("binary_tensor_data", "model_repository(index)")
+
+
+@dataclass(slots=True)
+class Served:
+    """One model, and what of its requests and answers is known already."""
+
+    number: int  # 1 + its index: what the shared page calls it
+    model: LoadedModel
+    outputs: frozenset[str]
+    requests: KnownRequests
+    answers: AnswerWriter
+
+    @classmethod
+    def of(cls, number: int, model: LoadedModel) -> Served:
+        names = tuple(spec.name for spec in model.serving.outputs)
+        slot = model.slot
+        return cls(
+            number=number,
+            model=model,
+            outputs=frozenset(names),
+            requests=KnownRequests(),
+            answers=AnswerWriter(model=slot.model, version=slot.version, outputs=names),
+        )
+
+
+@dataclass(slots=True)
 class Call:
     """One inference request that has passed every check."""
 
-    model: LoadedModel
-    number: int
+    served: Served
     request: InferRequest
     inputs: Mapping[str, Array]
     rows: int
+    spent_ns: int = 0
+
+    def run(self) -> dict[str, Array]:
+        """Raises InferenceFailed."""
+        began = time.perf_counter_ns()
+        outputs = self.served.model.run(self.inputs)
+        self.spent_ns = time.perf_counter_ns() - began
+        return outputs
 
 
 class InferenceApi:
     def __init__(
-        self, models: Sequence[LoadedModel], limits: ServingLimits, counters: SharedCounters
+        self,
+        models: Sequence[LoadedModel],
+        limits: ServingLimits,
+        counters: SharedCounters,
+        *,
+        metrics_text: Callable[[], str] = lambda: "",
     ) -> None:
-        self._models: Final = {model.slot.model: (i + 1, model) for i, model in enumerate(models)}
+        """`metrics_text`: what GET /metrics gives, in Prometheus' text format."""
+        self._served: Final = {model.slot.model: Served.of(i + 1, model) for i, model in enumerate(models)}
         self._limits: Final = limits
         self._counters: Final = counters
-        self._threads: Final = limits.threads or os.cpu_count() or 1
-        self._executor: Final = ThreadPoolExecutor(self._threads, thread_name_prefix="run")
-        self._in_threads = 0
-        self._running_since: Final[dict[int, float]] = {}  # thread -> monotonic seconds
+        self._metrics_text: Final = metrics_text
+        self._pool: Final[RunPool[dict[str, Array]]] = RunPool(limits.threads or os.cpu_count() or 1)
         self._routes: Final[dict[bytes, Route]] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -71,10 +117,10 @@ class InferenceApi:
 
     def longest_run_s(self, now: float) -> float:
         """For how long the run that is oldest has been in its thread."""
-        return now - min(self._running_since.copy().values(), default=now)
+        return self._pool.longest_run_s(now)
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     # -- metadata and health
 
@@ -82,35 +128,40 @@ class InferenceApi:
         if route.action == "live":
             return json_reply({"live": True})
         if route.action == "ready":
-            ready = bool(self._models)
+            ready = bool(self._served)
             return json_reply({"ready": ready}, status=200 if ready else 503)
         if route.action == "server":
             return json_reply(
-                {"name": "limosa-agent", "version": _own_version(), "extensions": ["binary_tensor_data"]}
+                {"name": "limosa-agent", "version": _own_version(), "extensions": list(EXTENSIONS)}
             )
-        _, model = self._find(route)
+        if route.action == "metrics":
+            return Reply(200, (self._metrics_text().encode(),), content_type=PLAIN)
+        if route.action == "index":
+            return json_reply([_index(served.model) for _, served in sorted(self._served.items())])
+        model = self._find(route).model
         if route.action == "model_ready":
             return json_reply({"name": model.slot.model, "ready": True})
+        runtime = model.serving.runtime
         return json_reply(
             {
                 "name": model.slot.model,
                 "versions": [model.slot.version],
-                "platform": PLATFORMS[model.serving.runtime],
+                "platform": PLATFORMS.get(runtime, runtime),
                 "inputs": [_metadata(spec) for spec in model.serving.inputs],
                 "outputs": [_metadata(spec) for spec in model.serving.outputs],
             }
         )
 
-    def _find(self, route: Route) -> tuple[int, LoadedModel]:
-        found = self._models.get(route.model)
+    def _find(self, route: Route) -> Served:
+        found = self._served.get(route.model)
         if found is None:
-            if not self._models:
+            if not self._served:
                 raise NotServing("no model is active on this device", where=route.model)
             raise UnknownModel(
                 f"model {route.model[:160]!r} is not served here",
-                hint=f"served: {', '.join(sorted(self._models))}",
+                hint=f"served: {', '.join(sorted(self._served))}",
             )
-        active = found[1].slot.version
+        active = found.model.slot.version
         if route.version not in ("", active):
             raise UnknownModel(
                 f"version {route.version[:80]!r} of {route.model} is not active", hint=f"active: {active}"
@@ -120,99 +171,69 @@ class InferenceApi:
     # -- inference
 
     def _infer(self, route: Route, request: Request) -> Answer:
-        number, model = self._find(route)
+        served = self._find(route)
+        model = served.model
         try:
-            call = self._check(number, model, request)
+            call = _checked(served, request)
         except RequestError as error:
             model.observations.refuse(error.code)
             raise
         if model.run_us * call.rows <= self._limits.inline_max_us:
             return self._run_inline(call)
-        if self._in_threads >= self._threads + self._limits.queue_max:
-            full = Overloaded(f"{self._in_threads} requests wait already", where=route.model)
+        if self._pool.waiting >= self._pool.threads + self._limits.queue_max:
+            full = Overloaded(f"{self._pool.waiting} requests wait already", where=route.model)
             model.observations.fail(full.code)
             raise full
-        self._in_threads += 1  # here, not in the task: the next request is judged before that runs
-        return asyncio.ensure_future(self._run_in_thread(call))
-
-    def _check(self, number: int, model: LoadedModel, request: Request) -> Call:
-        body = memoryview(request.body)
-        cut = _json_bytes(request.headers.get(INFERENCE_HEADER), len(body))
-        parsed = parse_infer_request(body[:cut])
-        names = {spec.name for spec in model.serving.outputs}
-        for name in parsed.outputs:
-            if name not in names:
-                raise BadInferRequest(
-                    f"output {name[:80]!r} is unknown", hint=f"the model gives {', '.join(sorted(names))}"
-                )
-        inputs = arrays_of(parsed.inputs, body[cut:])
-        if len(inputs) != len(parsed.inputs):
-            raise BadInferRequest("an input is given twice", where="inputs")
-        return Call(model, number, parsed, inputs, model.check(inputs))
+        return self._run_in_thread(call)
 
     def _run_inline(self, call: Call) -> Reply:
-        self._counters.running = call.number
-        began = time.perf_counter_ns()
+        served = call.served
+        self._counters.running = served.number
         try:
-            outputs = call.model.run(call.inputs)
+            outputs = call.run()
         except FaultError as error:
-            call.model.observations.fail(error.code)
+            served.model.observations.fail(error.code)
             raise
         finally:
             self._counters.running = 0
-        call.model.observations.add(call.inputs, outputs, call.rows, time.perf_counter_ns() - began)
-        return _reply(call, outputs)
+        served.model.observations.add(call.inputs, outputs, call.rows, call.spent_ns)
+        return served.answers.write(call.request, outputs)
 
-    async def _run_in_thread(self, call: Call) -> Reply:
-        self._counters.running = call.number
-        try:
-            outputs, spent = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._timed, call.model, call.inputs
-            )
-        except (FaultError, TransferError) as error:
-            call.model.observations.fail(error.code)
-            raise
-        finally:
-            self._in_threads -= 1
-            if not self._in_threads:
+    def _run_in_thread(self, call: Call) -> Pending:
+        pending = Pending()
+        served = call.served
+        self._counters.running = served.number
+
+        def done(outputs: dict[str, Array] | None, failed: Exception | None) -> None:
+            if not self._pool.waiting:
                 self._counters.running = 0
-        call.model.observations.add(call.inputs, outputs, call.rows, spent)
-        return _reply(call, outputs)
+            if outputs is None:
+                if isinstance(failed, (FaultError, TransferError)):
+                    served.model.observations.fail(failed.code)
+                pending.resolve(failed or RuntimeError("a run without outputs"))
+                return
+            served.model.observations.add(call.inputs, outputs, call.rows, call.spent_ns)
+            pending.resolve(served.answers.write(call.request, outputs))
 
-    def _timed(self, model: LoadedModel, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
-        """In a thread of the pool."""
-        thread, began = get_ident(), time.perf_counter_ns()
-        self._running_since[thread] = time.monotonic()
-        try:
-            outputs = model.run(inputs)
-        finally:
-            del self._running_since[thread]
-        return outputs, time.perf_counter_ns() - began
+        self._pool.submit(call.run, done)
+        return pending
 
 
-def _reply(call: Call, outputs: Mapping[str, Array]) -> Reply:
-    request, slot = call.request, call.model.slot
-    wanted = request.outputs or {spec.name: request.binary_default for spec in call.model.serving.outputs}
-    described: list[dict[str, JsonValue]] = []
-    tail: list[bytes] = []
-    for name, binary in wanted.items():
-        array = outputs[name]
-        item: dict[str, JsonValue] = {
-            "name": name,
-            "datatype": OIP[array.dtype],
-            "shape": list(array.shape),
-        }
-        if binary:
-            tail.append(to_binary(array))
-            item["parameters"] = {"binary_data_size": len(tail[-1])}
-        else:
-            item["data"] = to_json(array)
-        described.append(item)
-    head = encode_answer(model=slot.model, version=slot.version, ident=request.id, outputs=described)
-    if not tail:
-        return Reply(200, (head,))
-    headers = (("Inference-Header-Content-Length", str(len(head))),)
-    return Reply(200, (head, *tail), headers, "application/octet-stream")
+def _checked(served: Served, request: Request) -> Call:
+    """Raises RequestError."""
+    body = request.body if isinstance(request.body, memoryview) else memoryview(request.body)
+    cut = _json_bytes(request.headers.get(INFERENCE_HEADER), len(body))
+    parsed = served.requests.parse(bytes(body[:cut]))
+    for name in parsed.outputs:
+        if name not in served.outputs:
+            raise BadInferRequest(
+                f"output {name[:80]!r} is unknown",
+                hint=f"the model gives {', '.join(sorted(served.outputs))}",
+            )
+    inputs = arrays_of(parsed.inputs, body[cut:])
+    if len(inputs) != len(parsed.inputs):
+        raise BadInferRequest("an input is given twice", where="inputs")
+    return Call(served, parsed, inputs, served.model.check(inputs))
 
 
 def _json_bytes(header: bytes | None, body_bytes: int) -> int:
@@ -222,10 +243,14 @@ def _json_bytes(header: bytes | None, body_bytes: int) -> int:
     if not header.isdigit() or len(header) > 12 or int(header) > body_bytes:
         raise BadInferRequest(
             "the header is no length within the body",
-            where="Inference-Header-Content-Length",
+            where=INFERENCE_HEADER_NAME,
             why=f"{header[:40].decode('ascii', 'replace')!r} of {body_bytes} bytes",
         )
     return int(header)
+
+
+def _index(model: LoadedModel) -> JsonValue:
+    return {"name": model.slot.model, "version": model.slot.version, "state": "READY", "reason": ""}
 
 
 def _metadata(spec: TensorSpec) -> JsonValue:
@@ -233,7 +258,4 @@ def _metadata(spec: TensorSpec) -> JsonValue:
 
 
 def _own_version() -> str:
-    try:
-        return version("limosa")
-    except PackageNotFoundError:
-        return "unknown"  # run from a source tree that was not installed
+    return installed_version("limosa") or "unknown"  # run from a source tree that was not installed

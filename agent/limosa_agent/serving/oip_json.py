@@ -1,4 +1,4 @@
-"""The JSON half of the Open Inference Protocol v2: requests in, answers out. Pure.
+"""Inference requests of the Open Inference Protocol v2: their JSON. Pure.
 
 Reading allocates by what was sent, never by what a shape claims.
 """
@@ -23,13 +23,17 @@ NAME_MAX_CHARS = 256
 
 @dataclass(frozen=True, slots=True)
 class TensorIn:
-    """`binary_bytes` is set if the values follow the JSON; else `data` holds them, flat or nested."""
+    """`binary_bytes` is set if the values follow the JSON; else `data` holds them, flat or nested.
+
+    `only_numbers`: nothing but JSON numbers, in lists, is in `data`.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     data: Sequence[JsonValue] | None
     binary_bytes: int | None
+    only_numbers: bool = False
 
     @property
     def elements(self) -> int:
@@ -68,16 +72,6 @@ def parse_infer_request(data: bytes | memoryview) -> InferRequest:
     if len(outputs) != len(wanted):
         _refuse("an output is asked for twice", "outputs")
     return InferRequest(ident, inputs, outputs, binary_default)
-
-
-def encode_answer(
-    *, model: str, version: str, ident: str, outputs: Sequence[Mapping[str, JsonValue]]
-) -> bytes:
-    answer: dict[str, object] = {"model_name": model, "model_version": version}
-    if ident:
-        answer["id"] = ident
-    answer["outputs"] = outputs
-    return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _input(item: JsonValue, where: str) -> TensorIn:

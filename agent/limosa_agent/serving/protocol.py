@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 import httptools
 
@@ -26,6 +26,7 @@ from limosa_agent.serving.errors import (
     TooManyConnections,
 )
 from limosa_agent.serving.http_messages import (
+    Answer,
     Draft,
     Incoming,
     Refusal,
@@ -34,13 +35,12 @@ from limosa_agent.serving.http_messages import (
     encode_reply,
     error_reply,
 )
+from limosa_agent.serving.known_heads import KnownHead, KnownHeads
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_contracts.errors import Internal, LimosaError
 
 log = logging.getLogger(__name__)
-
-Answer: TypeAlias = Reply | asyncio.Future[Reply]
 
 
 @dataclass(slots=True)
@@ -55,6 +55,7 @@ class Traffic:
     held_bytes: int = 0  # bodies of all requests that wait or are answered
     closing: bool = False  # idle connections are closed too
     connections: set[HttpConnection] = field(default_factory=set)
+    heads: KnownHeads = field(default_factory=KnownHeads)
 
     def tick(self, now: float) -> None:
         """Ends connections that are over time."""
@@ -86,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
         self._reading = True
         self._writable = True
         self._client_done = False
+        self._fresh = b""  # what is being parsed, if it came between two messages
 
     # -- the transport's callbacks
 
@@ -102,7 +104,13 @@ class HttpConnection(asyncio.Protocol):
         if self._read_no_more:
             return
         draft = self._draft
-        if draft is not None and not draft.headers_done:
+        if draft is None:
+            head = self._traffic.heads.find(data)
+            if head is not None:
+                self._take(data, head)
+                return
+            self._fresh = data
+        elif not draft.headers_done:
             draft.header_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -115,6 +123,15 @@ class HttpConnection(asyncio.Protocol):
         # What one read brings at most is on top of this; complete headers are measured exactly.
         if draft is not None and not draft.headers_done and draft.header_bytes > limit:
             self._refuse_headers()
+        self._fresh = b""
+        self._pump()
+
+    def _take(self, data: bytes, head: KnownHead) -> None:
+        """One whole request with a known head: nothing is left for the parser."""
+        if self._hold(len(data) - head.begin):
+            self._count(1)
+            body = memoryview(data)[head.begin :]
+            self._waiting.append(Request(head.method, head.target, head.headers, body, keep_alive=True))
         self._pump()
 
     def eof_received(self) -> bool:
@@ -185,12 +202,8 @@ class HttpConnection(asyncio.Protocol):
             limit = self._limits.body_max_bytes
             self._refuse(BodyTooLarge("the body is too large", why=f"at most {limit} bytes are accepted"))
             return
-        self._held += len(body)
-        self._traffic.held_bytes += len(body)
-        if self._traffic.held_bytes > self._limits.held_max_bytes:
-            self._refuse(Overloaded("too many large requests at once", hint="try again shortly"))
-            return
-        draft.body.append(body)
+        if self._hold(len(body)):
+            draft.body.append(body)
 
     def on_message_complete(self) -> None:
         draft, self._draft = self._draft, None
@@ -200,9 +213,10 @@ class HttpConnection(asyncio.Protocol):
         if not keep_alive:
             self._read_no_more = True
         body = draft.body[0] if len(draft.body) == 1 else b"".join(draft.body)
-        self._waiting.append(
-            Request(self._parser.get_method(), draft.target, draft.headers, body, keep_alive)
-        )
+        request = Request(self._parser.get_method(), draft.target, draft.headers, body, keep_alive)
+        self._waiting.append(request)
+        if keep_alive and self._fresh:
+            self._traffic.heads.learn(self._fresh, request)
 
     # -- answering
 
@@ -224,7 +238,7 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(answer, Reply):
             self._finish(answer, last=last)
         else:
-            answer.add_done_callback(lambda done: self._finish(self._outcome(done), last=last))
+            answer.then(lambda outcome: self._finish(self._replied(outcome), last=last))
 
     def _start(self, request: Request) -> Answer:
         try:
@@ -234,15 +248,12 @@ class HttpConnection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001  # the edge of a request: recorded, and the others go on
             return self._bug(error)
 
-    def _outcome(self, done: asyncio.Future[Reply]) -> Reply:
-        if done.cancelled():
-            return self._bug(asyncio.CancelledError())
-        error = done.exception()
-        if error is None:
-            return done.result()
-        if isinstance(error, LimosaError):
-            return error_reply(error, retry_after_s=self._limits.retry_after_s)
-        return self._bug(error)
+    def _replied(self, outcome: Reply | Exception) -> Reply:
+        if isinstance(outcome, Reply):
+            return outcome
+        if isinstance(outcome, LimosaError):
+            return error_reply(outcome, retry_after_s=self._limits.retry_after_s)
+        return self._bug(outcome)
 
     def _bug(self, error: BaseException) -> Reply:
         log.error("a request failed inside the server", exc_info=error)
@@ -291,6 +302,15 @@ class HttpConnection(asyncio.Protocol):
     def _forget_draft(self) -> None:
         self._draft = None
         self._count(-1)
+
+    def _hold(self, size: int) -> bool:
+        """False if that is too much: the request is refused then."""
+        self._held += size
+        self._traffic.held_bytes += size
+        if self._traffic.held_bytes <= self._limits.held_max_bytes:
+            return True
+        self._refuse(Overloaded("too many large requests at once", hint="try again shortly"))
+        return False
 
     def _release(self) -> None:
         self._traffic.held_bytes -= self._held

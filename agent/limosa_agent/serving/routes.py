@@ -15,7 +15,10 @@ _SERVER: Final = {"": "server", "health/live": "live", "health/ready": "ready"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`action`: server, live, ready, metadata, model_ready, infer. Empty version: whichever is active."""
+    """`action`: server, live, ready, metrics, index, metadata, model_ready, infer.
+
+    Empty version: whichever is active.
+    """
 
     action: str
     method: bytes
@@ -33,6 +36,10 @@ def parse_route(target: bytes) -> Route:
     if len(path) > PATH_MAX_CHARS:
         raise UnknownModel("the path is too long")
     words = path.strip("/").split("/")
+    if words == ["metrics"]:
+        return Route("metrics", GET)
+    if words == ["v2", "repository", "index"]:
+        return Route("index", POST)
     if words[0] != "v2":
         raise _unknown(path)
     if words[1:2] != ["models"]:

@@ -17,6 +17,7 @@ from limosa_contracts.serving import NUMPY_OF_DTYPE
 Array: TypeAlias = npt.NDArray[np.generic]
 NUMPY: Mapping[str, np.dtype[np.generic]] = {name: np.dtype(kind) for name, kind in NUMPY_OF_DTYPE.items()}
 OIP: Mapping[np.dtype[np.generic], str] = {kind: name for name, kind in NUMPY.items()}
+LITTLE: Mapping[str, np.dtype[np.generic]] = {name: kind.newbyteorder("<") for name, kind in NUMPY.items()}
 KINDS_TAKEN = {"b": "b", "u": "ui", "i": "ui", "f": "uif"}
 """Kind of the wanted type -> kinds numpy may find in the JSON numbers."""
 
@@ -46,6 +47,8 @@ def arrays_of(inputs: tuple[TensorIn, ...], tail: memoryview) -> dict[str, Array
 def from_json(tensor: TensorIn) -> Array:
     """Values may be flat or nested as the shape. Raises InputShape, InputDtype, InputRange."""
     wanted = NUMPY[tensor.dtype]
+    if tensor.only_numbers and wanted.kind == "f" and (packed := _packed(tensor, wanted)) is not None:
+        return packed
     try:
         # Texts stay objects: numpy's own text type drops NULs at the end.
         raw = np.array(tensor.data, dtype=object if tensor.dtype == "BYTES" else None)
@@ -72,6 +75,23 @@ def from_json(tensor: TensorIn) -> Array:
             raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name)
         return _shaped(array, tensor)
     return _shaped(raw.astype(wanted), tensor)
+
+
+def _packed(tensor: TensorIn, wanted: np.dtype[np.generic]) -> Array | None:
+    """Flat numbers into floats, twice as fast as numpy reads a list; None if they are not flat, or too many.
+
+    Raises InputRange.
+    """
+    data = tensor.data or ()
+    if len(data) != tensor.elements:
+        return None
+    try:
+        packed = struct.pack(f"{len(data)}{wanted.char}", *data)
+    except OverflowError as error:
+        raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name) from error
+    except struct.error:
+        return None
+    return _shaped(np.frombuffer(packed, wanted), tensor)
 
 
 def _shaped(array: Array, tensor: TensorIn) -> Array:
@@ -110,7 +130,9 @@ def from_binary(tensor: TensorIn, data: memoryview) -> Array:
             where=tensor.name,
             why=f"shape {list(tensor.shape)} of {tensor.dtype} has {tensor.elements * wanted.itemsize}",
         )
-    array = _shaped(np.frombuffer(data, wanted.newbyteorder("<")), tensor)
+    array = _shaped(np.frombuffer(data, LITTLE[tensor.dtype]), tensor)
+    if not array.flags.aligned:
+        array = array.copy()  # a runtime may read whole vectors from where it begins
     if wanted.kind == "b" and array.size and array.view(np.uint8).max() > 1:
         raise InputDtype("a BOOL byte is neither 0 nor 1", where=tensor.name)
     return array

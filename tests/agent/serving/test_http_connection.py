@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limosa_agent.serving.http_messages import Reply, Request
+from limosa_agent.serving.http_messages import Answer, Pending, Reply, Request
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.protocol import Answer, HttpConnection, Traffic
+from limosa_agent.serving.protocol import HttpConnection, Traffic
 from limosa_agent.serving.shared_counters import SharedCounters
 from tests.agent.serving.conftest import StartPool
 from tests.agent.serving.http_client import Client, request
@@ -58,16 +59,14 @@ def counters() -> Iterator[SharedCounters]:
     made.close()
 
 
-async def echo_late(body: bytes) -> Reply:
-    await asyncio.sleep(0)
-    return Reply(200, (body,))
-
-
 def echo(asked: Request) -> Answer:
-    """Longer bodies are answered later, as by a thread."""
+    """Bodies of odd length are answered later, as by a thread."""
+    reply = Reply(200, (bytes(asked.body),))
     if len(asked.body) % 2:
-        return asyncio.ensure_future(echo_late(asked.body))
-    return Reply(200, (asked.body,))
+        pending = Pending()
+        asyncio.get_running_loop().call_soon(pending.resolve, reply)
+        return pending
+    return reply
 
 
 async def talk(
@@ -105,6 +104,49 @@ def test_requests_cut_anywhere_are_answered_in_order(texts: list[bytes], cuts: l
     got = [part.partition(b"\r\n\r\n")[2] for part in sent.split(b"HTTP/1.1 200 OK\r\n")[1:]]
     assert got == texts
     assert traffic.held_bytes == 0
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([b"", b"a", b"bc", b"\r\n\r\n", b"defg"]), min_size=2, max_size=12),
+    st.booleans(),
+)
+def test_same_heads_again_give_the_same_answers(texts: list[bytes], more: bool) -> None:
+    """Whole requests, one read each, on several connections: after the first, no parser is asked."""
+    pieces = [request("POST", "/", text, {"Connection": "keep-alive"} if more else {}) for text in texts]
+    with counters() as shared:
+        sent, traffic = asyncio.run(talk([*pieces, b"".join(pieces), *pieces], shared))
+        assert shared.in_flight == 0
+    got = [part.partition(b"\r\n\r\n")[2] for part in sent.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+    assert got == texts * 3
+    assert traffic.held_bytes == 0
+    assert all(traffic.heads.find(piece) for piece in pieces)
+
+
+NEVER_LEARNT = {
+    "closes": request("POST", "/", b"ab", {"Connection": "close"}),
+    "chunks": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    "expects": request("POST", "/", b"ab", {"Expect": "100-continue"}),
+    "HEAD": request("HEAD", "/"),
+    "long": request("POST", "/", b"ab", {"X-Long": "y" * 2000}),
+    "two at once": request("POST", "/", b"ab") * 2,
+    "cut": request("POST", "/", b"ab")[:-1],
+}
+
+
+@pytest.mark.parametrize("name", NEVER_LEARNT)
+def test_head_that_is_not_plain_is_parsed_each_time(name: str) -> None:
+    with counters() as shared:
+        _, traffic = asyncio.run(talk([NEVER_LEARNT[name]], shared))
+    assert traffic.heads.find(NEVER_LEARNT[name]) is None
+
+
+def test_known_head_before_a_body_of_another_length_is_parsed() -> None:
+    whole = request("POST", "/", b"abcd")
+    with counters() as shared:
+        sent, traffic = asyncio.run(talk([whole, whole[:-2], b"cd", whole + whole[:-3], b"bcd"], shared))
+    assert traffic.heads.find(whole)
+    assert [part[-4:] for part in sent.split(b"HTTP/1.1 200 OK\r\n")[1:]] == [b"abcd"] * 4
 
 
 @settings(deadline=None)
