@@ -14,7 +14,7 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.control.metrics import keep_worker_told
 from limosa_agent.control.operations import handlers
 from limosa_agent.control.view import AgentView
-from limosa_agent.control_socket import serve_control
+from limosa_agent.control_socket import end_control, try_control
 from limosa_agent.identity.identity import Identity
 from limosa_agent.identity.renewals import Renewals
 from limosa_agent.link.incoming import Incoming
@@ -91,7 +91,7 @@ class Agent:
     async def run(self, stop: asyncio.Event, *, ready: Callable[[], None]) -> None:
         """Until `stop`; raises what a part of it raised. `ready` is called when models are served."""
         await self.supervisor.start()
-        control = await self._open_control()
+        control = await try_control(self._config.control_socket, handlers(self.view))
         self.supervisor.on_outbox = self._pump
         self.mqtt.start()
         ready()
@@ -112,11 +112,9 @@ class Agent:
             for task in (*parts, stopping):
                 task.cancel()
             await asyncio.gather(*parts, stopping, return_exceptions=True)
-            if control is not None:
-                control.close()
+            end_control(control, self._config.control_socket)
             await self.supervisor.stop()
             await asyncio.to_thread(self.mqtt.stop)
-            self._config.control_socket.unlink(missing_ok=True)
 
     # -- links
     def _next_session(self) -> int:
@@ -143,12 +141,3 @@ class Agent:
     def _adopt(self, identity: Identity) -> None:
         self.supervisor.https.adopt(identity)
         self.uplink.adopt(identity.key)
-
-    # -- people
-    async def _open_control(self) -> asyncio.Server | None:
-        """None where it cannot be had: its path is too long, or the disk is full. Serving needs none."""
-        try:
-            return await serve_control(self._config.control_socket, handlers(self.view))
-        except OSError as error:
-            log.error("there is no control socket %s: %s", self._config.control_socket, error)
-            return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Final
 from limosa_agent.errors import AgentNotRunning
 from limosa_agent.listening import open_unix
 from limosa_contracts.canonical import encode_canonical, parse_object
-from limosa_contracts.errors import Internal, LimosaError, NotFound, known_errors
+from limosa_contracts.errors import Internal, LimosaError, NotFound, SystemRefused, known_errors
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
+
+log = logging.getLogger(__name__)
 
 LINE_MAX_BYTES: Final = 1024 * 1024
 ASK_TIMEOUT_S: Final = 10.0
@@ -36,6 +40,22 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> asyncio.
     return await asyncio.start_unix_server(connected, sock=open_unix(path, mode=0o600), limit=LINE_MAX_BYTES)
 
 
+async def try_control(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server | None:
+    """None where it cannot be had: its path is too long, or the disk is full. Serving needs none."""
+    try:
+        return await serve_control(path, handlers)
+    except OSError as error:
+        log.error("there is no control socket %s: %s", path, error)
+        return None
+
+
+def end_control(server: asyncio.Server | None, path: Path) -> None:
+    if server is not None:
+        server.close()
+        with suppress(OSError):  # the disk may be read-only by now
+            path.unlink(missing_ok=True)
+
+
 async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, JsonValue]:
     try:
         request = parse_object(line, what="request", max_bytes=LINE_MAX_BYTES)
@@ -46,6 +66,9 @@ async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, Jso
         return {"result": await handler(request)}
     except LimosaError as error:
         return {"error": error.as_json()}
+    except (OSError, sqlite3.Error) as error:  # the disk, mostly
+        log.warning("an operation of the control socket failed: %s", error)
+        return {"error": SystemRefused("the agent could not do this now", why=str(error)).as_json()}
 
 
 def ask_agent(

@@ -4,9 +4,11 @@ TrustError      refused, never retried     InsecureLink, DesiredNotTrusted, Desi
                                            DesiredConflict, DesiredExpired, EnrolmentRefused
 TransferError   retried with back-off      ServerRefused, EnrolmentAnswerLost, AgentNotRunning
 RequestError    the caller's mistake       ConfigInvalid, NotEnrolled, AlreadyEnrolled, AgentRunsAlready,
-                                           InferenceRefused, InputUnreadable
+                                           InferenceRefused, InputUnreadable, ModelUnknown,
+                                           NothingToGoBackTo, RollbackNotNow
 
-FaultError      this device is in trouble  UnknownTransition, JournalCorrupt, StateTooNew, ListenRefused
+FaultError      this device is in trouble  UnknownTransition, JournalCorrupt, StateTooNew, ListenRefused,
+                                           OnlyServing
 
 Errors of the fetch child and of serving are in their own packages.
 """
@@ -129,3 +131,32 @@ class AgentRunsAlready(RequestError):
 class ListenRefused(FaultError):
     code = "LM-519"
     summary = "the agent cannot listen on the configured address"
+
+
+class ModelUnknown(RequestError):
+    code = "LM-520"
+    summary = "this device has no such model"
+    default_hint = "limosa-agent status"
+    http_status = 404
+
+
+class NothingToGoBackTo(RequestError):
+    code = "LM-521"
+    summary = "a model has no previous release on this device to go back to"
+    default_hint = "limosa-agent slots"
+    http_status = 409
+
+
+class RollbackNotNow(RequestError):
+    code = "LM-522"
+    summary = "a model is just being switched, and cannot go back at this moment"
+    default_hint = "limosa-agent status, and the same command again"
+    http_status = 409
+
+
+class OnlyServing(FaultError):
+    code = "LM-533"
+    summary = (
+        "the agent could not start whole: it serves what is good, and does nothing else until that is mended"
+    )
+    default_hint = "limosa-agent status says why; limosa-agent doctor says what to do"

@@ -78,7 +78,7 @@ async def _wait_until_whole(
         log.error("only what is good is served for now: %s", error)
         say_ready(config, sockets, device="")
         watchdog.ready()
-        await serve_until_whole(config, sockets, stop)
+        await serve_until_whole(config, sockets, stop, trouble=error)
 
 
 async def _run_whole(
@@ -113,7 +113,7 @@ def say_ready(config: AgentConfig, sockets: Sequence[socket.socket], *, device: 
         "device": device,
         "listen": listen_address(sockets),
         "socket": str(config.socket) if config.socket else "",
-        "control": str(config.control_socket) if device else "",
+        "control": str(config.control_socket),
         "pid": os.getpid(),
     }
     sys.stdout.write(json.dumps(ready) + "\n")

@@ -10,12 +10,15 @@ import asyncio
 import logging
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from limosa_agent.config import AgentConfig
+from limosa_agent.control.safe import SafeMode, safe_handlers
+from limosa_agent.control_socket import end_control, try_control
 from limosa_agent.errors import JournalCorrupt
 from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.paths import StatePaths
@@ -61,9 +64,12 @@ def check_start(config: AgentConfig) -> None:
 
 
 async def serve_until_whole(
-    config: AgentConfig, sockets: Sequence[socket.socket], stop: asyncio.Event
+    config: AgentConfig, sockets: Sequence[socket.socket], stop: asyncio.Event, *, trouble: Exception
 ) -> None:
-    """Serves the committed versions until the agent can be started whole, or shall stop."""
+    """Serves the committed versions until the agent can be started whole, or shall stop.
+
+    `trouble` is what it could not be started for; the control socket tells of it.
+    """
     slots = list(await asyncio.to_thread(lambda: tuple(good_slots(config.state_dir))))
     limits = ServingLimits(threads=config.serving.threads)
     pool = ServingPool(
@@ -75,9 +81,15 @@ async def serve_until_whole(
         except LoadFailed as error:
             log.error("the committed versions do not load: %s", error)
             await pool.start([])
-        while not stop.is_set() and await _trouble(config) is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_AGAIN_S)
+        safe = SafeMode(config=config, pool=pool, sockets=sockets, started_at=time.time(), trouble=trouble)
+        control = await try_control(config.control_socket, safe_handlers(safe))
+        try:
+            while not stop.is_set() and (found := await _trouble(config)) is not None:
+                safe.trouble = found
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LOOK_AGAIN_S)
+        finally:
+            end_control(control, config.control_socket)
     finally:
         await pool.stop()
 
