@@ -9,6 +9,7 @@ import click
 from limosa_agent.commands.doctor import doctor_command
 from limosa_agent.commands.enroll import enroll_command
 from limosa_agent.commands.health import health_command
+from limosa_agent.commands.hold import hold_command, release_command, rollback_command
 from limosa_agent.commands.infer import infer_command
 from limosa_agent.commands.logs import logs_command
 from limosa_agent.commands.metrics import metrics_command
@@ -41,6 +42,9 @@ for _command in (
     health_command,
     infer_command,
     update_command,
+    hold_command,
+    release_command,
+    rollback_command,
     doctor_command,
     logs_command,
     metrics_command,

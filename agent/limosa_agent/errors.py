@@ -2,7 +2,8 @@
 
 TrustError      refused, never retried     InsecureLink, DesiredNotTrusted, DesiredForeign, DesiredOld,
                                            DesiredConflict, DesiredExpired, EnrolmentRefused
-TransferError   retried with back-off      ServerRefused, EnrolmentAnswerLost, AgentNotRunning
+TransferError   retried with back-off      ServerRefused, EnrolmentAnswerLost, AgentNotRunning,
+                                           RenewedMeanwhile
 RequestError    the caller's mistake       ConfigInvalid, NotEnrolled, AlreadyEnrolled, AgentRunsAlready,
                                            InferenceRefused, InputUnreadable, ModelUnknown,
                                            NothingToGoBackTo, RollbackNotNow
@@ -160,3 +161,9 @@ class OnlyServing(FaultError):
         "the agent could not start whole: it serves what is good, and does nothing else until that is mended"
     )
     default_hint = "limosa-agent status says why; limosa-agent doctor says what to do"
+
+
+class RenewedMeanwhile(TransferError):
+    code = "LM-529"
+    summary = "another process renewed this device's certificate first; its result counts"
+    default_hint = "nothing is to be done"

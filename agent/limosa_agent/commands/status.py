@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from limosa_agent.commands.options import config_option
+from limosa_agent.commands.status_text import status_text
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -16,7 +18,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 def status_command(config: Path, as_json: bool) -> None:
     """Say what this device serves, what it waits for, and how its links are."""
     value = _ask(config, "status")
-    answer(dict(value), as_json=as_json, text=lambda: _status_text(value))
+    answer(dict(value), as_json=as_json, text=lambda: status_text(value, now=time.time()))
 
 
 @command("slots", examples=["limosa-agent slots", "limosa-agent slots --json"])
@@ -33,22 +35,6 @@ def _ask(config: Path, op: str) -> JsonObject:
     from limosa_agent.control_socket import ask_agent
 
     return ask_agent(AgentConfig.load(config).control_socket, op)
-
-
-def _status_text(value: JsonObject) -> str:
-    fields = Fields(value, where="status")
-    outbox = fields.fields("outbox")
-    rows = [
-        [_text(model, name) for name in ("model", "serving", "wanted", "phase", "reason")]
-        for _, model in fields.items("models")
-    ]
-    head = (
-        f"device {fields.text('device')}  inference {_text(value, 'listen')}  mqtt {fields.text('mqtt')}  "
-        f"outbox {outbox.integer('rows')} rows"
-    )
-    if not rows:
-        return f"{head}\nno model yet: a rollout brings one"
-    return f"{head}\n{columns(['MODEL', 'SERVES', 'WANTED', 'PHASE', 'REASON'], rows)}"
 
 
 def _slots_text(value: JsonObject) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from limosa_agent.control.health import health
+from limosa_agent.control.holds import hold, release
 from limosa_agent.control.metrics import metrics
 from limosa_agent.control.mirror import mirror
+from limosa_agent.control.rollback import rollback
 from limosa_agent.control.slots import slots
 from limosa_agent.control.status import status
 from limosa_agent.control.view import AgentView, Operation
@@ -20,6 +22,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "health": health,
     "slots": slots,
     "mirror": mirror,
+    "hold": hold,
+    "release": release,
+    "rollback": rollback,
 }
 
 

@@ -15,6 +15,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 if TYPE_CHECKING:
     from limosa_agent.identity.renewals import Renewals
     from limosa_agent.link.mqtt import MqttLink
+    from limosa_agent.link.uplink import Uplink
     from limosa_agent.supervisor import Supervisor
 
 
@@ -26,6 +27,7 @@ class AgentView:
     identity: Identity
     supervisor: Supervisor
     mqtt: MqttLink
+    uplink: Uplink
     sockets: Sequence[socket.socket]
     renewals: Renewals
     started_at: float  # Unix seconds
