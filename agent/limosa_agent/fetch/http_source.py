@@ -20,6 +20,7 @@ from limosa_agent.fetch.limits import FetchLimits
 from limosa_agent.fetch.proxy import Proxy, connect
 from limosa_agent.fetch.rate_guard import RateGuard
 from limosa_agent.fetch.source import Response, Source
+from limosa_agent.identity.lock import reading
 from limosa_contracts.errors import InvalidField, LinkLost
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -115,7 +116,11 @@ class HttpSource(Source):
     def _context(self) -> ssl.SSLContext:
         """With a CA file, that CA alone is trusted."""
         if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+            if self._ca_file is None:
+                self._tls = ssl.create_default_context()
+            else:
+                with reading(self._ca_file.parent):  # the CA of the enrolment is swapped with the identity
+                    self._tls = ssl.create_default_context(cafile=str(self._ca_file))
         return self._tls
 
 

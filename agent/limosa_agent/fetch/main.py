@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from limosa_agent.fetch.download import NO_SPACE
 from limosa_agent.fetch.durable import DISK, Disk
@@ -18,13 +17,12 @@ from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch.request import FetchRequest, error_line
 from limosa_agent.fetch.resolve import Repository
 from limosa_agent.fetch.slots import try_lock
+from limosa_agent.orphan import end_with_parent
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.errors import Internal, LimosaError, SystemRefused, TrustError
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Phase
-
-ORPHAN_CHECK_S: Final = 1.0
 
 Emit = Callable[[dict[str, JsonValue]], None]
 Clock = Callable[[], float]
@@ -162,7 +160,7 @@ def answer(data: bytes, emit: Emit, *, clock: Clock = time.time) -> dict[str, Js
 
 def main() -> int:
     """0 if a result or a coded error was printed."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     out: BinaryIO = sys.stdout.buffer
 
     def emit(line: dict[str, JsonValue]) -> None:
@@ -174,10 +172,3 @@ def main() -> int:
     except BrokenPipeError:
         os._exit(1)  # nobody listens any more; what has come stays for the next child
     return 0
-
-
-def _end_with_parent(parent: int) -> None:
-    """A child whose supervisor was killed must not go on beside the next one's."""
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_CHECK_S)
-    os._exit(1)

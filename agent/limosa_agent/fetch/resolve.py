@@ -24,6 +24,7 @@ from limosa_agent.fetch.source import Source
 from limosa_agent.fetch.time_floor import clock_suspect, next_floor, reference_time
 from limosa_agent.fetch.tuf_client import TufClient
 from limosa_agent.fetch.variant_choice import Capabilities, Choice, choose_variant
+from limosa_agent.identity.lock import reading
 from limosa_contracts.canonical import parse_object
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import (
@@ -86,7 +87,7 @@ class Repository:
         self._tuf = TufClient(
             self._state.tuf,
             metadata_url=f"{self._base}/tuf/metadata/",
-            bootstrap=self._state.root.read_bytes(),
+            bootstrap=_bootstrap(self._state),
             reference=self._reference,
             source=self._public,
             limits=request.limits,
@@ -198,6 +199,11 @@ class Repository:
             return InstalledRelease.parse((model.release(sha) / RELEASE_FILE).read_bytes()).version
         except (OSError, LimosaError):
             return ""  # no permit can name a release that cannot be read
+
+
+def _bootstrap(state: StatePaths) -> bytes:
+    with reading(state.root.parent):
+        return state.root.read_bytes()
 
 
 def _sources(request: FetchRequest) -> tuple[str, Source, Source]:

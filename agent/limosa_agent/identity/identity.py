@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from limosa_agent.errors import NotEnrolled
+from limosa_agent.errors import NotEnrolled, RenewedMeanwhile
 from limosa_agent.fetch.durable import DISK, Disk
+from limosa_agent.identity.lock import reading, replacing
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.enrolment import Enrolled
 from limosa_contracts.signing_keys import SigningKey
@@ -32,7 +33,8 @@ class Identity:
 
     @property
     def certificate_pem(self) -> bytes:
-        return (self.folder / CERTIFICATE).read_bytes()
+        """The one of this key; the file beside it may be a newer one's already."""
+        return self.enrolled.certificate_pem.encode()
 
     @property
     def key_path(self) -> Path:
@@ -55,8 +57,9 @@ class Identity:
 def load_identity(folder: Path) -> Identity:
     """Raises NotEnrolled, InvalidField."""
     try:
-        enrolled = Enrolled.parse((folder / ENROLLED).read_bytes())
-        key = SigningKey.parse((folder / KEY).read_bytes())
+        with reading(folder):
+            enrolled = Enrolled.parse((folder / ENROLLED).read_bytes())
+            key = SigningKey.parse((folder / KEY).read_bytes())
     except FileNotFoundError as error:
         raise NotEnrolled(
             "this device is not enrolled", where=str(folder), why="it has no identity"
@@ -90,11 +93,18 @@ def replace_certificate(
     identity: Identity, *, key: SigningKey, certificate_pem: str, ca_pem: str, disk: Disk = DISK
 ) -> None:
     """The renewed identity in place of the old one: a whole new folder, swapped by two renames; at
-    start `recover_identity` finishes a swap that was cut."""
+    start `recover_identity` finishes a swap that was cut. Raises RenewedMeanwhile if `identity` is not
+    the one on disk any more: of two renewals the first to be stored counts."""
     enrolled = Enrolled.parse(
         json.dumps({**identity.enrolled.as_json(), "certificate": certificate_pem, "ca": ca_pem}).encode()
     )
-    folder = identity.folder
+    with replacing(identity.folder):
+        if (identity.folder / CERTIFICATE).read_bytes() != identity.certificate_pem:
+            raise RenewedMeanwhile("the identity has changed", where=str(identity.folder))
+        _swap(identity.folder, key, enrolled, disk)
+
+
+def _swap(folder: Path, key: SigningKey, enrolled: Enrolled, disk: Disk) -> None:
     fresh, old = folder.with_name(folder.name + ".renewed"), folder.with_name(folder.name + ".old")
     if fresh.exists():
         disk.remove(fresh)
@@ -106,7 +116,13 @@ def replace_certificate(
 
 
 def recover_identity(folder: Path) -> None:
-    """After a crash between the two renames of a renewal: the new one is whole, take it."""
+    """After a crash between the two renames of a renewal: the new one is whole, take it. A renewal that
+    still runs, its agent gone, is waited for."""
+    with replacing(folder):
+        _recover(folder)
+
+
+def _recover(folder: Path) -> None:
     fresh, old = folder.with_name(folder.name + ".renewed"), folder.with_name(folder.name + ".old")
     if not folder.exists() and fresh.exists():
         fresh.rename(folder)

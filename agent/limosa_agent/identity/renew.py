@@ -20,6 +20,7 @@ from limosa_agent.errors import EnrolmentRefused
 from limosa_agent.identity.enroll import make_csr
 from limosa_agent.identity.identity import Identity, load_identity, replace_certificate
 from limosa_agent.link.https import HttpsLink, https_context
+from limosa_agent.orphan import end_with_parent
 from limosa_contracts.errors import InvalidField, LimosaError
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.signing_keys import Algorithm, PublicKey, SigningKey
@@ -42,7 +43,10 @@ def renew_if_due(config: AgentConfig, *, now: datetime) -> dict[str, JsonValue]:
     if wait_s <= 0:
         renew(config, identity)
         leaf = leaf_of(load_identity(config.identity_dir).certificate_pem)
-        return {"renewed": True, "again_s": _bounded(due_in_s(leaf, now=now)), "expires_at": _end_of(leaf)}
+        life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+        # By a clock that is far ahead the new one is due at once: not more than one in a third of its life.
+        pause_s = max(due_in_s(leaf, now=now), life.total_seconds() / 3)
+        return {"renewed": True, "again_s": _bounded(pause_s), "expires_at": _end_of(leaf)}
     return {"renewed": False, "again_s": _bounded(wait_s), "expires_at": _end_of(leaf)}
 
 
@@ -81,6 +85,7 @@ def main() -> int:
     if len(sys.argv) != 3 or sys.argv[1] != "--config":
         sys.stderr.write("usage: python -m limosa_agent.identity.renew --config FILE\n")
         return 2
+    end_with_parent()
     try:
         said = renew_if_due(AgentConfig.load(Path(sys.argv[2])), now=datetime.now(UTC))
     except LimosaError as error:

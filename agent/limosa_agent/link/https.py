@@ -22,6 +22,7 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.errors import ServerRefused
 from limosa_agent.fetch.proxy import Proxy, connect
 from limosa_agent.identity.identity import Identity
+from limosa_agent.identity.lock import reading
 from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE, make_assertion
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import LimosaError, LinkLost, Unreachable
@@ -59,7 +60,8 @@ def https_context(config: AgentConfig) -> ssl.SSLContext | None:
     if not config.server.startswith("https"):
         return None
     enrolled_ca = config.identity_dir / "ca.pem"
-    return tls_context([config.ca_file, enrolled_ca if enrolled_ca.exists() else None])
+    with reading(config.identity_dir):
+        return tls_context([config.ca_file, enrolled_ca if enrolled_ca.exists() else None])
 
 
 def exchange(

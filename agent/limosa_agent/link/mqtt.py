@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from limosa_agent.config import AgentConfig, is_loopback, split_address
 from limosa_agent.errors import InsecureLink
 from limosa_agent.identity.identity import Identity
+from limosa_agent.identity.lock import reading
 from limosa_agent.link.backoff import Backoff
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.report_message import ReportMessage
@@ -98,6 +99,7 @@ class MqttLink:
         self._client: mqtt.Client | None = None
         self._up = False
         self._connected_at = 0.0
+        self._changed_at = time.monotonic()
         self._session = 0
         self._ended = threading.Event()
         self._end_reason = ""
@@ -106,6 +108,16 @@ class MqttLink:
     @property
     def up(self) -> bool:
         return self._up
+
+    @property
+    def why(self) -> str:
+        """What ended the last connection, or kept it from coming about; "" while there is one."""
+        return "" if self._up else self._end_reason
+
+    @property
+    def for_s(self) -> float:
+        """How long it has been up, or down."""
+        return time.monotonic() - self._changed_at
 
     def start(self) -> None:
         self._thread.start()
@@ -146,10 +158,11 @@ class MqttLink:
             chance=random.random,
         )
         while not self._stopping.is_set():
-            why = self._connect_once()
+            why = self._end_reason = self._connect_once()
             stable = self._up and time.monotonic() - self._connected_at >= self._config.stable_after_s
             if self._up:
                 self._up = False
+                self._changed_at = time.monotonic()
                 self._callbacks.lost(why)
             if stable:
                 pauses.reset()
@@ -224,7 +237,7 @@ class MqttLink:
         # 6.2: again on every CONNACK, also where the broker says that it kept the session.
         client.subscribe([(self._topic(suffix), 1) for suffix in DOWNWARD])
         client.publish(self._topic(Suffix.STATUS), self._status(online=True), qos=1, retain=True)
-        self._connected_at = time.monotonic()
+        self._connected_at = self._changed_at = time.monotonic()
         self._up = True
         self._callbacks.connected()
 
@@ -258,8 +271,9 @@ class MqttLink:
 
 def mqtt_context(identity: Identity) -> ssl.SSLContext:
     """Mutual TLS under the fleet's own CA alone (trust 6.3). Raises OSError."""
-    context = ssl.create_default_context(cafile=str(identity.ca_path))
-    context.load_cert_chain(str(identity.certificate_path), str(identity.key_path))
+    with reading(identity.folder):
+        context = ssl.create_default_context(cafile=str(identity.ca_path))
+        context.load_cert_chain(str(identity.certificate_path), str(identity.key_path))
     return context
 
 
