@@ -51,6 +51,7 @@ NUMPY_OF_DTYPE: Final = {
     "FP64": "float64",
     "BYTES": "object",
 }
+CATEGORIES_MAX: Final = 4096
 TASKS: Final = ("classification", "regression", "other")
 SOURCES: Final = ("input", "output")
 CHANNELS_FIRST: Final = 1
@@ -67,23 +68,34 @@ class TensorSpec:
     shape: tuple[int, ...]
     low: float | None = None  # inputs only: values outside are refused, as is NaN when set
     high: float | None = None
+    categories: tuple[str, ...] = ()  # inputs of BYTES only: other texts are refused; (): any text is taken
     extra: JsonObject = field(default_factory=dict)
 
     @classmethod
     def parse(cls, value: JsonValue, *, where: str) -> Self:
+        """Raises InvalidField."""
         fields = Fields(value, where=where)
+        dtype = fields.choice("dtype", DTYPES)
+        categories = fields.texts("categories", max_items=CATEGORIES_MAX) if fields.has("categories") else ()
+        if categories and dtype != "BYTES":
+            raise InvalidField(
+                "only texts have categories", where=f"{where}.categories", why=f"dtype {dtype}"
+            )
         return cls(
             name=fields.text("name", max_chars=256),
-            dtype=fields.choice("dtype", DTYPES),
+            dtype=dtype,
             shape=fields.integers("shape", low=-1, max_items=16),
             low=fields.maybe("low", fields.number),
             high=fields.maybe("high", fields.number),
+            categories=categories,
             extra=fields.rest(),
         )
 
     def as_json(self) -> dict[str, JsonValue]:
+        said: dict[str, JsonValue] = {"categories": list(self.categories)} if self.categories else {}
         return {
             **self.extra,
+            **said,
             "name": self.name,
             "dtype": self.dtype,
             "shape": list(self.shape),

@@ -15,6 +15,8 @@ from limosa_contracts.serving import CHANNELS_LAST, Serving
 GOLDEN = Path(__file__).parent / "golden" / "serving-1.json"
 LATER = GOLDEN.with_name("serving-1-later.json")  # of the same version, with what was added to it
 
+CATEGORIES = GOLDEN.with_name("serving-1-categories.json")  # the same, with a text input of known values
+
 
 def changed(change: dict[str, Any]) -> bytes:
     return encode_canonical({**json.loads(GOLDEN.read_bytes()), **change})
@@ -77,3 +79,17 @@ def test_feature_that_occurs_twice_is_refused() -> None:
     twice = json.loads(GOLDEN.read_bytes())["features"][:1] * 2
     with pytest.raises(InvalidField, match="twice"):
         Serving.parse(changed({"features": twice}))
+
+
+def test_categories_of_a_text_input_read_and_write_the_same_bytes() -> None:
+    data = CATEGORIES.read_bytes()
+    serving = Serving.parse(data)
+    assert serving.encode() == data
+    assert [spec.categories for spec in serving.inputs][-1] == ("cold", "hot")
+
+
+def test_categories_of_numbers_are_refused() -> None:
+    value = json.loads(CATEGORIES.read_bytes())
+    value["inputs"][-1]["dtype"] = "INT64"
+    with pytest.raises(InvalidField, match="only texts have categories"):
+        Serving.parse(encode_canonical(value))

@@ -1,6 +1,7 @@
 """What serving refuses, and how it fails. LM-550 to LM-579.
 
 RequestError    BadInferRequest, UnknownModel, InputNames, InputDtype, InputShape, InputRange,
+                InputCategory,
                 MethodRefused, EncodingRefused, HeadersTooLarge, BodyTooLarge, RequestTooSlow, BadHttp
 TransferError   Overloaded, NotServing, TooManyConnections
 VerdictError    GoldenMismatch
@@ -47,6 +48,12 @@ class InputShape(RequestError):
 class InputRange(RequestError):
     code = "LM-555"
     summary = "an input holds a value outside its declared range, or one its data type cannot hold"
+    http_status = 400
+
+
+class InputCategory(RequestError):
+    code = "LM-576"
+    summary = "a text input is none of the categories that the model knows"
     http_status = 400
 
 

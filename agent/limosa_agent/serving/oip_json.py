@@ -59,6 +59,8 @@ def parse_infer_request(data: bytes | memoryview) -> InferRequest:
     binary_default = parameters.get("binary_data_output", False)
     if not isinstance(binary_default, bool):
         _refuse("must be true or false", "parameters.binary_data_output")
+    if parameters.get("sequence_id"):
+        _refuse("sequences are not offered: each request stands for itself", "parameters.sequence_id")
     ident = value.get("id", "")
     if not isinstance(ident, str) or len(ident) > NAME_MAX_CHARS:
         _refuse(f"must be text of at most {NAME_MAX_CHARS} characters", "id")

@@ -1,4 +1,4 @@
-"""Whether inputs are what `serving.json` declares: names, types, shapes, ranges (agent 5.1). Pure."""
+"""Whether inputs are what `serving.json` declares: names, types, shapes, ranges, categories (agent 5.1)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Final
 
 import numpy as np
 
-from limosa_agent.serving.errors import InputDtype, InputNames, InputRange, InputShape
+from limosa_agent.serving.errors import InputCategory, InputDtype, InputNames, InputRange, InputShape
 from limosa_agent.serving.tensor_codec import NUMPY, Array
 from limosa_contracts.serving import Serving, TensorSpec
+
+SHOWN_MAX: Final = 16  # categories in a hint
+least, most = np.minimum.reduce, np.maximum.reduce
 
 
 class _InputCheck:
     """One input. The last shape that passed is kept: nearly every request has it."""
 
-    __slots__ = ("_high", "_low", "_passed", "dtype", "name", "ranged", "shape", "spec")
+    __slots__ = ("_categories", "_high", "_low", "_passed", "dtype", "name", "ranged", "shape", "spec")
 
     def __init__(self, spec: TensorSpec) -> None:
         self.spec = spec
@@ -25,6 +28,7 @@ class _InputCheck:
         self.ranged = spec.low is not None or spec.high is not None
         self._low = -np.inf if spec.low is None else spec.low
         self._high = np.inf if spec.high is None else spec.high
+        self._categories = frozenset(spec.categories)
         self._passed: tuple[int, ...] | None = None
 
     def __call__(self, array: Array) -> None:
@@ -34,11 +38,30 @@ class _InputCheck:
         if array.dtype != self.dtype:
             raise InputDtype(f"{array.dtype} came", where=self.name, why=f"the model takes {self.spec.dtype}")
         # NaN is neither >= low nor <= high, so it is refused with what lies outside.
-        if self.ranged and not (array.min() >= self._low and array.max() <= self._high):
+        # The reductions are called as they are: the methods of arrays go through Python first.
+        if self.ranged and not (least(array, None) >= self._low and most(array, None) <= self._high):
             raise InputRange(
                 "a value lies outside the declared range, or is NaN",
                 where=self.name,
                 why=f"{self._low:g} to {self._high:g}",
+            )
+        if self._categories:
+            self._check_categories(array)
+
+    def _check_categories(self, array: Array) -> None:
+        # A client of the same process may give bytes where a request brings texts.
+        texts = {
+            str(item, "utf-8", "replace") if isinstance(item, bytes) else item
+            for item in array.ravel().tolist()
+        }
+        unknown = sorted(str(text) for text in texts - self._categories)
+        if unknown:
+            known = sorted(self._categories)
+            raise InputCategory(
+                f"{unknown[0][:80]!r} is no category that the model knows",
+                where=self.name,
+                hint=f"it knows {', '.join(name[:80] for name in known[:SHOWN_MAX])}"
+                + (f" and {len(known) - SHOWN_MAX} more" if len(known) > SHOWN_MAX else ""),
             )
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
@@ -65,7 +88,7 @@ class SchemaCheck:
         self._fixed_rows: Final = first[0] if first and first[0] > 0 else 1
 
     def __call__(self, inputs: Mapping[str, Array]) -> int:
-        """Rows of the batch. Raises InputNames, InputDtype, InputShape, InputRange."""
+        """Rows of the batch. Raises InputNames, InputDtype, InputShape, InputRange, InputCategory."""
         if len(inputs) != self._count:
             raise self._names(inputs)
         try:
