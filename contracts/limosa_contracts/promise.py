@@ -14,21 +14,20 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 
 VARIANTS_MAX: Final = 64  # of one release; what is signed of it stays small
-_BYTES_MAX: Final = 2**50
-_US_MAX: Final = 1e12
+_MOST: Final = 2**50  # bytes or microseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantPromise:
-    """0 promises nothing, or sets no limit.
+    """0 promises nothing, or sets no limit. Whole numbers only: what TUF signs holds no others.
 
     `latency_us` is the median of one row, where the machine that measured is of the target's class;
     `memory_bytes` the peak above what the runtime alone takes. The two limits are the target's own.
     """
 
-    latency_us: float = 0.0
+    latency_us: int = 0
     memory_bytes: int = 0
-    max_latency_us: float = 0.0
+    max_latency_us: int = 0
     max_memory_bytes: int = 0
 
     @classmethod
@@ -36,17 +35,14 @@ class VariantPromise:
         """Raises InvalidField."""
         fields = Fields(value, where=where)
 
-        def us(name: str) -> float:
-            return fields.optional(name, lambda n: fields.number(n, low=0, high=_US_MAX), 0.0)
-
-        def size(name: str) -> int:
-            return fields.optional(name, lambda n: fields.integer(n, low=0, high=_BYTES_MAX), 0)
+        def amount(name: str) -> int:
+            return fields.optional(name, lambda n: fields.integer(n, low=0, high=_MOST), 0)
 
         return cls(
-            latency_us=us("latency_us"),
-            memory_bytes=size("memory_bytes"),
-            max_latency_us=us("max_latency_us"),
-            max_memory_bytes=size("max_memory_bytes"),
+            latency_us=amount("latency_us"),
+            memory_bytes=amount("memory_bytes"),
+            max_latency_us=amount("max_latency_us"),
+            max_memory_bytes=amount("max_memory_bytes"),
         )
 
     def as_json(self) -> dict[str, JsonValue]:

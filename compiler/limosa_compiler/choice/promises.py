@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from limosa_compiler.measuring.measure import Measured
@@ -120,9 +121,9 @@ def to_devices(promises: Sequence[Promise]) -> dict[str, VariantPromise]:
     """What devices hold their self-test against; variants are named after their targets."""
     return {
         promise.target: VariantPromise(
-            latency_us=promise.latency_us or 0.0,
+            latency_us=ceil(promise.latency_us or 0),
             memory_bytes=promise.memory_bytes or 0,
-            max_latency_us=promise.limits.latency_ms * 1e3,
+            max_latency_us=ceil(promise.limits.latency_ms * 1e3),
             max_memory_bytes=promise.limits.memory_bytes,
         )
         for promise in promises

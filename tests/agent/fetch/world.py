@@ -35,6 +35,7 @@ from limosa_contracts.oci import (
     Requirements,
 )
 from limosa_contracts.oms import make_bundle
+from limosa_contracts.promise import VariantPromise
 from limosa_contracts.release import ReleaseCustom
 from limosa_contracts.signing_keys import SigningKey
 from tests.support.hostile_server import HostileServer
@@ -147,6 +148,7 @@ class World:
         tuf_key: SigningKey | None = None,
         signed: bool = True,
         counter: int = 0,
+        promises: Mapping[str, VariantPromise] | None = None,
     ) -> Published:
         """Builds, signs and lists a release; `oms_key`, `tuf_key` and `signed` bend how."""
         name = ReleaseName.parse(f"demo/motion@{version}")
@@ -171,7 +173,10 @@ class World:
         index = ImageIndex(manifests=tuple(descriptors)).encode()
         self.counter = counter or self.counter + 1
         custom = ReleaseCustom(
-            release_counter=self.counter, may_return_to=tuple(may_return_to), min_agent=min_agent
+            release_counter=self.counter,
+            may_return_to=tuple(may_return_to),
+            min_agent=min_agent,
+            promises=promises or {},
         )
         sha = self.list_target(name, index, custom.as_json(), key=tuf_key)
         return Published(name, sha, manifests, blobs)

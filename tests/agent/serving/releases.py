@@ -80,13 +80,13 @@ def motion_plan(version: str = "1.0.0", *, asset: str | None = None) -> Plan:
 def tiny_plan(version: str = "1.0.0", *, factor: float = 2.0, width: int = 3) -> Plan:
     """y = factor * x, FP32 [-1, width]: an answer says which version gave it."""
     node = helper.make_node("Mul", ["x", "factor"], ["y"])
-    return _plan(version, [node], {"factor": np.float32(factor)}, width=width)
+    return make_plan(version, [node], {"factor": np.float32(factor)}, width=width)
 
 
 def mean_plan(version: str = "1.0.0", *, width: int = 64) -> Plan:
     """`width` monitored scalars in, one number out; no range is declared."""
     node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)
-    plan = _plan(version, [node], {}, width=width, out_width=1)
+    plan = make_plan(version, [node], {}, width=width, out_width=1)
     return replace(plan, inputs=tuple(replace(spec, low=None, high=None) for spec in plan.inputs))
 
 
@@ -97,7 +97,7 @@ def crash_plan(version: str = "6.6.6") -> Plan:
         helper.make_node("Div", ["smallest", "i"], ["d"]),
         helper.make_node("Cast", ["d"], ["y"], to=TensorProto.FLOAT),
     ]
-    return _plan(version, nodes, {"smallest": np.int32(-(2**31))})
+    return make_plan(version, nodes, {"smallest": np.int32(-(2**31))})
 
 
 def slow_plan(version: str = "1.0.0", *, size: int = 512, layers: int = 8) -> Plan:
@@ -109,7 +109,7 @@ def slow_plan(version: str = "1.0.0", *, size: int = 512, layers: int = 8) -> Pl
         "w": np.full((3, size), 0.1, np.float32),
         "v": np.full((size, size), 0.001, np.float32),
     }
-    return _plan(version, nodes, weights, out_width=1)
+    return make_plan(version, nodes, weights, out_width=1)
 
 
 def endless_plan(version: str = "7.7.7", *, slow: bool) -> Plan:
@@ -147,7 +147,7 @@ def endless_plan(version: str = "7.7.7", *, slow: bool) -> Plan:
         "one": np.float32(1),
         "ever": np.int64(2**62),
     }
-    return _plan(version, nodes, weights, out_width=1)
+    return make_plan(version, nodes, weights, out_width=1)
 
 
 def echo_plan(dtype: str, onnx_type: int, *, shape: tuple[int, ...] = (-1, 2)) -> Plan:
@@ -271,7 +271,7 @@ def spoil_golden(slot: SlotRef, change: Callable[[Floats], Floats]) -> None:
     path.write_bytes(encode_tensors(tensors, metadata))
 
 
-def _plan(
+def make_plan(
     version: str,
     nodes: Sequence[onnx.NodeProto],
     weights: Mapping[str, npt.NDArray[np.generic] | np.generic],
