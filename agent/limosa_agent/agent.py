@@ -83,6 +83,7 @@ class Agent:
             identity=identity,
             supervisor=self.supervisor,
             mqtt=self.mqtt,
+            uplink=self.uplink,
             sockets=sockets,
             renewals=self.renewals,
             started_at=time.time(),
