@@ -13,6 +13,7 @@ from limosa_agent.serving.errors import NoSlot
 from limosa_agent.serving.files import read_bounded
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
+from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_agent.serving.tensor_codec import Array
 from limosa_contracts.errors import FaultError, RequestError
@@ -134,4 +135,4 @@ class Model:
             manifest_sha256=sha,
             directory=str(directory),
         )
-        return LoadedModel(slot, self._limits)
+        return LoadedModel(slot, self._limits, RuntimeOptions(graph_cache=True))

@@ -32,17 +32,17 @@ def shadow_crashes(pool: RunningPool) -> list[ShadowCrashed]:
     return [event for event in tuple(pool.events) if isinstance(event, ShadowCrashed)]
 
 
-def latest(pool: RunningPool, *, shadow: bool = True) -> dict[str, Any]:
-    seen = [event for event in pool.observations if event.shadow is shadow]
+def latest(pool: RunningPool, *, shadow: bool = True, model: str = "") -> dict[str, Any]:
+    seen = [event for event in pool.observations if event.shadow is shadow and model in ("", event.model)]
     return dict(seen[-1].snapshot) if seen else {}
 
 
-def wait_for_compared(pool: RunningPool, rows: int) -> dict[str, Any]:
+def wait_for_compared(pool: RunningPool, rows: int, *, model: str = "") -> dict[str, Any]:
     def there() -> bool:
-        return int(latest(pool).get("shadow_compared", 0)) >= rows
+        return int(latest(pool, model=model).get("shadow_compared", 0)) >= rows
 
-    wait_until(there, timeout_s=15, what=lambda: f"{rows} rows compared: {latest(pool)}")
-    return latest(pool)
+    wait_until(there, timeout_s=15, what=lambda: f"{rows} rows compared: {latest(pool, model=model)}")
+    return latest(pool, model=model)
 
 
 def ask(pool: RunningPool, *rows: dict[str, Any]) -> None:
@@ -212,3 +212,29 @@ def test_observations_of_challengers_are_marked(start_pool: StartPool, slots: Pa
     marked: list[Observation] = [event for event in pool.observations if event.shadow]
     assert {event.manifest_sha256 for event in marked} == {challenger.manifest_sha256}
     assert "shadow_compared" not in latest(pool, shadow=False)
+
+
+def test_two_models_have_challengers_of_their_own(start_pool: StartPool, slots: Path) -> None:
+    """A crash of one takes the shadow worker; who is to blame is named, and the other may come back."""
+    other = "demo/other"
+    actives = [install(tiny_plan("1.0.0"), slots), install(replace(tiny_plan("1.0.0"), model=other), slots)]
+    fatal = install(crash_plan("6.6.6"), slots)
+    calm = install(replace(tiny_plan("2.0.0"), model=other), slots)
+    pool = start_pool(*actives)
+    shadow(pool, calm, fatal)
+    with Client(pool.port) as client:
+        assert client.infer(other, row(1, 2, 3)).status == 200
+    wait_for_compared(pool, 1, model=other)
+    ask(pool, row(-1, -1, -1))
+    wait_until(lambda: shadow_crashes(pool), timeout_s=15, what="the shadow's end is told")
+    (crash,) = shadow_crashes(pool)
+    assert (crash.running, crash.manifest_sha256) == (TINY, fatal.manifest_sha256)
+    shadow(pool, calm)
+    with Client(pool.port) as client:
+        assert client.infer(other, row(1, 2, 3)).status == 200
+    wait_until(
+        lambda: [e for e in pool.observations if e.shadow and e.model == other and e.generation == 3],
+        timeout_s=15,
+        what="the calm one answers again",
+    )
+    assert pool.crashes == []
