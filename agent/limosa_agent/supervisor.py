@@ -36,7 +36,7 @@ from limosa_agent.serving.pool import ServingPool
 from limosa_agent.serving.slot_ref import ShadowCrashed
 from limosa_agent.store.boot import find_slots, serve_committed
 from limosa_agent.store.byte_budget import ByteBudget
-from limosa_agent.store.recovery import note_start, note_stop
+from limosa_agent.store.starts import Start, note_lived, note_start, note_stop
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.telemetry.telemetry import Telemetry
 from limosa_agent.update.actions import Report
@@ -162,13 +162,13 @@ class Supervisor:
             may_begin=self.outbox.may_begin,
         )
         self._state_dir = config.state_dir
-        self._turn_began_s = time.monotonic()
+        self._began_s = self._turn_began_s = time.monotonic()
 
     # -- life
     async def start(self) -> None:
         """Serves what is good, then takes up what was begun (agent 3.2)."""
         await find_slots(self._state_dir, self.updater, self.effects, broken=self._tell_broken)
-        too_many = note_start(self._db, now=time.time())
+        too_many = note_start(self._db, now=Start.now(time_floor=self.time_floor()))
         await serve_committed(self.pool, dict(self.updater.states), self.effects)
         await self.effects.run_shadows()
         for state in self.updater.lanes:
@@ -272,6 +272,7 @@ class Supervisor:
 
     async def _tick(self) -> None:
         self.watch.tick()
+        note_lived(self._db, lived_s=time.monotonic() - self._began_s)
         desired = self.inbox.state
         trial = any(state.phase is Phase.PROBATION for state in self.updater.states.values())
         every = (

@@ -11,7 +11,7 @@ import pytest
 from limosa_agent.errors import JournalCorrupt, StateTooNew
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.store.journal import Journal
-from limosa_agent.store.recovery import note_start, note_stop, without_broken
+from limosa_agent.store.recovery import without_broken
 from limosa_agent.store.state_db import FILE, MIGRATIONS, StateDb, set_aside
 from limosa_agent.update.actions import Report
 from limosa_agent.update.events import (
@@ -229,16 +229,6 @@ def test_power_lost_again_and_again_in_probation_falls_back(cuts: int, tmp_path:
 
     phases = [asyncio.run(until_probation()).phase for _ in range(cuts + 1)]
     assert phases == ([Phase.PROBATION] * 3 + [Phase.FELL_BACK] * 9)[: cuts + 1]
-
-
-def test_three_unclean_starts_are_one_too_many_and_a_clean_stop_is_none(tmp_path: Path) -> None:
-    db = StateDb.open(tmp_path)
-    assert [note_start(db, now=1000.0 + i) for i in range(4)] == [False, False, False, True]
-    assert not note_start(db, now=1010.0)
-    note_stop(db)
-    assert not note_start(db, now=1011.0)
-    assert [note_start(db, now=2000.0 + 400 * i) for i in range(5)] == [False] * 5
-    db.close()
 
 
 def test_lost_active_gives_way_to_previous_and_is_wanted_again() -> None:

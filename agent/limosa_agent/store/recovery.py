@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.slots import installed, read_current, verify_release
 from limosa_agent.store.floor import read_floor
-from limosa_agent.store.state_db import StateDb
 from limosa_agent.update.state import ModelState, Release
 from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
-
-STARTS_MAX: Final = 3  # unclean starts within STARTS_WITHIN_S that count as a failure
-STARTS_WITHIN_S: Final = 600.0
 
 
 def without_broken(state: ModelState, broken: Collection[str]) -> ModelState:
@@ -97,19 +92,3 @@ def state_from_disk(models_dir: Path) -> Iterator[ModelState]:
             committed_counter=floor if floor is not None else active.release_counter if active else 0,
             reason=Reason(code="journal_corrupt", message="the state was made again from the slots on disk"),
         )
-
-
-def note_start(db: StateDb, *, now: float) -> bool:
-    """Whether this is one start too many: each of the last ones ended without being asked to (3.2)."""
-    starts = [] if db.meta("clean_exit") == "1" else [float(t) for t in (db.meta("starts") or "").split()]
-    recent = [t for t in starts if 0 <= now - t < STARTS_WITHIN_S]
-    recent.append(now)
-    too_many = len(recent) > STARTS_MAX
-    with db.transaction("start"):
-        db.set_meta("starts", " ".join(f"{t:.0f}" for t in ([] if too_many else recent)))
-        db.set_meta("clean_exit", "0")
-    return too_many
-
-
-def note_stop(db: StateDb) -> None:
-    db.set_meta("clean_exit", "1")
