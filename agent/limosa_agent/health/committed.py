@@ -49,19 +49,23 @@ class CommittedWatch:
 
     def observe(self, slot: SlotRef, seen: Observed, *, generation: int) -> None:
         """A snapshot of a version that is served and not on trial."""
-        now = self._clock()
+        watch = self._watch(slot)
+        youngest = next(reversed(self.watches)) == slot.model
+        watch.observe(seen, generation=generation, now_s=self._clock(), youngest=youngest)
+
+    def _watch(self, slot: SlotRef) -> LateWatch:
+        """Of this version; a new one where another version was watched."""
         watch = self.watches.get(slot.model)
         if watch is None or watch.manifest_sha256 != slot.manifest_sha256:
             self.watches.pop(slot.model, None)
             watch = self.watches[slot.model] = LateWatch(
                 manifest_sha256=slot.manifest_sha256,
                 limits=self._limits,
-                began_s=now,
+                began_s=self._clock(),
                 baseline_classes=baseline_classes(Path(slot.directory)),
                 memory_max_bytes=self._memory_max_bytes,
             )
-        youngest = next(reversed(self.watches)) == slot.model
-        watch.observe(seen, generation=generation, now_s=now, youngest=youngest)
+        return watch
 
     def crashed(self, slot: SlotRef, reason: Reason) -> None:
         """Its worker ended in an inference of this model, or of nobody knows which."""
@@ -86,7 +90,8 @@ class CommittedWatch:
             del self.watches[model]
         for model in [m for m, (digest, _) in self._failed.items() if not _serves(serving, m, digest)]:
             del self._failed[model]
-        for model, watch in self.watches.items():
+        for model in sorted(serving):
+            watch = self._watch(serving[model])  # also of what nobody asks: its probes are heard
             facts = [
                 results.since(watch.began_s, failed_before=results.failing_before(watch.began_s))
                 for results in probes(model)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -38,14 +37,6 @@ def script(folder: Path, text: str) -> Path:
 
 def run(path: Path, *words: str, timeout_s: float = 5.0) -> tuple[bool, str]:
     return asyncio.run(run_program(RunProgram(words=(str(path), *words)), timeout_s=timeout_s))
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that any user may enter, as a program for `nobody` needs it."""
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 # -- programs
