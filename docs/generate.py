@@ -17,6 +17,9 @@ from typing import get_args
 import click
 from fastapi.routing import APIRoute
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what lies beside the packages
+
+from docs.limits import limits_page
 from limosa_agent.update.machine import as_mermaid
 from limosa_compiler.processing.reference import postprocess_reference, preprocess_reference
 from limosa_contracts.cli_commands import split_help
@@ -288,7 +291,11 @@ def _page(lines: list[str]) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors_page, "cli.md": cli_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors_page,
+    "cli.md": cli_page,
+    "limits.md": lambda: limits_page(MADE),
+}
 
 
 def stale_pages() -> list[str]:

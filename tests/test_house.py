@@ -153,7 +153,7 @@ def test_worked_examples_in_docstrings_hold(package: str) -> None:
             assert result.failed == 0, relative
 
 
-@pytest.mark.parametrize("page", ["errors.md", "cli.md"])
+@pytest.mark.parametrize("page", ["errors.md", "cli.md", "limits.md"])
 def test_reference_page_is_what_the_code_says(page: str) -> None:
     spec = spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
     assert spec is not None
