@@ -89,6 +89,11 @@ TABLE: Final[tuple[Row, ...]] = (
                 "Make the keys and the trust root of a team",
                 "limosa keys init --dev --offline keys --server fleet/trust --team demo",
             ),
+            (
+                "permit",
+                "Let devices go back below the version they committed",
+                "limosa permit demo/motion --from 3.0.0 --to 1.0.0 --offline keys",
+            ),
             ("keys show", "Show teams, their keys and when they expire", "limosa keys show --offline keys"),
             (
                 "keys add-team",

@@ -11,7 +11,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import MODEL, VERSION
-from limosa_contracts.signing_keys import PublicKey, SigningKey
+from limosa_contracts.signing_keys import PublicKey, Signs
 
 SCHEMA: Final = "limosa.permit/1"
 PAYLOAD_TYPE: Final = "application/vnd.limosa.permit+json"
@@ -51,7 +51,7 @@ class DowngradePermit:
             }
         )
 
-    def sign(self, key: SigningKey) -> Envelope:
+    def sign(self, key: Signs) -> Envelope:
         """The permit as a team's key signs it; `desired` carries the envelope as an object."""
         return Envelope.sign(self.encode(), payload_type=PAYLOAD_TYPE, key=key)
 

@@ -16,6 +16,7 @@ from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Order, Outcome, Promote
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.director import Director
+from limosa_server.permits import permitted_from
 from limosa_server.rollout_rows import (
     decision_row,
     execution_of,
@@ -107,7 +108,9 @@ def _facts(tx: Transaction, row: RolloutRow, now: float) -> Facts:
             .select_from(ExecutionRow)
             .where(ExecutionRow.rollout == row.id, col(ExecutionRow.offered_at) > now - 60)
         ).one(),
-        may_return_to=tuple(release.may_return_to) if release is not None else (),
+        may_return_to=(*release.may_return_to, *permitted_from(tx, row.model, row.version))
+        if release is not None
+        else (),
         index_of_version=_version_index(tx, row.model, rollout.spec.on_failure.to),
     )
 

@@ -10,12 +10,14 @@ from sqlmodel import col, select
 from limosa_contracts.desired import PAYLOAD_TYPE, DesiredModel, Trial
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject
 from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server import outbox
 from limosa_server.core.desired import LIFE_S, Assignment, document, due, next_counter
+from limosa_server.permits import permit_for
 from limosa_server.store import Transaction
-from limosa_server.tables.devices import Device
+from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
 
 
@@ -38,7 +40,7 @@ class Director:
         before = previous.counter if previous is not None and previous.epoch == epoch else 0
         state = document(
             device,
-            [_assignment(row) for row in rows],
+            [_assignment(row, _permit(tx, row)) for row in rows],
             epoch=epoch,
             counter=next_counter(before, now=now, reported=seen),
             now=now,
@@ -78,7 +80,15 @@ class Director:
         ]
 
 
-def _assignment(row: AssignmentRow) -> Assignment:
+def _permit(tx: Transaction, row: AssignmentRow) -> JsonObject | None:
+    """trust 2.4: for the step from what the device last said it runs."""
+    said = tx.get(DeviceModel, (row.device, row.model))
+    if said is None or not said.active_version:
+        return None
+    return permit_for(tx, row.model, running=said.active_version, wanted=row.version)
+
+
+def _assignment(row: AssignmentRow, permit: JsonObject | None) -> Assignment:
     return Assignment(
         model=DesiredModel(
             model=row.model,
@@ -87,6 +97,7 @@ def _assignment(row: AssignmentRow) -> Assignment:
             rollout=row.rollout,
             attempt=row.attempt,
             trial=Trial.parse(Fields(row.trial, where="trial")),
+            permit=permit,
         ),
         report_every_s=row.report_every_s,
         report_every_in_probation_s=row.report_every_in_probation_s,

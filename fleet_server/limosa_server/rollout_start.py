@@ -20,6 +20,7 @@ from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.plan import Candidate, Plan, ReleaseFacts, make_plan
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.core.wave import WaveStatus
+from limosa_server.permits import permitted_from, permitting
 from limosa_server.rollout_ingest import CONTROLLER, move_count
 from limosa_server.rollout_rows import execution_of, write_execution
 from limosa_server.store import Transaction
@@ -228,7 +229,7 @@ def _release_facts(tx: Transaction, release: Release) -> ReleaseFacts:
         index_sha256=release.index_sha256,
         release_counter=release.release_counter,
         variants=[(one.name, _requirements(one), one.size_bytes) for one in variants],
-        may_return_to=tuple(release.may_return_to),
+        may_return_to=(*release.may_return_to, *permitted_from(tx, release.model, release.version)),
     )
 
 
@@ -251,8 +252,11 @@ def _candidates(tx: Transaction, spec: RolloutSpec, release: Release, now: float
     releases = {
         row.index_sha256: row for row in tx.exec(select(Release).where(Release.model == release.model)).all()
     }
+    back = permitting(tx, release.model, release.version)
     return [
-        _candidate(device, labels.get(device.id, {}), models.get(device.id), releases, spec, release, now)
+        _candidate(
+            device, labels.get(device.id, {}), models.get(device.id), releases, spec, release, back, now
+        )
         for device in tx.exec(select(Device).order_by(col(Device.id))).all()
         if device.id in wanted
     ]
@@ -265,6 +269,7 @@ def _candidate(
     releases: dict[str, Release],
     spec: RolloutSpec,
     release: Release,
+    permitted: frozenset[str],
     now: float,
 ) -> Candidate:
     runs = releases.get(said.active_index) if said is not None else None
@@ -279,6 +284,6 @@ def _candidate(
         reachable=device.online or now - (device.last_seen or device.enrolled_at) <= spec.timeouts.silence_s,
         running_version=said.active_version if said is not None else "",
         running_counter=runs.release_counter if runs is not None else 0,
-        may_return=runs is not None and release.version in runs.may_return_to,
+        may_return=runs is not None and (release.version in runs.may_return_to or runs.version in permitted),
         barred=barred,
     )

@@ -15,6 +15,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "target": "limosa_compiler.commands.target:target",
     "toolchain": "limosa_compiler.commands.toolchain:toolchain",
     "keys": "limosa_compiler.commands.keys:keys",
+    "permit": "limosa_compiler.commands.permit:permit",
     "publish": "limosa_compiler.commands.publish:publish",
 }
 """First word of a command -> "module:attribute"."""
