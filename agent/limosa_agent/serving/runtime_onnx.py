@@ -70,6 +70,7 @@ class OnnxRuntime:
             raise LoadFailed(
                 "the model does not load", where=serving.model_file, why=_short(error)
             ) from error
+        self._session._model_bytes = None  # it keeps them for other providers: the model's size in memory
         self._outputs = [spec.name for spec in serving.outputs]
         for kind, declared, real in (
             ("input", [spec.name for spec in serving.inputs], self._session.get_inputs()),
