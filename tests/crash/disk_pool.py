@@ -6,10 +6,9 @@ The update machine, its journal, the slots and the links around it are the agent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from limosa_agent import supervisor as supervisor_module
@@ -27,7 +26,6 @@ from limosa_agent.supervisor import Supervisor
 from limosa_agent.update.effects import DeviceEffects
 from limosa_agent.update.rules import TRIES
 from limosa_agent.update.state import ModelState
-from limosa_contracts.json_value import JsonValue
 
 
 class DiskPool:
@@ -126,22 +124,23 @@ def config_of(state_dir: Path, server: str) -> AgentConfig:
 
 
 @contextmanager
-def agent(config: AgentConfig, *, probe: Any = None) -> Iterator[Booted]:
+def agent(
+    config: AgentConfig, *, around: Callable[[StateDb], AbstractContextManager[None]] = nullcontext
+) -> Iterator[Booted]:
     """Made, not started: `await booted.supervisor.start()` does that."""
     recover_identity(config.identity_dir)
     identity = load_identity(config.identity_dir)
     db, corrupt = open_state(config)
-    if probe is not None:
-        db._probe = probe
     try:
-        with (
-            patch.object(supervisor_module, "ServingPool", DiskPool),
-            patch.object(supervisor_module, "DeviceEffects", DiskEffects),
-        ):
-            made = Supervisor(config=config, identity=identity, db=db, sockets=(), link_up=lambda: False)
-        pool: object = made.pool
-        assert isinstance(pool, DiskPool)
-        yield Booted(made, pool, corrupt)
+        with around(db):
+            with (
+                patch.object(supervisor_module, "ServingPool", DiskPool),
+                patch.object(supervisor_module, "DeviceEffects", DiskEffects),
+            ):
+                made = Supervisor(config=config, identity=identity, db=db, sockets=(), link_up=lambda: False)
+            pool: object = made.pool
+            assert isinstance(pool, DiskPool)
+            yield Booted(made, pool, corrupt)
     finally:
         db.close()
 
@@ -151,7 +150,3 @@ async def stopped(booted: Booted) -> None:
     await booted.supervisor.watch.close()
     await booted.supervisor.effects.close()
     await asyncio.sleep(0)
-
-
-def as_args(**values: JsonValue) -> dict[str, JsonValue]:
-    return dict(values)

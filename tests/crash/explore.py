@@ -7,11 +7,12 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tests.crash.crash_states import CrashState, crash_states
+from tests.crash.database_history import DatabaseHistory
 from tests.crash.disk_log import DiskLog, Rename, Sync, fails_at
 from tests.crash.kept import Promise, without
 
@@ -42,57 +43,64 @@ class Mutant:
     position: int
     what: str
     caught_by: str | None
-    states: int  # judged until it was caught, none of them a state of the unchanged program
+    states: int  # that the unchanged program has not
 
 
 @dataclass(slots=True)
 class Explorer:
-    """`most`: how many states are judged, spread evenly over all; None for all."""
+    """Of one recording."""
 
+    log: DiskLog
+    made: Sequence[Promise]
     judge: Judge
     scratch: Path
-    made: Sequence[Promise] = ()
-    most: int | None = None
+    history: DatabaseHistory = field(init=False)
 
-    def explore(self, log: DiskLog) -> Explored:
-        judged = spread(list(crash_states(log, self.made)), self.most)
-        found = [violation for state in judged if (violation := self.violation(state)) is not None]
+    def __post_init__(self) -> None:
+        self.history = DatabaseHistory.of(self.log)
+
+    def explore(self, *, most: int | None = None) -> Explored:
+        """All states, or so many of them, spread evenly."""
+        judged = spread(list(crash_states(self.log, self.made)), most)
+        found = [
+            Violation(after=state.after, marks=tuple(sorted(state.marks)), why=why)
+            for state in judged
+            if (why := self._seen(state) or self._judged(state))
+        ]
         return Explored(states=len(judged), violations=found)
 
-    def mutants(self, log: DiskLog, *, most: int | None = None) -> list[Mutant]:
+    def mutants(self, *, most: int | None = None) -> list[Mutant]:
         """Each sync and each rename left out in turn."""
-        known = {state.key for state in crash_states(log, self.made)}
-        positions = [at for at, op in enumerate(log.operations) if isinstance(op, (Sync, Rename))]
-        return [self._mutant(log, at, known) for at in spread(positions, most)]
+        known = {state.key for state in crash_states(self.log, self.made)}
+        positions = [at for at, op in enumerate(self.log.operations) if isinstance(op, (Sync, Rename))]
+        return [self._mutant(at, known) for at in spread(positions, most)]
 
-    def violation(self, state: CrashState) -> Violation | None:
-        """None where every promise holds."""
-        if state.broken:
-            return Violation(after=state.after, marks=tuple(sorted(state.marks)), why=state.broken)
-        folder = self.scratch / "crashed"
-        shutil.rmtree(folder, ignore_errors=True)
-        state.image.write_to(folder)
-        why = broken_promise(lambda: self.judge(folder, state.marks))
-        if why is None:
-            return None
-        return Violation(after=state.after, marks=tuple(sorted(state.marks)), why=why)
-
-    def _mutant(self, log: DiskLog, position: int, known: set[bytes]) -> Mutant:
-        what, changed = described(log, position), log.without(position)
+    def _mutant(self, position: int, known: set[bytes]) -> Mutant:
+        what, changed = described(self.log, position), self.log.without(position)
         stop = fails_at(changed)
         if stop is not None:
             why = f"the program fails at operation {stop}"
             return Mutant(position=position, what=what, caught_by=why, states=0)
         mutated = crash_states(changed, without(self.made, position))
         fresh = [state for state in mutated if state.key not in known]
-        # The cheap first, then what was promised last: that is what most likely breaks.
-        tried = 0
-        for state in sorted(fresh, key=lambda state: (not state.broken, -state.after)):
-            tried += 1
-            violation = self.violation(state)
-            if violation is not None:
-                return Mutant(position=position, what=what, caught_by=violation.why, states=tried)
-        return Mutant(position=position, what=what, caught_by=None, states=tried)
+        # What costs nothing first; then what was promised last, which most likely breaks.
+        for check in (self._seen, self._judged):
+            for state in reversed(fresh):
+                why = check(state)
+                if why:
+                    return Mutant(position=position, what=what, caught_by=why, states=len(fresh))
+        return Mutant(position=position, what=what, caught_by=None, states=len(fresh))
+
+    def _seen(self, state: CrashState) -> str:
+        """What is wrong with a state that needs no start of the agent to be told; "" for nothing."""
+        return state.broken or self.history.broken(state.image, state.marks)
+
+    def _judged(self, state: CrashState) -> str:
+        """What the judge, and so a start of the agent, finds wrong with it."""
+        folder = self.scratch / "crashed"
+        shutil.rmtree(folder, ignore_errors=True)
+        state.image.write_to(folder)
+        return broken_promise(lambda: self.judge(folder, state.marks)) or ""
 
 
 def spread(all_of: Sequence[T], most: int | None) -> Sequence[T]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
 
 from limosa_agent.config import AgentConfig
-from limosa_agent.fetch.slots import switch_current
+from limosa_agent.fetch.slots import clear_current, switch_current
 from limosa_agent.identity.enroll import enroll
 from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
@@ -29,7 +29,7 @@ VARIANT = "int8"
 @dataclass(slots=True)
 class Lab:
     """`base` holds folders: `bare` (nothing), `fresh` (enrolled), `one` (1.0.0 committed), `two`
-    (2.0.0 staged beside it), `both` (2.0.0 committed, 1.0.0 before it)."""
+    (2.0.0 staged beside it, the link lost), `both` (2.0.0 committed, 1.0.0 before it)."""
 
     folder: Path
     fleet: Fleet
@@ -84,6 +84,7 @@ def lab(folder: Path) -> Iterator[Lab]:
         _install(world, two)
         staged = replace(first, phase=Phase.STAGED, target=target_of(two, "r2"), candidate=release_of(two, 2))
         _save(state_dir, staged)
+        clear_current(world.model.folder)  # derived from the database, and made again at start (agent 3.0)
         keep("two")
         switch_current(world.model.folder, sha_of(two))
         second = replace(

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,7 @@ from limosa_agent.update.events import Healthy, LateFailure, SelfTestPassed, Unh
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
+from tests.crash.database_history import commits_are_marked
 from tests.crash.disk_pool import agent, config_of, stopped
 
 MODEL: Final = "demo/motion"
@@ -94,12 +96,8 @@ def update(args: Args, mark: Marker) -> bool:
 
 
 async def _update(args: Args, mark: Marker) -> bool:
-    def probe(point: str) -> None:
-        if point.startswith("after "):
-            mark(point)
-
     config = config_of(Path(args["state_dir"]), args["server"])
-    with agent(config, probe=probe) as booted:
+    with agent(config, around=partial(commits_are_marked, mark)) as booted:
         updater = booted.supervisor.updater
         await booted.supervisor.start()
         if args["verdict"] == "late":
@@ -120,7 +118,7 @@ async def _update(args: Args, mark: Marker) -> bool:
 
 async def _desired(args: Args, mark: Marker) -> bool:
     config = config_of(Path(args["state_dir"]), args["server"])
-    with agent(config) as booted:
+    with agent(config, around=partial(commits_are_marked, mark)) as booted:
         await booted.supervisor.start()
         booted.supervisor.inbox._db.set_meta("director_pem", args["director"])
         if await booted.supervisor.inbox.receive(args["envelope"].encode()):

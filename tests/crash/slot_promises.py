@@ -15,7 +15,7 @@ from limosa_contracts.signing_keys import PublicKey
 from tests.crash.programs import MODEL
 
 
-def slots_are_whole(state_dir: Path, *, linked: Collection[str]) -> None:
+def slots_are_whole(state_dir: Path, *, linked: Collection[str | None]) -> None:
     """agent 3: a release or a blob is whole or not there; `current` leads to one of `linked`."""
     state = StatePaths(state_dir)
     folder = state.model(ModelName.parse(MODEL)).folder

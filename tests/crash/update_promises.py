@@ -29,7 +29,7 @@ STEPS_MAX: Final = 12
 async def update_keeps_its_promises(lab: Lab, folder: Path, marks: frozenset[str], *, verdict: str) -> None:
     """On a folder as a loss of power left it: as it is, after a start, and at the end of the attempt."""
     one, two = sha_of(lab.one), sha_of(lab.two)
-    slots_are_whole(folder, linked=[one, two])
+    slots_are_whole(folder, linked=[one, two, None] if verdict != "late" else [one, two])
     something_serves(folder, allowed=[one, two])
     with agent(lab.config(folder)) as booted:
         assert booted.corrupt is None, booted.corrupt
