@@ -27,7 +27,6 @@ from limosa_server.tables.rollouts import DesiredDocument
 from tests.fleet_server.signed_release import assign, publish
 from tests.fleet_server.world import MODEL, Device, Fleet
 
-
 CAPABILITIES: JsonObject = {
     "arch": "x86_64",
     "runtimes": {"onnxruntime": "1.31.1"},
@@ -162,7 +161,7 @@ def test_a_permit_that_the_team_did_not_sign_is_not_kept(
     signed = DowngradePermit(model=MODEL, from_version="2.0.0", to_version="1.0.0").sign(key)
     body = {"permit": json.loads(signed.encode())}
     assert fleet.http.put("/api/v1/permits", json=body, headers=headers).status_code == 403
-    assert fleet.http.put("/api/v1/permits", json={"permit": {}}, headers=fleet.headers()).status_code == 400
+    assert fleet.http.put("/api/v1/permits", json={"permit": {}}, headers=fleet.headers()).status_code == 422
 
 
 def test_a_permit_can_be_signed_offline_and_is_the_same_each_time(
