@@ -154,7 +154,9 @@ def test_every_topic_and_schema_stands_in_the_reference() -> None:
 def test_every_metric_and_no_other_stands_in_the_reference() -> None:
     families = list(make_metrics().registry.collect())
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
-    assert set(re.findall(r"^\| `(limosa_\w+)` \|", page("reference/metrics.md"), re.MULTILINE)) == names
+    told = set(re.findall(r"^\| `(limosa_\w+)` \|", page("reference/metrics.md"), re.MULTILINE))
+    # those of a device are held to its code where its text is made: tests/agent/telemetry/test_metrics.py
+    assert {name for name in told if not name.startswith(("limosa_agent_", "limosa_serving_"))} == names
 
 
 def test_every_role_and_variable_is_told() -> None:
