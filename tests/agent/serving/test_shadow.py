@@ -23,6 +23,7 @@ from tests.agent.serving.releases import (
     endless_plan,
     install,
     motion_plan,
+    slow_plan,
     tiny_plan,
 )
 from tests.support.waiting import wait_until
@@ -157,6 +158,18 @@ def test_challenger_that_does_not_load_leaves_the_others_in_the_shadow(
     assert pool.pool.shadows == (good,)
     ask(pool, row(1, 2, 3))
     assert wait_for_compared(pool, 1)["n"] == 1
+
+
+def test_challenger_that_needs_more_memory_than_it_may_have_never_runs(
+    start_pool: StartPool, slots: Path
+) -> None:
+    limits = quick_limits(shadow_memory_max_bytes=48 * 2**20)
+    pool = start_pool(install(tiny_plan("1.0.0"), slots), limits=limits)
+    with pytest.raises(LoadFailed):
+        shadow(pool, install(slow_plan("2.0.0", size=3000, layers=1), slots))
+    assert pool.pool.shadows == ()
+    ask(pool, row(1, 2, 3))
+    assert (pool.crashes, shadow_crashes(pool)) == ([], [])
 
 
 def test_challenger_of_another_interface_refuses_and_is_not_compared(
