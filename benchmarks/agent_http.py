@@ -3,7 +3,9 @@
 MLServer, KServe's Python server, LitServe, BentoML and FastAPI with a JSON endpoint, each in one server
 process, with the same onnxruntime, session options and number of model threads. A fast model runs on
 their event loop, a slower one in a pool of that many threads, as ours decides it by itself; that was the
-faster way for each of them. Ours runs with everything on: schema and range checks, sketches, limits,
+faster way for each of them. "On one thread" means that the model runs on the event loop, in ours too; that
+is how MLServer's and KServe's own runtimes do it (LitServe still has its API and its worker process).
+Ours runs with everything on: schema and range checks, sketches, limits,
 counters, reports to its supervisor.
 
 Clients, the same for all: wrk with one fixed JSON body (each peer's own form of it), and the stock

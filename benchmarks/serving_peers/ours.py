@@ -1,5 +1,7 @@
 """Ours, as a supervisor runs it: `ours.py MODEL PORT THREADS STATE_DIR`, until its process group is ended.
 
+THREADS 1: the model runs on the loop, which is the only thread then.
+
 Everything is on: schema checks with ranges, sketches, limits, counters, a report of them every second.
 """
 
@@ -10,6 +12,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # what lies beside the packages
 
@@ -18,6 +21,8 @@ from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.pool import ServingPool
 from tests.agent.serving.releases import install
 
+EVER_US: Final = 10**9
+
 
 async def serve(name: str, port: int, threads: int, state_dir: Path) -> None:
     model = next(model for model in bench_models() if model.name == name)
@@ -25,7 +30,7 @@ async def serve(name: str, port: int, threads: int, state_dir: Path) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
-        limits = ServingLimits(threads=threads)
+        limits = ServingLimits(threads=threads, **({"inline_max_us": EVER_US} if threads == 1 else {}))
         pool = ServingPool(sockets=[listening], limits=limits, on_event=lambda _: None)
         await pool.start([slot])
         await ended.wait()

@@ -111,7 +111,7 @@ def start_peer(peer: Peer, model: BenchModel, threads: int, folder: Path) -> Ser
         "PEER_PORT": str(port),
         "PEER_THREADS": str(threads),
         "PEER_SHAPE": ",".join(map(str, model.shape)),
-        "PEER_INLINE": "1" if model.inline else "0",
+        "PEER_INLINE": "1" if model.inline or threads == 1 else "0",
         "PEER_MODEL": str(path),
         "PYTHONPATH": str(APPS),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -37,7 +37,7 @@ class Refusal:
     error: LimosaError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request: freezing would cost as much as encoding it
 class Reply:
     status: int
     body: Sequence[bytes] = ()

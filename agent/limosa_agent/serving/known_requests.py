@@ -36,7 +36,7 @@ MARK: Final = "\0"  # in a JSON string, where it must be written as an escape
 MARK_ESCAPED: Final = b"\\u0000"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request, as what is made of it
 class _Split:
     """`stays` holds CUT for the value of the id, if `ident` is one, and for each array of `numbers`."""
 

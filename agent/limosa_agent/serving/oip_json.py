@@ -21,7 +21,7 @@ DIMENSION_MAX = 2**40
 NAME_MAX_CHARS = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request: freezing would cost more than reading it
 class TensorIn:
     """`binary_bytes` is set if the values follow the JSON; else `data` holds them, flat or nested.
 
@@ -40,7 +40,7 @@ class TensorIn:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as above
 class InferRequest:
     """`outputs`: name -> whether its values go out as binary; empty: all outputs of the model."""
 

@@ -131,7 +131,12 @@ class HttpConnection(asyncio.Protocol):
         if self._hold(len(data) - head.begin):
             self._count(1)
             body = memoryview(data)[head.begin :]
-            self._waiting.append(Request(head.method, head.target, head.headers, body, keep_alive=True))
+            request = Request(head.method, head.target, head.headers, body, keep_alive=True)
+            if not self._answering and not self._waiting and self._writable and self._transport is not None:
+                self._answering = True
+                self._answer(request)
+                return
+            self._waiting.append(request)
         self._pump()
 
     def eof_received(self) -> bool:
@@ -223,6 +228,7 @@ class HttpConnection(asyncio.Protocol):
     def _pump(self) -> None:
         """Starts the next request, if none is being answered. One at a time: others get their turn."""
         if self._answering or not self._writable or self._transport is None or self._closed_at is not None:
+            self._regulate()
             return
         if not self._waiting:
             self._regulate()
@@ -233,8 +239,11 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(incoming, Refusal):
             self._finish(error_reply(incoming.error, retry_after_s=self._limits.retry_after_s), last=True)
             return
-        last = not incoming.keep_alive or incoming.method == b"HEAD"
-        answer = self._start(incoming)
+        self._answer(incoming)
+
+    def _answer(self, request: Request) -> None:
+        last = not request.keep_alive or request.method == b"HEAD"
+        answer = self._start(request)
         if isinstance(answer, Reply):
             self._finish(answer, last=last)
         else:
