@@ -12,6 +12,7 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import InvalidField, InvalidJson, SignatureMismatch
 from limosa_contracts.permit import PAYLOAD_TYPE, DowngradePermit
 from limosa_contracts.signing_keys import Algorithm, SigningKey
+from tests.support.golden import golden_bytes
 
 PERMIT = DowngradePermit(model="demo/motion", from_version="2.0.0", to_version="1.0.0")
 KEY = SigningKey.generate(Algorithm.P256)
@@ -21,6 +22,11 @@ def test_a_permit_survives_its_envelope_with_fields_of_the_future() -> None:
     permit = replace(PERMIT, extra={"until": 5})
     envelope = Envelope.parse(permit.sign(KEY).encode(), max_bytes=4096)
     assert DowngradePermit.verify(envelope, KEY.public) == permit
+
+
+def test_a_permit_of_the_first_version_is_read_and_written_as_it_was() -> None:
+    assert DowngradePermit.parse(golden_bytes("permit-1")) == PERMIT
+    assert PERMIT.encode() == golden_bytes("permit-1")
 
 
 def test_a_permit_of_another_key_or_another_kind_of_document_is_refused() -> None:
