@@ -18,6 +18,7 @@ assert client.is_server_live() and client.is_server_ready()
 assert client.is_model_ready("demo/motion") and client.is_model_ready("demo/motion", "1.0.0")
 assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
 assert client.get_model_metadata("demo/motion")["inputs"][0]["shape"] == [-1, 6, 100]
+assert [item["name"] for item in client.get_model_repository_index()] == ["demo/motion"]
 answers = []
 for binary_in in (False, True):
     for binary_out in (False, True):

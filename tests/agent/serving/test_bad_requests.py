@@ -42,6 +42,7 @@ REFUSED = {
     "shared memory": (tensor(parameters={"shared_memory_region": "r"}), "LM-550"),
     "binary size without bytes": (tensor(data=None, parameters={"binary_data_size": 12}), "LM-550"),
     "negative binary size": (tensor(data=None, parameters={"binary_data_size": -1}), "LM-550"),
+    "part of a sequence": ({**tensor(), "parameters": {"sequence_id": 7}}, "LM-550"),
     "unknown output": ({**tensor(), "outputs": [{"name": "z"}]}, "LM-550"),
     "output twice": ({**tensor(), "outputs": [{"name": "y"}, {"name": "y"}]}, "LM-550"),
     "long id": ({**tensor(), "id": "i" * 1000}, "LM-550"),

@@ -94,6 +94,9 @@ def test_other_paths_methods_and_versions(tiny: RunningPool) -> None:
         ("GET", "/v2/models/" + "a" * 1000): 404,
         ("GET", INFER): 405,
         ("POST", "/v2/health/live"): 405,
+        ("POST", "/metrics"): 405,
+        ("GET", "/metrics/x"): 404,
+        ("POST", "/v2/repository/index"): 200,
         ("GET", "/v2"): 200,
         ("GET", f"/v2/models/{TINY}"): 200,
         ("GET", f"/v2/models/{TINY}/versions/1.0.0/ready"): 200,
@@ -101,6 +104,23 @@ def test_other_paths_methods_and_versions(tiny: RunningPool) -> None:
     with Client(tiny.port) as client:
         got = {case: client.ask(*case).status for case in cases}
     assert got == cases
+
+
+def test_what_is_served_is_listed_and_counted(tiny: RunningPool) -> None:
+    with Client(tiny.port) as client:
+        assert client.infer(TINY, row(1, 2, 3)).status == 200
+        assert client.infer(TINY, row(1, 2)).status == 400
+        listed = client.ask("POST", "/v2/repository/index", b"{}").json
+        metrics = client.ask("GET", "/metrics")
+        described = client.ask("GET", f"/v2/models/{TINY}").json
+    assert listed == [{"name": TINY, "version": "1.0.0", "state": "READY", "reason": ""}]
+    assert (described["platform"], described["versions"]) == ("onnxruntime_onnx", ["1.0.0"])
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    text = metrics.body.decode()
+    assert f'limosa_serving_requests_total{{model="{TINY}",version="1.0.0"}} 2' in text
+    (refused,) = [line for line in text.splitlines() if line.startswith("limosa_serving_refused_total{")]
+    assert 'code="LM-554"' in refused
+    assert refused.endswith(" 1")
 
 
 def test_slow_loris_is_cut_off_and_idle_connections_are_not(start_pool: StartPool, slots: Path) -> None:
