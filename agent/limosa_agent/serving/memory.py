@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +21,26 @@ def available_bytes() -> int | None:
     return min(found, default=None)
 
 
-def standby_fits(*, available: int | None, serving_rss: int, reserve: int) -> bool:
-    """Whether the previous generation may stay loaded beside the one that serves now.
+@dataclass(frozen=True, slots=True)
+class StandbyRoom:
+    """Whether memory allows the previous generation to stay loaded. Unknown: it does."""
 
-    Both are loaded when this is asked: `available` bytes are left beside them. Unknown: it may.
+    available: Callable[[], int | None]
+    reserve: int  # bytes that must be left beside both generations
 
-    >>> standby_fits(available=200, serving_rss=400, reserve=100)
-    True
-    >>> standby_fits(available=199, serving_rss=400, reserve=100)
-    False
-    """
-    return available is None or available >= reserve + serving_rss // GROWTH_SHARE
+    def fits(self, *, serving_rss: int) -> bool:
+        """Asked when both are loaded: the one that serves may still grow by a part of itself.
+
+        >>> [StandbyRoom(lambda: left, 100).fits(serving_rss=400) for left in (199, 200)]
+        [False, True]
+        """
+        left = self.available()
+        return left is None or left >= self.reserve + serving_rss // GROWTH_SHARE
+
+    def is_gone(self) -> bool:
+        """Asked while it stands by: before the kernel ends a process of its own choice."""
+        left = self.available()
+        return left is not None and left < self.reserve // 2
 
 
 def rss_of(pid: int) -> int:

@@ -44,7 +44,10 @@ class Observations:
         self._errors[code] += 1
 
     def listen(self, listener: Listener | None) -> None:
-        """`listener` hears of every inference that is added; None: of none, at no cost."""
+        """`listener` hears of every inference that is added; None: of none, at no cost.
+
+        It may keep the arrays: whoever adds with a listener does not reuse them.
+        """
         if listener is None:
             self.add = self._ring.add
             return

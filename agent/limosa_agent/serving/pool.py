@@ -18,7 +18,7 @@ from typing import Final, cast
 from limosa_agent.serving.errors import LoadFailed, NothingToFallBackTo, WorkerGone
 from limosa_agent.serving.graph_maker import GraphMaker
 from limosa_agent.serving.limits import SelfTestLimits, ServingLimits
-from limosa_agent.serving.memory import available_bytes, rss_of, standby_fits
+from limosa_agent.serving.memory import StandbyRoom, available_bytes, rss_of
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_lane import ShadowLane
 from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
@@ -63,7 +63,7 @@ class ServingPool:
         self._limits: Final = limits
         self._options: Final = options or RuntimeOptions()
         self._graphs: Final = GraphMaker(graph_limits or SelfTestLimits(), self._options)
-        self._available: Final = available
+        self._room: Final = StandbyRoom(available, limits.standby_reserve_bytes)
         self._on_event: Final = on_event
         self._turn: Final = asyncio.Lock()  # one change of generations at a time
         self._shadow_turn: Final = asyncio.Lock()
@@ -133,7 +133,7 @@ class ServingPool:
             self._standby, self._was_put_back = None, False
             self._serve(worker)
             if before is not None and await self._quieten(before):
-                if keep_standby and self._has_room(worker):
+                if keep_standby and self._room.fits(serving_rss=rss_of(worker.pid)):
                     self._standby = before
                 else:
                     self._dismiss(before)
@@ -170,6 +170,8 @@ class ServingPool:
         Raises LoadFailed, and the challengers before go on then. What serves is never touched.
         """
         async with self._shadow_turn:
+            if self._stopping:
+                return
             await self._lane.replace(models)
             await self._tell_taps()
 
@@ -254,21 +256,12 @@ class ServingPool:
                 with suppress(WorkerGone):
                     await worker.ask("tap", models=self._lane.names)
 
-    def _has_room(self, serving: WorkerProcess) -> bool:
-        return standby_fits(
-            available=self._available(),
-            serving_rss=rss_of(serving.pid),
-            reserve=self._limits.standby_reserve_bytes,
-        )
-
     def _give_up_standby(self) -> None:
-        """Before the kernel ends a process of its own choice. What to fall back to is still known."""
-        available = self._available()
-        if self._standby is None or available is None or available >= self._limits.standby_reserve_bytes // 2:
-            return
-        log.warning("the previous generation ends: %d bytes of memory are left", available)
-        standby, self._standby = self._standby, None
-        self._dismiss(standby, idle_s=0.0)
+        """What to fall back to is still known; its set would be started again."""
+        if self._standby is not None and self._room.is_gone():
+            log.warning("the previous generation ends: memory is short")
+            standby, self._standby = self._standby, None
+            self._dismiss(standby, idle_s=0.0)
 
     async def _awake_standby(self) -> WorkerProcess | None:
         """The standby, accepting again; None if there is none."""

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.memory import available_bytes, group_headroom, parse_meminfo, rss_of, standby_fits
+from limosa_agent.serving.memory import StandbyRoom, available_bytes, group_headroom, parse_meminfo, rss_of
 from limosa_agent.serving.pool import PoolEvent, ServingPool
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from tests.agent.serving.conftest import quick_limits
@@ -52,7 +52,9 @@ def test_this_machine_has_memory_and_this_process_takes_some() -> None:
 
 
 def test_where_memory_is_unknown_the_standby_stays() -> None:
-    assert standby_fits(available=None, serving_rss=10**9, reserve=10**9)
+    room = StandbyRoom(lambda: None, 10**9)
+    assert room.fits(serving_rss=10**9)
+    assert not room.is_gone()
 
 
 async def _version(port: int) -> str:

@@ -101,3 +101,16 @@ def test_answer_of_another_layout_than_declared_is_counted_and_harms_nothing() -
     seen.add({"x": np.ones((1, WIDTH), np.float32)}, {"y": np.ones((1, 5), np.float32)}, 1, 1000)
     snapshot = seen.snapshot()
     assert (snapshot["n"], snapshot["unmeasured"], snapshot["requests"]) == (1, 1, 1)
+
+
+def test_without_a_listener_an_inference_costs_no_call_more() -> None:
+    """A shadow that is not there takes nothing: the ring's own method is what is called."""
+    seen = Observations(serving(), baseline(), manifest_sha256="0" * 64, ring_rows=64, ring_max_bytes=1 << 20)
+    before, heard = seen.add, []
+    rows = np.ones((1, WIDTH), np.float32)
+    seen.listen(lambda inputs, outputs: heard.append((inputs, outputs)))
+    seen.add({"x": rows}, {"y": answers(rows)}, 1, 1000)
+    seen.listen(None)
+    assert seen.add == before
+    seen.add({"x": rows}, {"y": answers(rows)}, 1, 1000)
+    assert (len(heard), seen.snapshot()["n"]) == (1, 2)
