@@ -33,6 +33,7 @@ class Device:
     processes: Processes
     process: Started | None = None
     ready: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)  # of its processes, beside the test's own
 
     @property
     def config(self) -> Path:
@@ -72,7 +73,7 @@ class Device:
 
     def start(self) -> None:
         command = [script("limosa-agent"), "run", "--config", str(self.config)]
-        self.process = self.processes.start(command, name="agent")
+        self.process = self.processes.start(command, name="agent", env=self.env)
         self.process.wait_for_log('"ready": true')
         line = next(line for line in self.process.log().splitlines() if line.startswith('{"ready"'))
         self.ready = json.loads(line)
