@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 
 def main() -> int:
@@ -17,13 +18,27 @@ def main() -> int:
     return run(Path(sys.argv[2]))
 
 
-def _load() -> Callable[[Path], int]:
-    """The agent, without what paho loads for ways to a broker that are not used here.
+SSH: Final = "cryptography.hazmat.primitives.serialization.ssh"
 
-    dnspython (4 MB of the 40 that the supervisor may have) is for SRV records; urllib.request (2 MB with
-    what it loads) is asked for proxies, and only where PySocks is installed.
+
+class NoSsh(ModuleType):
+    """Every name is a class that nobody uses: cryptography's keys ask for some when they are imported."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def _load() -> Callable[[Path], int]:
+    """The agent, without what its libraries load for things that it does not do.
+
+    Of the 40 MB that the supervisor may have (agent 1), dnspython takes 4, for SRV records that paho could
+    ask for; urllib.request 2 with what it loads, for proxies, and only where PySocks is installed; keys in
+    the form of SSH 0.6.
     """
     sys.modules.setdefault("dns", None)  # type: ignore[arg-type]  # how the import system marks "not there"
+    sys.modules.setdefault(SSH, NoSsh(SSH))
     place, without = "urllib.request", find_spec("socks") is None
     if without:
         sys.modules[place] = ModuleType(place)
