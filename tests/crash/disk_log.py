@@ -204,6 +204,14 @@ class DiskLog:
         kept = self.operations[:position] + self.operations[position + 1 :]
         return replace(self, operations=kept)
 
+    def end(self) -> Image:
+        """What the program itself sees when it has ended."""
+        image = self.base.copy()
+        image.inodes = self.inodes
+        for operation in self.operations:
+            image.carry_out(operation)
+        return image
+
 
 def changed(data: bytes, operation: Bytes) -> bytes:
     """A file's bytes after a write or a change of its size; a gap is zeros."""

@@ -125,7 +125,9 @@ def config_of(state_dir: Path, server: str) -> AgentConfig:
 
 @contextmanager
 def agent(
-    config: AgentConfig, *, around: Callable[[StateDb], AbstractContextManager[None]] = nullcontext
+    config: AgentConfig,
+    *,
+    around: Callable[[StateDb], AbstractContextManager[None]] = lambda db: nullcontext(),
 ) -> Iterator[Booted]:
     """Made, not started: `await booted.supervisor.start()` does that."""
     recover_identity(config.identity_dir)

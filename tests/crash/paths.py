@@ -194,7 +194,7 @@ def renewal(lab: Lab) -> CrashPath:
 
 
 def identity_is_whole(identity: Identity, *, root: bytes) -> None:
-    leaf = leaf_of(identity.certificate_pem)
+    leaf = leaf_of(identity.certificate_path.read_bytes())
     assert PublicKey.of(leaf.public_key()).keyid == identity.key.public.keyid, "key and certificate differ"
     assert (identity.folder / "root.json").read_bytes() == root
     assert identity.ca_path.read_bytes() == identity.enrolled.ca_pem.encode()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -20,6 +23,7 @@ from tests.crash.strace_calls import CHANGING, KEEPING, Call
 from tests.crash.strace_log import read_log
 from tests.support.programs import require_strace
 
+WITH_DATABASE: Final = ("update", "desired")
 REPOSITORY: Final = Path(__file__).parents[2]
 
 
@@ -61,14 +65,18 @@ class Stage:
         self._numbers = count(1)
 
     def run(self, program: str, args: JsonObject) -> Run:
-        return self._run(program, args, trace=None, expressions=())
+        return self._run(program, args)
 
-    def record(self, program: str, args: JsonObject, *, folder: Path) -> Recording:
-        """Everything that the program does to `folder`, which it may change. Needs strace."""
+    def record(self, program: str, args: JsonObject, *, folder: Path, shim: bool | None = None) -> Recording:
+        """Everything that the program does to `folder`, which it may change. Where the kernel forbids
+        tracing the shim sees it; a database needs strace."""
         base = Image.read(folder)
-        trace = self._scratch / f"{next(self._numbers)}.strace"
-        traced = f"trace={','.join((*CHANGING, *KEEPING))}"
-        run = self._run(program, args, trace=trace, expressions=(traced,))
+        trace = self._scratch / f"{next(self._numbers)}.trace"
+        if shim or (shim is None and program not in WITH_DATABASE and not may_trace()):
+            run = self._run(program, args, shim=trace)
+        else:
+            traced = f"trace={','.join((*CHANGING, *KEEPING))}"
+            run = self._run(program, args, trace=trace, expressions=(traced,))
         disk, calls = read_log(trace, folder=folder, marks=self._marks, base=base)
         trace.unlink()
         return Recording(disk=disk, made=promises(disk, folder), calls=calls, run=run)
@@ -84,11 +92,20 @@ class Stage:
     def _marks(self) -> Path:
         return self._scratch / "marks"
 
-    def _run(self, program: str, args: JsonObject, *, trace: Path | None, expressions: Sequence[str]) -> Run:
+    def _run(
+        self,
+        program: str,
+        args: JsonObject,
+        *,
+        shim: Path | None = None,
+        trace: Path | None = None,
+        expressions: Sequence[str] = (),
+    ) -> Run:
         log = self._scratch / "log"
         for left in (self._marks, log):
             left.unlink(missing_ok=True)
         job = {"program": program, "args": args, "marks": str(self._marks), "log": str(log)}
+        job["shim"] = str(shim or "")
         pid = int(self._ask(json.dumps(job)))
         tracer = _attach(pid, trace, expressions) if trace is not None else None
         code = int(self._ask("go"))
@@ -113,7 +130,18 @@ class Stage:
 
 def _attach(pid: int, trace: Path, expressions: Sequence[str]) -> subprocess.Popen[str]:
     """strace, once it has the process. Strings are whole and hexadecimal, so that each can be read back."""
-    command = [require_strace_once(), "-f", "-xx", "-s", "100000000", "-e", "signal=none", "-o", str(trace)]
+    strace = shutil.which("strace") if may_trace() else None
+    command = [
+        strace or require_strace(),
+        "-f",
+        "-xx",
+        "-s",
+        "100000000",
+        "-e",
+        "signal=none",
+        "-o",
+        str(trace),
+    ]
     for expression in expressions:
         command += ["-e", expression]
     tracer = subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
@@ -123,14 +151,14 @@ def _attach(pid: int, trace: Path, expressions: Sequence[str]) -> subprocess.Pop
     return tracer
 
 
-_found: list[str] = []
-
-
-def require_strace_once() -> str:
-    """Asked of the kernel once per test process."""
-    if not _found:
-        _found.append(require_strace())
-    return _found[0]
+@cache
+def may_trace() -> bool:
+    """Whether there is a strace, and the kernel lets it work."""
+    strace = shutil.which("strace")
+    if strace is None:
+        return False
+    tried = subprocess.run([strace, "-o", os.devnull, "true"], capture_output=True, timeout=30, check=False)
+    return tried.returncode == 0
 
 
 @contextmanager

@@ -11,11 +11,13 @@ import json
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from tests.crash.kept import promises_are_marked
 from tests.crash.programs import PROGRAMS, Marker
+from tests.crash.shim import recording
 
 PR_SET_PTRACER: Final = 0x59616D61
 ANY: Final = ctypes.c_ulong(-1)
@@ -27,14 +29,16 @@ BROKE: Final = 4
 
 def child(job: dict[str, Any], go: int) -> NoReturn:
     """Where the kernel restricts tracing to descendants, anyone may trace this one."""
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
     code = BROKE
     os.read(go, 1)
     try:
-        with Marker.open(Path(job["marks"])) as mark, promises_are_marked(mark):
+        seen = recording(Path(job["shim"])) if job["shim"] else nullcontext()
+        with seen, Marker.open(Path(job["marks"])) as mark, promises_are_marked(mark):
             code = 0 if PROGRAMS[job["program"]](job["args"], mark) else FAILED
     except BaseException:  # noqa: BLE001  a process's main: what happened goes to the log
         traceback.print_exc()
