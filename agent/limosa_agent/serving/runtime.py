@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,10 +19,6 @@ class Runtime(Protocol):
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name. Thread-safe. Raises InferenceFailed."""
-
-
-PLATFORMS: Final = {"onnxruntime": "onnxruntime_onnx", "litert": "litert_tflite"}
-"""Runtime of serving.json -> platform as the Open Inference Protocol names it."""
 
 
 def load_runtime(folder: Path, serving: Serving, options: RuntimeOptions) -> Runtime:
@@ -50,12 +45,6 @@ def _load_onnx(folder: Path, serving: Serving, options: RuntimeOptions) -> Runti
 
 
 def _load_litert(folder: Path, serving: Serving, options: RuntimeOptions) -> Runtime:
-    if not any(find_spec(name) for name in ("ai_edge_litert", "tflite_runtime")):
-        raise LoadFailed(
-            "this device has no LiteRT",
-            where=FILE,
-            hint="pip install ai-edge-litert, or limosa[agent,litert]",
-        )
     from limosa_agent.serving.runtime_litert import LitertRuntime
 
     return LitertRuntime(_model(folder, serving), serving, options)

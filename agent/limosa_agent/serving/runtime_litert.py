@@ -7,7 +7,8 @@ A batch runs row by row, as golden vectors were made: an interpreter that is res
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from threading import Lock
 from typing import Any, Final
 
@@ -16,13 +17,10 @@ import numpy as np
 from limosa_agent.serving.errors import InferenceFailed, LoadFailed
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.tensor_codec import NUMPY, Array
-from limosa_contracts.serving import Serving, TensorSpec
+from limosa_contracts.serving import FILE, Serving, TensorSpec
 
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ImportError:  # where only the older one exists (agent 7)
-    from tflite_runtime.interpreter import Interpreter
-
+INTERPRETERS: Final = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+"""The first that is there; the older one where only that exists (agent 7)."""
 RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (RuntimeError, ValueError, TypeError, MemoryError)
 
 
@@ -80,7 +78,7 @@ class _Loaded:
     """One interpreter, its tensors found by name."""
 
     def __init__(self, model: bytes, serving: Serving, threads: int) -> None:
-        self._interpreter: Final = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter: Final = _interpreter_class()(model_content=model, num_threads=threads)
         inputs, outputs = _named_tensors(self._interpreter)
         self._inputs: Final = _matched("input", serving.inputs, inputs, serving, all_of_them=True)
         self._outputs: Final = _matched("output", serving.outputs, outputs, serving, all_of_them=False)
@@ -103,6 +101,14 @@ class _Loaded:
             self._interpreter.resize_tensor_input(index, shapes[name], strict=True)
         self._interpreter.allocate_tensors()
         self._shapes = dict(shapes)
+
+
+def _interpreter_class() -> Any:
+    """Raises LoadFailed."""
+    for name in INTERPRETERS:
+        with suppress(ModuleNotFoundError):
+            return import_module(name).Interpreter
+    raise LoadFailed("this device has no LiteRT", where=FILE, hint="pip install 'limosa[agent,litert]'")
 
 
 def _named_tensors(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert import __version__ as litert_version
 
 from limosa_agent.capabilities import read_capabilities
+from limosa_agent.serving import runtime_litert
 from limosa_agent.serving.errors import InferenceFailed, LoadFailed
 from limosa_agent.serving.limits import SelfTestLimits, ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
@@ -60,7 +61,7 @@ def test_switch_from_onnxruntime_to_litert_and_back_is_one_surface(
     with Client(pool.port) as client:
         answer = client.infer(TINY, row(1, 2, 3))
         assert (answer.json["model_version"], answer.json["outputs"][0]["data"]) == ("2.0.0", [3, 6, 9])
-        assert client.ask("GET", f"/v2/models/{TINY}").json["platform"] == "litert_tflite"
+        assert client.ask("GET", f"/v2/models/{TINY}").json["platform"] == "tensorflow_lite"
     pool.call(pool.pool.fall_back())
     with Client(pool.port) as client:
         assert client.infer(TINY, row(1, 2, 3)).json["outputs"][0]["data"] == [2, 4, 6]
@@ -119,6 +120,13 @@ def test_threads_that_run_at_once_do_not_mix_their_rows(slots: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert wrong == []
+
+
+def test_device_without_litert_says_so(slots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_litert, "INTERPRETERS", ("no_such_litert.interpreter",))
+    with pytest.raises(LoadFailed, match="no LiteRT") as refused:
+        loaded(install_litert(slots))
+    assert "limosa[agent,litert]" in refused.value.hint
 
 
 def test_device_says_which_runtimes_it_has() -> None:
