@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Final
 
-AGENT_VERSION: Final = version("limosa")
+from limosa_agent.installed import installed_version
+
+AGENT_VERSION: Final = installed_version("limosa") or "0.0.0"

@@ -6,7 +6,6 @@ import os
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from limosa_contracts.maintenance_window import DEVICE_ZONE
 
@@ -40,6 +39,8 @@ class DeviceZones:
             facts = self._localtime.stat()
             mark = (facts.st_ino, facts.st_mtime_ns)
             if self._local is None or self._local[0] != mark:
+                from zoneinfo import ZoneInfo  # half a megabyte that most devices never need
+
                 with self._localtime.open("rb") as file:
                     self._local = (mark, ZoneInfo.from_file(file, key=DEVICE_ZONE))
         except (OSError, ValueError):
@@ -52,6 +53,8 @@ def _named(name: str) -> tzinfo | None:
         return None
     if name == "UTC":
         return UTC  # also where the device has no table of zones
+    from zoneinfo import ZoneInfo  # as above
+
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, LookupError):
