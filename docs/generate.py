@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what lies beside the packages
 
 from docs.limits import limits_page
+from docs.reason_codes import reason_codes_page
 from limosa_agent.update.machine import as_mermaid
 from limosa_compiler.processing.reference import postprocess_reference, preprocess_reference
 from limosa_contracts.cli_commands import split_help
@@ -295,6 +296,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "cli.md": cli_page,
     "limits.md": lambda: limits_page(MADE),
+    "reason-codes.md": lambda: reason_codes_page(MADE),
 }
 
 

@@ -41,7 +41,7 @@ class HealthLimits:
     late_latency_ratio: float = 4.0  # p95 against this version's own in its first windows
     late_class_distance: float = 0.9  # of the classes to the baseline, 0 to 1
     crashes_max: int = 3  # of a committed version within crashes_within_s; then it falls back
-    crashes_within_s: float = 600.0
+    crashes_within_s: float = 600.0  # crashes further apart are forgotten
     # a worker that does nothing any more
     hang_s: float = 20.0  # its loop has not turned for so long: it is killed
     run_max_s: float = 40.0  # one inference that takes longer counts as such a loop
