@@ -1,7 +1,9 @@
 """What the agent adds to an inference: `python benchmarks/agent_overhead.py [--json] [--quick]`.
 
-In-process `limosa_agent.Model` over bare `session.run`, step by step (agent 5.4, telemetry 1.1).
-Exit code 0; a bar that is missed is printed as MISS.
+In-process `limosa_agent.Model.predict` over bare `session.run` with the same options, telemetry on, step
+by step (agent 5.4), on a tiny model, on one of 1 ms, and on the demo's; and what counting costs for each
+inference with 10, 64 and 1,000 monitored scalars (telemetry 1.1), beside KLL of `datasketches`.
+Processor time of the one thread that measures: what else the machine does counts as little as may be.
 """
 
 from __future__ import annotations
@@ -17,15 +19,19 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what lies beside the packages
 
+import datasketches
 import numpy as np
 import onnxruntime
 
 import limosa_agent
 from benchmarks.bars import Bar, finish
+from benchmarks.serving_peers.models import bench_models
 from limosa_agent.serving.observations import Observations
 from limosa_agent.serving.pool import SlotRef
+from limosa_agent.serving.ring import Ring
 from limosa_agent.serving.schema_check import SchemaCheck
 from limosa_agent.serving.tensor_codec import Array
+from limosa_contracts.serving import Golden, Serving
 from tests.agent.serving.releases import (
     Plan,
     baseline_of,
@@ -36,6 +42,11 @@ from tests.agent.serving.releases import (
 )
 
 MIB: Final = 1024 * 1024
+CALLS: Final = 128  # two rings full: every round holds its whole flushes
+PREDICT: Final = "limosa_agent.Model.predict"
+SMALL: Final = "bench/small"
+WIDTHS: Final = (10, 64, 1000)
+KLL_K: Final = 200  # of datasketches, its default
 
 
 @dataclass
@@ -58,9 +69,12 @@ def in_process_overhead(report: Report, folder: Path, *, rounds: int) -> None:
     """Best of many interleaved rounds: other work on the machine only ever adds."""
     scalars = mean_plan(width=64)
     ranged = replace(scalars, inputs=tuple(replace(spec, low=-1e6, high=1e6) for spec in scalars.inputs))
+    tiny, small, _ = bench_models()
     for label, plan in (
         ("64 scalars", scalars),
         ("64 scalars, range checked", ranged),
+        ("tiny (about 20 µs)", tiny.plan()),
+        ("small (about 1 ms)", small.plan()),
         ("motion", motion_plan("2.0.0")),
     ):
         slot = install(plan, folder / label)
@@ -68,17 +82,19 @@ def in_process_overhead(report: Report, folder: Path, *, rounds: int) -> None:
         model = limosa_agent.Model(plan.model, state_dir=folder / label)
         name = plan.inputs[0].name
         inputs = {name: np.ascontiguousarray(plan.golden[name][:1])}
-        spent = _steps(model, plan, slot, inputs, rounds)
+        spent = _steps(model, plan, slot, inputs, max(5, rounds // 20) if plan.model == SMALL else rounds)
         bare = spent["bare session.run"]
         for step, us in spent.items():
             report.row(f"{label}: {step}", us, "µs")
-        over = spent["limosa_agent.Model.run"] - bare
-        report.row(f"{label}: limosa_agent.Model.run over bare", over, "µs")
+        over = spent[PREDICT] - bare
+        report.row(f"{label}: {PREDICT} over bare", over, "µs")
         report.row(f"{label}: the same", 100 * over / bare, "%")
         if label == "64 scalars":
             report.bar("input check, µs", spent["check"], 1.0)  # agent 5.4
-            report.bar("ring of 64 scalars, flush included, µs", spent["ring"], 1.0)  # telemetry 1.1
-            report.bar("limosa_agent.Model.run over bare session.run, µs", over, 2.0)  # agent 5.4
+        elif plan.model == tiny.plan().model:
+            report.bar(f"{PREDICT} over bare session.run, tiny, µs", over, 3.0)
+        elif plan.model == SMALL:
+            report.bar(f"{PREDICT} over bare session.run, 1 ms, %", 100 * over / bare, 2.0)
 
 
 def _steps(
@@ -89,7 +105,7 @@ def _steps(
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [spec.name for spec in model.serving.outputs]
-    outputs = model.run(inputs)
+    outputs = model.predict(inputs)
     check = SchemaCheck(model.serving, rows_max=1024)
     seen = Observations(
         model.serving,
@@ -102,7 +118,7 @@ def _steps(
         "bare session.run": lambda: session.run(names, inputs),
         "check": lambda: check(inputs),
         "ring": lambda: seen.add(inputs, outputs, 1, 1000),
-        "limosa_agent.Model.run": lambda: model.run(inputs),
+        PREDICT: lambda: model.predict(inputs),
         "(an empty call)": lambda: None,
     }
     best = dict.fromkeys(steps, float("inf"))
@@ -113,13 +129,73 @@ def _steps(
     return {step: us - empty for step, us in best.items()}
 
 
-def _time_us(call: Callable[[], object], times: int = 128) -> float:
-    """Mean of `times` calls: two rings full, so every round holds its whole flushes, and is over
-    before the scheduler thinks of another process."""
-    began = time.perf_counter_ns()
+def _time_us(call: Callable[[], object], times: int = CALLS) -> float:
+    """Mean of `times` calls, in processor time."""
+    began = time.thread_time_ns()
     for _ in range(times):
         call()
-    return (time.perf_counter_ns() - began) / times / 1000
+    return (time.thread_time_ns() - began) / times / 1000
+
+
+# -- 2. counting
+
+
+def sketches(report: Report, *, rounds: int) -> None:
+    """One row of so many scalars for each inference: ours with its flushes, and KLL for the same row.
+
+    A release may monitor 256; a thousand show how it grows. Rows differ, as a sketch's work depends on it.
+    """
+    for width in WIDTHS:
+        plan = mean_plan(width=width)
+        row = np.ascontiguousarray(plan.golden["x"][:1])
+        answer = {"y": np.zeros((1, 1), np.float32)}
+        ours = Ring(_serving(plan), baseline_of(plan), rows=64, max_bytes=MIB)
+        vector = datasketches.vector_of_kll_floats_sketches(KLL_K, width)
+        random = np.random.default_rng(0)
+        best = [float("inf")] * 2
+        for _ in range(rounds):
+            rows = [random.standard_normal((1, width)).astype(np.float32) for _ in range(CALLS)]
+            given = iter([({"x": one}, answer, 1, 1000) for one in rows])
+            best[0] = min(best[0], _time_us(lambda: ours.add(*next(given))))  # noqa: B023  # called at once
+            flat = iter([one.ravel() for one in rows])
+            best[1] = min(best[1], _time_us(lambda: vector.update(next(flat))))  # noqa: B023  # called at once
+        report.row(f"counting {width} scalars, flushes included", best[0], "µs")
+        report.row(f"KLL (k = {KLL_K}) of datasketches, {width} scalars", best[1], "µs")
+        size = sum(len(one) for one in vector.serialize())
+        report.row(f"its serialised size after {CALLS * rounds} rows", size / 1024, "KiB")
+        if width == 64:
+            report.bar("counting 64 scalars, flushes included, µs", best[0], 1.0)  # telemetry 1.1
+            report.bar("one flush of 64 rows of 64 scalars, µs", _flush_us(ours, row, rounds), 30.0)
+
+
+def _serving(plan: Plan) -> Serving:
+    return Serving(
+        model=plan.model,
+        version=plan.version,
+        variant="cpu",
+        precision="fp32",
+        runtime="onnxruntime",
+        runtime_tested=onnxruntime.__version__,
+        model_file="model.onnx",
+        inputs=plan.inputs,
+        outputs=plan.outputs,
+        task="other",
+        probabilities="",
+        classes=(),
+        features=plan.features,
+        golden=Golden(cases=1, absolute=1e-3, relative=1e-2),
+    )
+
+
+def _flush_us(ring: Ring, row: Array, rounds: int) -> float:
+    """Of a ring that lacks one row."""
+    best = float("inf")
+    ring.settle()
+    for _ in range(rounds):
+        for _ in range(ring.size - 1):
+            ring.add({"x": row}, {"y": np.zeros((1, 1), np.float32)}, 1, 1000)
+        best = min(best, _time_us(ring.flush, 1))
+    return best
 
 
 def main(words: Sequence[str]) -> int:
@@ -131,7 +207,8 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         in_process_overhead(report, folder, rounds=100 if arguments.quick else 600)
-    packages = ("limosa", "numpy", "onnxruntime", "uvloop", "httptools", "paho-mqtt", "cryptography")
+    sketches(report, rounds=50 if arguments.quick else 300)
+    packages = ("limosa", "numpy", "onnxruntime", "datasketches")
     return finish(report.rows, report.bars, as_json=arguments.json, packages=packages)
 
 

@@ -70,7 +70,8 @@ class Model:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name.
 
-        Raises InputNames, InputDtype, InputShape, InputRange (counted as refused), InferenceFailed.
+        Raises InputNames, InputDtype, InputShape, InputRange, InputCategory (counted as refused),
+        InferenceFailed.
         """
         began = time.perf_counter_ns()
         if began >= self._look_at:
@@ -89,6 +90,8 @@ class Model:
             raise
         self._add(inputs, outputs, rows, time.perf_counter_ns() - began)
         return outputs
+
+    predict = run
 
     def observation(self) -> dict[str, JsonValue]:
         """What the active release has seen since it was loaded here, as the worker reports it."""

@@ -169,11 +169,16 @@ class Ring:
     def _count_classes(self, probabilities: Array) -> None:
         table = np.asarray(probabilities, np.float32).reshape(probabilities.shape[0], -1)
         top = table.max(axis=1)
+        best = table.argmax(axis=1)
         known = np.isfinite(top)
-        best = table.argmax(axis=1)[known]
+        if not known.all():
+            top, best = top[known], best[known]
         classes = self.counts.classes
-        classes += np.bincount(np.minimum(best, classes.size - 1), minlength=classes.size)
-        bins = np.clip((top[known] * CONFIDENCE_BINS).astype(np.int64), 0, CONFIDENCE_BINS - 1)
+        if table.shape[1] > classes.size:
+            best = np.minimum(best, classes.size - 1)
+        classes += np.bincount(best, minlength=classes.size)
+        top *= CONFIDENCE_BINS
+        bins = np.minimum(np.maximum(top, 0, out=top), CONFIDENCE_BINS - 1, out=top).astype(np.intp)
         self.counts.confidence += np.bincount(bins, minlength=CONFIDENCE_BINS)
 
     def _buffers(self, specs: Sequence[TensorSpec]) -> tuple[tuple[str, Array], ...]:

@@ -12,7 +12,6 @@ from limosa_agent.serving.tensor_codec import NUMPY, Array
 from limosa_contracts.serving import Serving, TensorSpec
 
 SHOWN_MAX: Final = 16  # categories in a hint
-least, most = np.minimum.reduce, np.maximum.reduce
 
 
 class _InputCheck:
@@ -38,8 +37,10 @@ class _InputCheck:
         if array.dtype != self.dtype:
             raise InputDtype(f"{array.dtype} came", where=self.name, why=f"the model takes {self.spec.dtype}")
         # NaN is neither >= low nor <= high, so it is refused with what lies outside.
-        # The reductions are called as they are: the methods of arrays go through Python first.
-        if self.ranged and not (least(array, None) >= self._low and most(array, None) <= self._high):
+        # By its place, which costs half of what the value does: of several NaN the first is the place.
+        if self.ranged and not (
+            array.item(array.argmin()) >= self._low and array.item(array.argmax()) <= self._high
+        ):
             raise InputRange(
                 "a value lies outside the declared range, or is NaN",
                 where=self.name,
