@@ -29,7 +29,7 @@ from tests.crash.slot_promises import (
     slots_are_whole,
     something_serves,
 )
-from tests.crash.update_promises import update_keeps_its_promises
+from tests.crash.update_promises import removal_keeps_its_promises, update_keeps_its_promises
 
 TIMESTAMP: Final = "/tuf/metadata/timestamp.json"
 
@@ -248,12 +248,23 @@ def _update(verdict: str, base: str) -> Callable[[Lab], CrashPath]:
     return made
 
 
+def removal(lab: Lab) -> CrashPath:
+    """1.0.0 is not wanted any more."""
+    return CrashPath(
+        program="update",
+        base="one",
+        args=lambda folder: {"state_dir": str(folder), "server": lab.fleet.url, "verdict": "absent"},
+        judge=lambda folder, marks: asyncio.run(removal_keeps_its_promises(lab, folder, marks)),
+    )
+
+
 PATHS: Final[Mapping[str, Callable[[Lab], CrashPath]]] = {
     "first install": first_install,
     "install": install,
     "commit": _update("healthy", "two"),
     "fall back": _update("unhealthy", "two"),
     "late failure": _update("late", "both"),
+    "removal": removal,
     "collection": collection,
     "refresh": refresh,
     "enrolment": enrolment,

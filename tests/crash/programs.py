@@ -21,7 +21,8 @@ from limosa_agent.fetch.slots import collect
 from limosa_agent.identity.enroll import enroll
 from limosa_agent.identity.identity import load_identity
 from limosa_agent.identity.renew import renew
-from limosa_agent.update.events import Healthy, LateFailure, SelfTestPassed, Unhealthy, WindowOpened
+from limosa_agent.update.events import Healthy, LateFailure, SelfTestPassed, Unhealthy, Wanted, WindowOpened
+from limosa_agent.update.state import Target
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
 from limosa_contracts.phases import Phase
@@ -30,6 +31,8 @@ from tests.crash.disk_pool import agent, config_of, stopped
 
 MODEL: Final = "demo/motion"
 BAD: Final = Reason(code="error_rate", message="too many errors", evidence={"limit": 0.1})
+
+ABSENT: Final = Target(version="1.0.0", index_sha256="a" * 64, rollout="r3", mode="absent")
 
 Args: TypeAlias = Mapping[str, Any]
 
@@ -91,7 +94,7 @@ def renewal(args: Args, mark: Marker) -> bool:
 
 
 def update(args: Args, mark: Marker) -> bool:
-    """From STAGED, or from COMMITTED, to the end of the attempt."""
+    """From STAGED, or from COMMITTED, to the end of the attempt; or the model is not wanted any more."""
     return asyncio.run(_update(args, mark))
 
 
@@ -100,7 +103,9 @@ async def _update(args: Args, mark: Marker) -> bool:
     with agent(config, around=partial(commits_are_marked, mark)) as booted:
         updater = booted.supervisor.updater
         await booted.supervisor.start()
-        if args["verdict"] == "late":
+        if args["verdict"] == "absent":
+            await updater.dispatch(MODEL, Wanted(target=ABSENT))
+        elif args["verdict"] == "late":
             await updater.dispatch(MODEL, LateFailure(reason=BAD))
         else:
             await updater.dispatch(MODEL, WindowOpened())

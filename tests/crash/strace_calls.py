@@ -26,7 +26,8 @@ _TEXT: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One system call that succeeded; `number` counts those of its name in the whole process, from 1."""
+    """One system call that succeeded; `number` counts those of its name in its thread,
+    from 1, as strace does when it injects a fault."""
 
     name: str
     number: int
@@ -39,12 +40,12 @@ class Call:
 
 def calls_of(trace: Path) -> Iterator[Call]:
     """In the order in which they ended."""
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     begun: dict[str, str] = {}
     for line in trace.read_text().splitlines():
         if unfinished := _UNFINISHED.match(line):
             begun[unfinished[1]] = f"{unfinished[2]}({unfinished[3]}"
-            counts[unfinished[2]] += 1
+            counts[unfinished[1], unfinished[2]] += 1
             continue
         resumed = _RESUMED.match(line)
         if resumed:
@@ -53,11 +54,11 @@ def calls_of(trace: Path) -> Iterator[Call]:
         if found is None:
             continue  # a signal, or the end of a thread
         if not resumed:
-            counts[found[2]] += 1
+            counts[found[1], found[2]] += 1
         if found[4] == "?" or found[4].startswith("-"):
             continue
         words = tuple(_split(found[3]))
-        yield Call(found[2], counts[found[2]], words, int(found[4], 0))
+        yield Call(found[2], counts[found[1], found[2]], words, int(found[4], 0))
 
 
 def _split(text: str) -> list[str]:

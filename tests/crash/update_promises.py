@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from limosa_agent.fetch.slots import installed, read_current
-from limosa_agent.update.events import Healthy, LateFailure, SelfTestPassed, Unhealthy, WindowOpened
+from limosa_agent.update.events import Healthy, LateFailure, SelfTestPassed, Unhealthy, Wanted, WindowOpened
 from limosa_agent.update.state import ModelState
 from limosa_contracts.phases import Phase
 from tests.crash.disk_pool import Booted, agent, stopped
 from tests.crash.lab import Lab, sha_of
-from tests.crash.programs import BAD, MODEL
+from tests.crash.programs import ABSENT, BAD, MODEL
 from tests.crash.slot_promises import slots_are_whole, something_serves
 
 WAYS: Final = {
@@ -21,6 +21,7 @@ WAYS: Final = {
         Phase.FELL_BACK,
     ),
     "late": (Phase.COMMITTED, Phase.FALLING_BACK, Phase.FELL_BACK),
+    "absent": (Phase.COMMITTED, Phase.REMOVING, Phase.REMOVED),
 }  # fmt: skip
 """The phases of an attempt in their order, by its verdict."""
 STEPS_MAX: Final = 12
@@ -50,14 +51,41 @@ async def update_keeps_its_promises(lab: Lab, folder: Path, marks: frozenset[str
         if verdict == "healthy":
             assert state.previous is not None
             assert state.previous.manifest_sha256 == one
-        ends = [str(row[0]) for row in booted.supervisor.outbox._db.query("SELECT key FROM outbox")]
-        said = [key for key in ends if key == f"r2:1:{MODEL}:{state.phase.value}"]
-        assert len(said) == 1, f"the end was reported {len(said)} times: {ends}"
+        the_end_is_reported_once(booted, f"r2:1:{MODEL}:{state.phase.value}")
     model = lab.device(folder).model.folder
     slots_are_whole(folder, linked=[good])
     assert read_current(model) == good
     assert set(installed(model)) == {one, two} if verdict == "healthy" else {one}
     assert something_serves(folder, allowed=[good]) == good
+
+
+async def removal_keeps_its_promises(lab: Lab, folder: Path, marks: frozenset[str]) -> None:
+    """A model that is not wanted: it serves until that is durable, then never again, and leaves nothing
+    but the counter below which nothing may be installed (agent 2, absent; trust 2.4)."""
+    one, model = sha_of(lab.one), lab.device(folder).model.folder
+    slots_are_whole(folder, linked=[one, None])
+    with agent(lab.config(folder)) as booted:
+        assert booted.corrupt is None, booted.corrupt
+        found = booted.state(MODEL)
+        transitions_are_kept(found, marks, verdict="absent")
+        await booted.supervisor.start()
+        if found.phase is Phase.COMMITTED:
+            assert booted.serving(MODEL) == one
+            await booted.supervisor.updater.dispatch(MODEL, Wanted(target=ABSENT))
+        else:
+            assert booted.pool.served == set(), "a model that is not wanted was loaded"
+        state = booted.state(MODEL)
+        await stopped(booted)
+        assert state.phase is Phase.REMOVED
+        assert (state.active, state.previous, booted.serving(MODEL)) == (None, None, None)
+        assert state.committed_counter == 1
+        the_end_is_reported_once(booted, f"r3:1:{MODEL}:REMOVED")
+    assert (read_current(model), installed(model)) == (None, ())
+
+
+def the_end_is_reported_once(booted: Booted, key: str) -> None:
+    keys = [str(row[0]) for row in booted.supervisor.outbox._db.query("SELECT key FROM outbox")]
+    assert keys.count(key) == 1, f"the end was reported {keys.count(key)} times: {keys}"
 
 
 def transitions_are_kept(found: ModelState, marks: frozenset[str], *, verdict: str) -> None:
