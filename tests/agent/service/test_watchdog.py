@@ -112,6 +112,10 @@ def test_running_agent_says_ready_then_lives_and_what_it_serves(
     for pid in _workers(device):
         environ = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"NOTIFY_SOCKET" not in environ, "a worker cannot speak for the agent"
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        assert "onnxruntime" in mapped
+        assert "cryptography" not in mapped, "15 MB over its runtime is all it may take (agent 1)"
+        assert "/_ssl." not in mapped
     assert device.stop() == 0
 
 
