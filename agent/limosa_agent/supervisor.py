@@ -78,7 +78,7 @@ class Supervisor:
             agent=installed_version("limosa") or "0.0.0",
             boot=f"{boot}-{db.outbox_session % 2**32:08x}",
             labels=config.labels,
-            capabilities=read_capabilities(profile=config.profile),
+            capabilities=read_capabilities(profile=config.profile, accelerators=config.serving.accelerators),
         )
         self.https = HttpsLink(
             server=config.server,
@@ -287,7 +287,9 @@ class Supervisor:
 
     def _tell_phase(self, report: Report) -> bytes:
         why = f": {report.reason.code}: {report.reason.message}" if report.reason.code else ""
-        log.info("%s %s is %s%s", report.model, report.version, report.phase.value, why)
+        bad = report.phase in (Phase.REJECTED, Phase.FALLING_BACK, Phase.FELL_BACK)
+        level = logging.WARNING if bad else logging.INFO
+        log.log(level, "%s is %s%s", report.version, report.phase.value, why)
         return self._speaker.update(report, at=time.time())
 
     def _tell_broken(self, state: ModelState) -> None:

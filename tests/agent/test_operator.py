@@ -46,7 +46,7 @@ def test_everything_that_an_operator_asks_is_answered_while_a_version_arrives(
     device.wait_for(lambda: "COMMITTED" in fleet.phases("r1"), "1.0.0 committed")
     assert device.ask(1.0) == 1.0
     lines = told(device, "logs", "--model", "demo/motion", "--lines", "1000")["lines"]
-    steps = [line["message"].split()[3] for line in lines if " is " in line["message"]]
+    steps = [line["message"].split()[2] for line in lines if " is " in line["message"]]
     assert steps[-1].rstrip(":") == "COMMITTED"
     assert {(line["device"], line["rollout"]) for line in lines if " is " in line["message"]} == {
         (DEVICE, "r1")
