@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,16 @@ RUNTIMES: Final = {
 """Name in a variant's requirements -> distribution that brings it."""
 
 
-def read_capabilities(*, profile: str) -> dict[str, JsonValue]:
-    """arch, cpu_features, runtimes, memory_bytes, cpus, profile."""
+def read_capabilities(*, profile: str, accelerators: Sequence[str] = ()) -> dict[str, JsonValue]:
+    """arch, cpu_features, runtimes, accelerators, memory_bytes, cpus, profile.
+
+    `accelerators`: as agent.toml says; there is no way to find all of them out.
+    """
     return {
         "arch": os.uname().machine,
         "cpu_features": list(cpu_features()),
         "runtimes": runtimes(),
+        "accelerators": sorted(accelerators),
         "memory_bytes": memory_bytes(),
         "cpus": os.cpu_count() or 1,
         "profile": profile,

@@ -56,7 +56,7 @@ def enroll(config: AgentConfig, *, token: str, serial: str) -> Enrolled:
         csr_pem=make_csr(key),
         serial=serial,
         labels=config.labels,
-        capabilities=read_capabilities(profile=config.profile),
+        capabilities=read_capabilities(profile=config.profile, accelerators=config.serving.accelerators),
     )
     enrolled = _ask(config, request)
     _check(enrolled, key)

@@ -9,11 +9,13 @@ from limosa_agent.serving.runtime_options import CPU, PROVIDERS_MAX, RuntimeOpti
 from limosa_contracts.fields import Fields
 
 THREADS_MAX = 1024
+ACCELERATORS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
     providers: tuple[str, ...] = (CPU,)  # execution providers of onnxruntime, the preferred one first
+    accelerators: tuple[str, ...] = ()  # what this device has beside its processor, as variants ask for it
     threads: int = 0  # slow models run in so many threads at once; 0: one per core
     intra_op_threads: int = 1  # threads inside one run
     arena: bool = True  # the runtime keeps freed memory for the next run: faster, and larger
@@ -32,6 +34,9 @@ class ServingConfig:
         config = cls(
             providers=fields.optional(
                 "providers", lambda n: fields.texts(n, max_items=PROVIDERS_MAX), base.providers
+            ),
+            accelerators=fields.optional(
+                "accelerators", lambda n: fields.texts(n, max_items=ACCELERATORS_MAX), base.accelerators
             ),
             threads=count("threads", base.threads),
             intra_op_threads=count("intra_op_threads", base.intra_op_threads, low=1),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from limosa_agent.capabilities import read_capabilities
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import ConfigInvalid
+from limosa_agent.fetch.variant_choice import Capabilities, unmet
 from limosa_agent.serving.config import ServingConfig
 from limosa_agent.serving.runtime_options import RuntimeOptions
+from limosa_contracts.oci import Requirements
 
 SERVER = 'server = "https://fleet.example"\n'
 
@@ -50,3 +53,12 @@ def test_what_is_wrong_is_named(table: str, says: str) -> None:
     with pytest.raises(ConfigInvalid) as refused:
         parse(table)
     assert says in f"{refused.value} {refused.value.hint}"
+
+
+def test_accelerators_of_the_configuration_decide_which_variant_fits() -> None:
+    """Agent 2.1: the device says what it has; a variant that needs more is not taken."""
+    needs = Requirements(accelerators=("npu",))
+    for table, fits in (('accelerators = ["npu", "edgetpu"]', True), ("", False)):
+        said = read_capabilities(profile="", accelerators=parse(table).accelerators)
+        device = Capabilities.parse(said, disk_free_bytes=0)
+        assert ("accelerators npu are missing" not in list(unmet(needs, device))) is fits
