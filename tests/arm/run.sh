@@ -30,6 +30,11 @@ core=(
   tests/agent/serving/test_in_process.py tests/agent/serving/test_ring.py
   tests/agent/test_config.py
   tests/contracts --ignore=tests/contracts/test_cli_host.py
+  # Not here, because qemu is not a board: it does not enforce RLIMIT_DATA, and it is no measure of time. An aarch64
+  # processor divides without a trap, so the model that kills its runtime on x86-64 answers there.
+  --deselect=tests/agent/serving/test_self_test.py::test_release_that_needs_too_much_memory_fails_in_its_child
+  --deselect=tests/agent/serving/test_self_test.py::test_release_that_kills_its_child_is_named_by_the_signal
+  --deselect=tests/contracts/test_binning.py::test_one_flush_is_vectorised
 )
 
 say() { printf '== %s\n' "$*" >&2; }
