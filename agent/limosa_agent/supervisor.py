@@ -72,6 +72,13 @@ class Supervisor:
         self._db = db
         self._queue: asyncio.Queue[tuple[ModelState | None, str, Event]] = asyncio.Queue()
         self.on_outbox: Callable[[], None] = lambda: None
+        self._state_dir = config.state_dir
+        self._began_s = self._turn_began_s = time.monotonic()
+        self._make_voice(config, identity, db)
+        self._make_serving(config, sockets, link_up)
+        self._make_update(config, identity, db)
+
+    def _make_voice(self, config: AgentConfig, identity: Identity, db: StateDb) -> None:
         boot = f"{db.count_boot()}"
         self._speaker = Speaker(
             device=identity.device,
@@ -98,9 +105,13 @@ class Supervisor:
             shadows=lambda: self.updater.shadows,
             held=lambda: self.gatekeeper.told(),
         )
-        probations: dict[str, Probation] = {}
+
+    def _make_serving(
+        self, config: AgentConfig, sockets: Sequence[socket.socket], link_up: Callable[[], bool]
+    ) -> None:
+        self._probations: dict[str, Probation] = {}
         self.watch = TrialWatch(
-            probations=probations,
+            probations=self._probations,
             telemetry=self.telemetry,
             post=lambda model, event: self.post(self.updater.state(model), event),
             link_up=link_up,
@@ -117,18 +128,23 @@ class Supervisor:
         )
         self.pool = ServingPool(
             sockets=sockets,
-            limits=ServingLimits(
-                observe_every_s=config.observe_every_s,
-                hang_s=config.health.hang_s,
-                run_max_s=config.health.run_max_s,
-                threads=config.serving.threads,
-                standby_reserve_bytes=config.serving.standby_reserve_bytes,
-                shadow_memory_max_bytes=config.serving.shadow_memory_bytes,
+            limits=config.inference.over(
+                ServingLimits(
+                    observe_every_s=config.observe_every_s,
+                    hang_s=config.health.hang_s,
+                    run_max_s=config.health.run_max_s,
+                    threads=config.serving.threads,
+                    standby_reserve_bytes=config.serving.standby_reserve_bytes,
+                    shadow_memory_max_bytes=config.serving.shadow_memory_bytes,
+                )
             ),
             options=config.serving.options,
             on_event=self.watch.on_pool,
         )
         self.watch.pool = self.pool
+        self.watch.on_shadow_crash = self._shadow_crashed
+
+    def _make_update(self, config: AgentConfig, identity: Identity, db: StateDb) -> None:
         self.gatekeeper = Gatekeeper(
             db, state_dir=config.state_dir, lock_dir=config.lock_dir, time_floor=self.facts.time_floor
         )
@@ -139,19 +155,13 @@ class Supervisor:
             self,
             gatekeeper=self.gatekeeper,
             budget=ByteBudget(db, per_day=config.limits.download_bytes_per_day),
-            probations=probations,
+            probations=self._probations,
         )
-        self.updater = Updater(
-            db,
-            self.outbox,
-            self.effects,
-            encode=self._tell_phase,
-        )
+        self.updater = Updater(db, self.outbox, self.effects, encode=self._tell_phase)
         self.inbox = DesiredInbox(
             db, device=identity.device, refresh=self.facts.refresh, alarm=self.said.refused
         )
         self.effects.lanes = self.updater
-        self.watch.on_shadow_crash = self._shadow_crashed
         self._reconciler = Reconciler(
             gatekeeper=self.gatekeeper,
             facts=self.effects.fetching.facts,
@@ -161,8 +171,6 @@ class Supervisor:
             dispatch=self._dispatch,
             may_begin=self.outbox.may_begin,
         )
-        self._state_dir = config.state_dir
-        self._began_s = self._turn_began_s = time.monotonic()
 
     # -- life
     async def start(self) -> None:
