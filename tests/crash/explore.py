@@ -45,6 +45,12 @@ class Mutant:
     caught_by: str | None
     states: int  # that the unchanged program has not
 
+    @property
+    def same(self) -> bool:
+        """Whether it leaves no folder that the unchanged program does not leave too: what it lacks is
+        done by another operation as well."""
+        return self.caught_by is None and self.states == 0
+
 
 @dataclass(slots=True)
 class Explorer:
@@ -137,9 +143,10 @@ def described(log: DiskLog, position: int) -> str:
 def told(name: str, explored: Explored, mutants: Iterable[Mutant] = ()) -> str:
     """One line for people, and one per mutant that lived."""
     tried = list(mutants)
-    caught = sum(mutant.caught_by is not None for mutant in tried)
-    lines = [f"{name}: {explored.states} crash states, {len(explored.violations)} violations"]
+    line = f"{name}: {explored.states} crash states, {len(explored.violations)} violations"
     if tried:
-        lines[0] += f"; {caught} of {len(tried)} mutants caught"
-    lines += [f"  not caught: {m.what} ({m.states} states)" for m in tried if m.caught_by is None]
-    return "\n".join(lines)
+        caught = sum(mutant.caught_by is not None for mutant in tried)
+        same = sum(mutant.same for mutant in tried)
+        line += f"; {caught} of {len(tried) - same} mutants caught, {same} more leave nothing new"
+    lived = [m for m in tried if m.caught_by is None and not m.same]
+    return "\n".join([line, *(f"  not caught: {m.what} ({m.states} states)" for m in lived)])

@@ -8,7 +8,6 @@ a mark when it returns; a promise lapses when the program itself touches that na
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -54,7 +53,7 @@ class Promise:
     since: int
     until: int
     path: str
-    content: str
+    content: tuple[str, str, bytes]
 
 
 def promises(log: DiskLog, folder: Path) -> tuple[Promise, ...]:
@@ -73,14 +72,13 @@ def promises(log: DiskLog, folder: Path) -> tuple[Promise, ...]:
     return tuple(found)
 
 
-def content_of(image: Image, path: str) -> str | None:
-    """A text that differs where what lies there differs; of a folder only that it is one."""
+def content_of(image: Image, path: str) -> tuple[str, str, bytes] | None:
+    """Kind, target of a link, and bytes of a file; of a folder only that it is one."""
     number = image.find(path)
     if number is None:
         return None
     inode = image.inodes[number]
-    digest = hashlib.sha256(image.contents.get(number, b"")).hexdigest() if inode.kind == "file" else ""
-    return f"{inode.kind} {inode.target}{digest}"
+    return inode.kind, inode.target, image.contents.get(number, b"")
 
 
 def broken(image: Image, made: Sequence[Promise], *, after: int) -> str:

@@ -12,7 +12,7 @@ from tests.crash.lab import Lab
 from tests.crash.paths import PATHS
 from tests.crash.recorder import Stage
 
-pytestmark = [pytest.mark.timeout(3000), pytest.mark.xdist_group("crash")]
+pytestmark = [pytest.mark.timeout(3500), pytest.mark.xdist_group("crash")]
 SHORT_STATES = 10  # of each path, spread over all its crash points
 SHORT_MUTANTS = {"enrolment": 9, "renewal": 12, "collection": 2}
 CAUGHT_LEAST = 0.9
@@ -59,6 +59,6 @@ def test_every_crash_state_keeps_every_promise_and_nine_of_ten_mutants_do_not(
         assert not explored.violations, explored.violations[0]
         states += explored.states
         caught += sum(mutant.caught_by is not None for mutant in mutants)
-        tried += len(mutants)
+        tried += sum(not mutant.same for mutant in mutants)
     print(f"in all: {states} crash states, 0 violations; {caught} of {tried} mutants caught")
     assert caught >= CAUGHT_LEAST * tried
