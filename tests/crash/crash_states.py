@@ -64,18 +64,35 @@ class _Point:
 def crash_states(log: DiskLog, made: Sequence[Promise] = ()) -> Iterator[CrashState]:
     """Each state once, in the order of the crash points."""
     seen: set[bytes] = set()
+    tried: set[object] = set()
     chance = random.Random(7)
     digests: dict[bytes, bytes] = {}
     for after in range(len(log.operations) + 1):
         texts = (op.text for op in log.operations[:after] if isinstance(op, Mark))
         marks = frozenset(text for text in texts if not text.startswith(KEPT))
+        due = tuple(promise for promise in made if promise.since < after <= promise.until)
         for names, contents in _choices(log, _point(log, after), chance):
+            choice = (
+                marks,
+                due,
+                names,
+                tuple((inode, _digest(contents[inode], digests)) for inode in contents),
+            )
+            if choice in tried:
+                continue
+            tried.add(choice)
             image = _apply(log, names, contents)
-            wrong = broken(image, made, after=after)
+            wrong = broken(image, due)
             key = _key(image, (*sorted(marks), wrong), digests)
             if key not in seen:
                 seen.add(key)
                 yield CrashState(image, marks, after, wrong, key)
+
+
+def _digest(data: bytes, digests: dict[bytes, bytes]) -> bytes:
+    if data not in digests:
+        digests[data] = hashlib.sha256(data).digest()
+    return digests[data]
 
 
 def _point(log: DiskLog, after: int) -> _Point:
@@ -232,8 +249,6 @@ def _key(image: Image, said: Sequence[str], digests: dict[bytes, bytes]) -> byte
     whole = hashlib.sha256(repr(said).encode())
     for path, number in image.files():
         inode = image.inodes[number]
-        data = image.contents.get(number, b"")
-        if data not in digests:
-            digests[data] = hashlib.sha256(data).digest()
-        whole.update(f"{path}\0{inode.kind}\0{inode.target}\0".encode() + digests[data])
+        digest = _digest(image.contents.get(number, b""), digests)
+        whole.update(f"{path}\0{inode.kind}\0{inode.target}\0".encode() + digest)
     return whole.digest()

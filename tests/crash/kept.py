@@ -81,10 +81,10 @@ def content_of(image: Image, path: str) -> tuple[str, str, bytes] | None:
     return inode.kind, inode.target, image.contents.get(number, b"")
 
 
-def broken(image: Image, made: Sequence[Promise], *, after: int) -> str:
+def broken(image: Image, due: Sequence[Promise]) -> str:
     """The first promise that a crash state does not keep; "" if it keeps all."""
-    for promise in made:
-        if promise.since < after <= promise.until and content_of(image, promise.path) != promise.content:
+    for promise in due:
+        if content_of(image, promise.path) != promise.content:
             return f"{promise.path} was to stay for good"
     return ""
 
