@@ -15,6 +15,7 @@ from limosa_agent.health.config import HealthLimits
 from limosa_agent.health.probe_config import ProbeConfig, parse_probes
 from limosa_agent.logs.config import LogConfig
 from limosa_agent.serving.config import ServingConfig
+from limosa_agent.serving.inference_config import InferenceConfig
 from limosa_agent.update.config import UpdateConfig
 from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.fields import Fields
@@ -95,6 +96,7 @@ class AgentConfig:
     update: UpdateConfig = field(default_factory=UpdateConfig)  # what holds updates back
     probes: tuple[ProbeConfig, ...] = ()  # what the operator asks about this device's health
     serving: ServingConfig = field(default_factory=ServingConfig)  # runtimes and their memory
+    inference: InferenceConfig = field(default_factory=InferenceConfig)  # what the endpoint takes
     proxy: Proxy | None = None  # between this device and its fleet server
     mirror: MirrorConfig = field(default_factory=MirrorConfig)  # sticks that are looked for
     log: LogConfig = field(default_factory=LogConfig)  # what this agent writes down
@@ -180,6 +182,9 @@ class AgentConfig:
             ),
             limits=fields.optional("limits", lambda n: Limits.parse(fields.fields(n)), base.limits),
             serving=fields.optional("serving", lambda n: ServingConfig.parse(fields.fields(n)), base.serving),
+            inference=fields.optional(
+                "inference", lambda n: InferenceConfig.parse(fields.fields(n)), base.inference
+            ),
             update=fields.optional("update", lambda n: UpdateConfig.parse(fields.fields(n)), base.update),
             proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),
             mirror=fields.optional("mirror", lambda n: MirrorConfig.parse(fields.fields(n)), base.mirror),

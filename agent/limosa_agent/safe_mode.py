@@ -71,7 +71,7 @@ async def serve_until_whole(
     `trouble` is what it could not be started for; the control socket tells of it.
     """
     slots = list(await asyncio.to_thread(lambda: tuple(good_slots(config.state_dir))))
-    limits = ServingLimits(threads=config.serving.threads)
+    limits = config.inference.over(ServingLimits(threads=config.serving.threads))
     pool = ServingPool(
         sockets=sockets, limits=limits, options=config.serving.options, on_event=lambda event: None
     )
