@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from limosa_agent.control_socket import ask_agent
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.promise import VariantPromise
 from tests.agent.device import Device
 from tests.agent.fleet import Fleet
 from tests.agent.health.bad_models import MIB, hoard_plan, nan_plan
-from tests.agent.serving.releases import endless_plan, slow_plan
+from tests.agent.serving.releases import Plan, endless_plan, slow_plan
 
 HEALTH = f"""
 [health]
@@ -33,6 +33,7 @@ min_sample = 5
 growth_bytes = {24 * MIB}
 growth_steps = 3
 growth_step_s = 0.4
+promise_tries = 2
 watch_window_s = 0.3
 sustain_s = 1.0
 """
@@ -89,7 +90,7 @@ def verdict(fleet: Fleet, rollout: str, phase: str = "FELL_BACK") -> UpdateEvent
     return next(e for e in fleet.events() if e.rollout == rollout and e.phase.value == phase)
 
 
-def on_trial(device: Device, fleet: Fleet, version: str, plan: Any) -> str:
+def on_trial(device: Device, fleet: Fleet, version: str, plan: Plan | None) -> str:
     rollout = f"r{version}"
     fleet.want(device.publish(version, plan), rollout=rollout, seconds=60, max_latency_ratio=1000)
     device.wait_for(lambda: "PROBATION" in fleet.phases(rollout), f"{version} on trial")
@@ -115,37 +116,18 @@ def with_health(device: Device, more: str = "") -> None:
     device.config.write_text(device.config.read_text() + HEALTH + more)
 
 
-def test_one_bad_model_after_another_is_found_in_its_trial_and_fallen_back_from(
-    device: Device, fleet: Fleet
-) -> None:
-    with_health(device)
-    good(device, fleet)
+def rejected(
+    device: Device, fleet: Fleet, version: str, plan: Plan | None, promises: dict[str, VariantPromise]
+) -> UpdateEvent:
+    rollout = f"r{version}"
+    fleet.want(device.publish(version, plan, promises=promises), rollout=rollout)
+    device.wait_for(lambda: "REJECTED" in fleet.phases(rollout), f"{version} rejected")
+    assert "ACTIVATING" not in fleet.phases(rollout)
+    return verdict(fleet, rollout, "REJECTED")
 
-    rollout = on_trial(device, fleet, "2.0.0", nan_plan("2.0.0"))
-    with asked_all_the_time(device, always(-1.0)):
-        told = fell_back_under_load(device, fleet, rollout, "nan_outputs")
-    assert told.reason.evidence["max_error_ratio"] == 0.02
 
-    rollout = on_trial(device, fleet, "3.0.0", endless_plan("3.0.0", slow=False))
-    ask_in_vain(device)
-    told = fell_back(device, fleet, rollout, "worker_hung")
-    assert told.reason.evidence["hung"] is True
-
-    rollout = on_trial(device, fleet, "4.0.0", None)
-    os.kill(workers(device)[0], signal.SIGSEGV)
-    told = fell_back(device, fleet, rollout, "worker_crashed")
-    assert told.reason.evidence["signal"] == "SIGSEGV"
-
-    rollout = on_trial(device, fleet, "5.0.0", None)
-    os.kill(workers(device)[0], signal.SIGSTOP)  # as a deadlock: it lives, and does nothing
-    fell_back(device, fleet, rollout, "worker_hung")
-
-    rollout = on_trial(device, fleet, "6.0.0", hoard_plan("6.0.0"))
-    with asked_all_the_time(device, rising(2.0)):
-        told = fell_back_under_load(device, fleet, rollout, "memory_growth")
-    grown = told.reason.evidence
-    assert grown["to_bytes"] - grown["from_bytes"] >= grown["growth_max_bytes"] == 24 * MIB  # type: ignore[operator]  # numbers
-    assert device.stop() == 0
+def healthy(device: Device) -> bool:
+    return ask_agent(device.state / "control.sock", "health")["healthy"] is True
 
 
 def fell_back_under_load(device: Device, fleet: Fleet, rollout: str, code: str) -> UpdateEvent:
@@ -160,34 +142,6 @@ def ask_in_vain(device: Device) -> None:
     thread = threading.Thread(target=ask, args=(device, -1.0), daemon=True)
     thread.start()
     thread.join(0.2)
-
-
-def test_a_run_that_never_ends_in_a_thread_is_a_hang_too(device: Device, fleet: Fleet) -> None:
-    with_health(device)
-    good(device, fleet)
-    rollout = on_trial(device, fleet, "3.0.0", endless_plan("3.0.0", slow=True))
-    ask_in_vain(device)
-    fell_back(device, fleet, rollout, "worker_hung")
-    assert device.stop() == 0
-
-
-def test_a_committed_version_that_goes_wrong_for_long_falls_back_once(device: Device, fleet: Fleet) -> None:
-    with_health(device)
-    good(device, fleet)
-    fleet.want(device.publish("2.0.0", nan_plan("2.0.0")), rollout="r2", seconds=0.3)
-    device.wait_for(lambda: "COMMITTED" in fleet.phases("r2"), "2.0.0 committed without traffic")
-    with asked_all_the_time(device, always(-1.0)):
-        told = fell_back_under_load(device, fleet, "r2", "nan_outputs")
-    assert told.manifest_sha256
-    assert told.reason.evidence["sustain_s"] == 1.0
-    lasted = told.reason.evidence["failing_for_s"]
-    assert isinstance(lasted, float)
-    assert lasted >= 1.0
-    device.wait_for(lambda: answers(device), "1.0.0 answers again")
-    said = device.command("health", "--json")
-    assert (said.returncode, json.loads(said.stdout)["models"][0]["serving"]) == (0, "1.0.0")
-    assert fleet.phases("r2").count("FELL_BACK") == 1
-    assert device.stop() == 0
 
 
 @pytest.fixture
@@ -207,7 +161,36 @@ def camera(place: Path) -> Callable[[bool], str]:
     return breaks
 
 
-def test_a_probe_of_the_operator_judges_the_trial_and_what_was_committed(
+def test_one_bad_model_after_another_is_found_and_fallen_back_from(device: Device, fleet: Fleet) -> None:
+    with_health(device)
+    good(device, fleet)
+
+    slow = {"int8": VariantPromise(max_latency_us=1)}
+    told = rejected(device, fleet, "2.0.0", slow_plan("2.0.0", size=256, layers=2), slow)
+    assert (told.reason.code, told.reason.evidence["max_us"]) == ("too_slow", 1)
+    told = rejected(device, fleet, "3.0.0", None, {"int8": VariantPromise(max_memory_bytes=4096)})
+    assert (told.reason.code, told.reason.evidence["max_memory_bytes"]) == ("too_large", 4096)
+
+    rollout = on_trial(device, fleet, "4.0.0", nan_plan("4.0.0"))
+    with asked_all_the_time(device, always(-1.0)):
+        told = fell_back_under_load(device, fleet, rollout, "nan_outputs")
+    assert told.reason.evidence["max_error_ratio"] == 0.02
+
+    rollout = on_trial(device, fleet, "5.0.0", endless_plan("5.0.0", slow=False))
+    ask_in_vain(device)
+    told = fell_back(device, fleet, rollout, "worker_hung")
+    assert told.reason.evidence["hung"] is True
+
+    rollout = on_trial(device, fleet, "6.0.0", hoard_plan("6.0.0"))
+    with asked_all_the_time(device, rising(2.0)):
+        told = fell_back_under_load(device, fleet, rollout, "memory_growth")
+    grown = told.reason.evidence
+    assert grown["to_bytes"] - grown["from_bytes"] >= grown["growth_max_bytes"] == 24 * MIB  # type: ignore[operator]  # numbers
+    device.wait_for(lambda: answers(device), "1.0.0 answers again")
+    assert device.stop() == 0
+
+
+def test_a_probe_judges_the_trial_and_nan_for_long_a_committed_version(
     device: Device, fleet: Fleet, camera: Callable[[bool], str]
 ) -> None:
     with_health(device, camera(False))
@@ -217,40 +200,59 @@ def test_a_probe_of_the_operator_judges_the_trial_and_what_was_committed(
     told = fell_back(device, fleet, rollout, "probe_failed")
     assert told.reason.evidence["probe"] == "camera"
     assert told.reason.evidence["said"] == "exit code 7: no frame"
-
     found = device.command("health")
     assert found.returncode == 3, found.stdout
     assert "no frame" in found.stdout
     camera(False)
-    device.wait_for(lambda: device.command("health").returncode == 0, "the probe is well again")
+    device.wait_for(lambda: healthy(device), "the probe is well again")
 
-    fleet.want(device.publish("3.0.0"), rollout="r3", seconds=0.3)
-    device.wait_for(lambda: "COMMITTED" in fleet.phases("r3"), "3.0.0 committed")
+    fleet.want(device.publish("3.0.0", nan_plan("3.0.0")), rollout="r3", seconds=0.3)
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r3"), "3.0.0 committed without traffic")
     assert "camera" in str(verdict(fleet, "r3", "COMMITTED").reason.evidence["probes"])
-    camera(True)
-    told = fell_back(device, fleet, "r3", "probe_failed")
+    with asked_all_the_time(device, always(-1.0)):
+        told = fell_back_under_load(device, fleet, "r3", "nan_outputs")
     assert told.reason.evidence["sustain_s"] == 1.0
+    lasted = told.reason.evidence["failing_for_s"]
+    assert isinstance(lasted, float)
+    assert lasted >= 1.0
+    device.wait_for(lambda: answers(device), "1.0.0 answers again")
+    device.wait_for(lambda: healthy(device), "and all is well")
+    assert fleet.phases("r3").count("FELL_BACK") == 1
     assert device.stop() == 0
 
 
-def test_a_release_that_costs_more_than_was_promised_is_rejected_before_it_serves(
-    device: Device, fleet: Fleet
-) -> None:
-    with_health(device, "promise_tries = 2\n")
+@pytest.mark.soak
+def test_other_ways_to_die_or_to_stand_still(device: Device, fleet: Fleet) -> None:
+    with_health(device)
     good(device, fleet)
-    slow = slow_plan("2.0.0", size=256, layers=2)
-    limit = {"int8": VariantPromise(max_latency_us=1)}
-    fleet.want(device.publish("2.0.0", slow, promises=limit), rollout="r2")
-    device.wait_for(lambda: "REJECTED" in fleet.phases("r2"), "2.0.0 rejected")
-    told = verdict(fleet, "r2", "REJECTED")
-    assert (told.reason.code, told.reason.evidence["max_us"]) == ("too_slow", 1)
+    rollout = on_trial(device, fleet, "2.0.0", None)
+    os.kill(workers(device)[0], signal.SIGSEGV)
+    told = fell_back(device, fleet, rollout, "worker_crashed")
+    assert told.reason.evidence["signal"] == "SIGSEGV"
 
-    small = {"int8": VariantPromise(max_memory_bytes=4096)}
-    fleet.want(device.publish("3.0.0", promises=small), rollout="r3")
-    device.wait_for(lambda: "REJECTED" in fleet.phases("r3"), "3.0.0 rejected")
-    assert verdict(fleet, "r3", "REJECTED").reason.code == "too_large"
+    rollout = on_trial(device, fleet, "3.0.0", None)
+    os.kill(workers(device)[0], signal.SIGSTOP)  # as a deadlock: it lives, and does nothing
+    fell_back(device, fleet, rollout, "worker_hung")
+
+    rollout = on_trial(device, fleet, "4.0.0", endless_plan("4.0.0", slow=True))
+    ask_in_vain(device)  # in a thread: the worker's loop turns on
+    fell_back(device, fleet, rollout, "worker_hung")
 
     kept = {"int8": VariantPromise(latency_us=1, memory_bytes=1)}  # within the floors
-    fleet.want(device.publish("4.0.0", promises=kept), rollout="r4", seconds=0.3)
-    device.wait_for(lambda: "COMMITTED" in fleet.phases("r4"), "4.0.0 committed")
+    fleet.want(device.publish("5.0.0", promises=kept), rollout="r5", seconds=0.3)
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r5"), "5.0.0 committed")
+    assert device.stop() == 0
+
+
+@pytest.mark.soak
+def test_a_probe_that_fails_for_long_falls_back_after_the_commit(
+    device: Device, fleet: Fleet, camera: Callable[[bool], str]
+) -> None:
+    with_health(device, camera(False))
+    good(device, fleet)
+    fleet.want(device.publish("2.0.0"), rollout="r2", seconds=0.3)
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r2"), "2.0.0 committed")
+    camera(True)
+    told = fell_back(device, fleet, "r2", "probe_failed")
+    assert told.reason.evidence["sustain_s"] == 1.0
     assert device.stop() == 0

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from limosa_compiler.choice.promises import Promise, promise_of, unchecked_limits
+from limosa_compiler.choice.promises import Promise, promise_of, to_devices, unchecked_limits
 from limosa_contracts.profiles import Profile, ProfileLimits, load_profiles
+from limosa_contracts.promise import VariantPromise
 from tests.compiler.choice.test_choose import measured
 
 X86 = {"architecture": "x86_64", "cpu_features": "avx2,vnni"}
@@ -63,3 +64,12 @@ def test_promise_survives_writing_and_reading() -> None:
     for name in ("generic-x86-64", "rpi4"):
         promise = promise_of(CHOSEN, load_profiles()[name], files_bytes=900, machine=X86)
         assert Promise.parse(promise.as_json(), where="p") == promise
+
+
+def test_devices_are_told_whole_numbers_by_variant_and_the_target_s_own_limits() -> None:
+    near = promise_of(CHOSEN, limited("n100", latency_ms=0.0505), files_bytes=900, machine=X86)
+    far = promise_of(CHOSEN, limited("rpi4", memory_bytes=7), files_bytes=900, machine=X86)
+    assert to_devices([near, far]) == {
+        "n100": VariantPromise(latency_us=50, memory_bytes=5000, max_latency_us=51),
+        "rpi4": VariantPromise(memory_bytes=5000, max_memory_bytes=7),
+    }

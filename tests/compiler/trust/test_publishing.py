@@ -21,6 +21,7 @@ from limosa_compiler.trust.publishing import Published
 from limosa_compiler.trust.releases import find_release
 from limosa_contracts.errors import LinkLost, TransferError
 from limosa_contracts.names import ReleaseName
+from limosa_contracts.promise import VariantPromise
 from limosa_contracts.release import ReleaseCustom
 from tests.compiler.trust.conftest import Fleet
 from tests.support.artifacts import small_artifact
@@ -63,6 +64,18 @@ def test_stock_client_finds_a_published_release_through_team_and_bin(fleet: Flee
     assert found.hashes["sha256"] == done.signed.index.sha256
     assert found.length == len(fleet.store.manifests[done.signed.index.digest])
     assert ReleaseCustom.parse(found.custom) == done.target.custom
+
+
+def test_promises_are_signed_with_the_release_and_stay_as_they_were_first(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    promises = {"rpi4": VariantPromise(latency_us=4000, memory_bytes=5_000_000)}
+    archive = artifact(tmp_path)
+    with fleet.server() as server:
+        done = fleet.publisher(server).publish(archive, promises=promises)
+        assert done.target.custom.promises == promises
+        again = fleet.publisher(server).publish(archive, promises={"rpi4": VariantPromise(latency_us=1)})
+    assert (again.already, again.target.custom.promises) == (True, promises)
 
 
 def test_server_has_every_blob_manifest_and_tag_of_what_was_published(fleet: Fleet, tmp_path: Path) -> None:
