@@ -14,10 +14,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from unittest.mock import patch
+
+from tuf.ngclient.updater import Updater
 
 from limosa_agent.fetch.main import answer
 from limosa_agent.fetch.paths import ModelPaths
 from limosa_agent.fetch.slots import collect
+from limosa_agent.fetch.tuf_client import DurableUpdater
 from limosa_agent.identity.enroll import enroll
 from limosa_agent.identity.identity import load_identity
 from limosa_agent.identity.renew import renew
@@ -64,6 +68,15 @@ def fetch(args: Args, mark: Marker) -> bool:
         return False
     mark("fetched")
     return True
+
+
+def stock_fetch(args: Args, mark: Marker) -> bool:
+    """The same with the stock client's own way of writing files (trust 3.2): for comparison only."""
+    with (
+        patch.object(DurableUpdater, "_persist_file", Updater._persist_file),
+        patch.object(DurableUpdater, "_update_root_symlink", Updater._update_root_symlink),
+    ):
+        return fetch(args, mark)
 
 
 def collection(args: Args, mark: Marker) -> bool:
@@ -139,6 +152,7 @@ def desired(args: Args, mark: Marker) -> bool:
 
 PROGRAMS: Final[Mapping[str, Callable[[Args, Marker], bool]]] = {
     "fetch": fetch,
+    "stock fetch": stock_fetch,
     "collection": collection,
     "enrolment": enrolment,
     "renewal": renewal,

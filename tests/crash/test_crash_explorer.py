@@ -44,6 +44,21 @@ def test_syncs_and_renames_left_out_are_missed(
     assert sum(mutant.caught_by is not None for mutant in mutants) >= CAUGHT_LEAST * len(mutants), mutants
 
 
+def test_stock_client_is_found_to_break_what_ours_keeps(
+    laboratory: Lab, staged: Stage, tmp_path: Path
+) -> None:
+    """trust 3.2: that the explorer finds nothing in our refresh is worth as much as what it finds here."""
+    path = PATHS["refresh"](laboratory)
+    device = laboratory.place(path.base, tmp_path / "device")
+    recording = staged.record("stock fetch", path.args(device), folder=device)
+    assert recording.run.code == 0, recording.run.log
+    explored = Explorer(recording.disk, recording.made, path.judge, tmp_path).explore(most=30)
+    print(told("the stock client's refresh", explored))
+    broken = " ".join(violation.why for violation in explored.violations)
+    assert "is not whole" in broken
+    assert "root.json is missing" in broken
+
+
 @pytest.mark.soak
 def test_every_crash_state_keeps_every_promise_and_nine_of_ten_mutants_do_not(
     laboratory: Lab, staged: Stage, tmp_path: Path
