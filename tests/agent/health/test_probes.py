@@ -8,19 +8,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from limosa_agent.config import AgentConfig
+from limosa_agent.config import AgentConfig, is_loopback
 from limosa_agent.errors import ConfigInvalid
 from limosa_agent.health.errors import ProbeUnsafe
 from limosa_agent.health.probe_config import AskHttp, ProbeConfig, RunProgram
-from limosa_agent.health.probe_http import ask_http
+from limosa_agent.health.probe_http import ask_http, status_of
 from limosa_agent.health.probe_program import run_program, safe_program
 from limosa_agent.health.probes import Probes
+from limosa_contracts.errors import InvalidField
 from tests.support.waiting import wait_until
 
 HEALTH = 'server = "https://x"\n[health]\nprobe_programs = ["/usr/lib/limosa/probe"]\n'
@@ -259,6 +262,36 @@ def test_probe_that_is_not_safe_or_not_clear_is_refused(lines: str, said: str) -
     with pytest.raises(ConfigInvalid) as refused:
         AgentConfig.parse(TOML + lines)
     assert said in f"{refused.value} {refused.value.why} {refused.value.hint}"
+
+
+HOSTS = st.sampled_from(
+    ["127.0.0.1", "localhost", "[::1]", "192.0.2.7", "127.0.0.1.example", "a@127.0.0.1", "127.1"]
+)
+
+
+@given(
+    st.one_of(
+        st.text(max_size=40),
+        st.builds("http://{}:{}{}".format, HOSTS, st.integers(-1, 70000), st.text(max_size=20)),
+        st.builds("unix:{}:{}".format, st.text(max_size=20), st.text(max_size=20)),
+    )
+)
+def test_whatever_is_written_a_probe_asks_this_machine_and_sends_one_line(url: str) -> None:
+    try:
+        probe = ProbeConfig.parse({"name": "a", "http": url}, where="probe", programs=())
+    except InvalidField:
+        return
+    question = probe.question
+    assert isinstance(question, AskHttp)
+    assert question.socket.startswith("/") or is_loopback(question.host)
+    assert question.path.isascii()
+    assert not set(question.path) & set(" \r\n")
+
+
+@given(st.binary(max_size=40))
+def test_any_first_line_is_a_status_or_no_http(line: bytes) -> None:
+    with suppress(ValueError):
+        assert 0 <= status_of(line) <= 999
 
 
 def test_two_probes_of_one_name_and_relative_programs_are_refused() -> None:
