@@ -74,9 +74,7 @@ def test_clock_that_cannot_be_right_opens_no_window_and_holds_nothing_else(
     assert keeper.gate(MODEL, wanted(None)).switch is None
 
 
-def test_window_opens_and_closes_by_the_clock_and_downloads_go_on_outside(
-    db: StateDb, tmp_path: Path
-) -> None:
+def test_window_opens_and_closes_by_the_clock_and_downloads_go_on(db: StateDb, tmp_path: Path) -> None:
     clock = Clock()
     keeper = gatekeeper(db, tmp_path, clock)
     gate = keeper.gate(MODEL, wanted(NIGHTLY))
