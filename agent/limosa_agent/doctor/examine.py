@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from limosa_agent.config import AgentConfig
-from limosa_agent.doctor import device_checks, link_checks
+from limosa_agent.doctor import device_checks, link_checks, probe_checks
 from limosa_agent.doctor.finding import Check, Finding, wrong
 from limosa_contracts.errors import LimosaError
 
@@ -17,6 +17,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     device_checks.permissions,
     device_checks.memory,
     device_checks.runtime,
+    probe_checks.probes,
     link_checks.identity,
     link_checks.certificate,
     link_checks.proxy,

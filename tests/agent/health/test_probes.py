@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limosa_agent.config import AgentConfig, is_loopback
+from limosa_agent.doctor.probe_checks import probes
 from limosa_agent.errors import ConfigInvalid
 from limosa_agent.health.errors import ProbeUnsafe
 from limosa_agent.health.probe_config import AskHttp, ProbeConfig, RunProgram
@@ -124,6 +125,19 @@ def test_a_link_is_judged_by_where_it_leads(place: Path) -> None:
     target.chmod(0o777)
     with pytest.raises(ProbeUnsafe):
         safe_program(link)
+
+
+def test_doctor_says_which_program_is_not_safe_and_what_to_do(place: Path) -> None:
+    path = script(place, "exit 0")
+    text = (
+        f'server = "http://127.0.0.1:1"\nstate_dir = "{place}/state"\n[health]\nprobe_programs = ["{path}"]\n'
+    )
+    config = AgentConfig.parse(text)
+    assert probes(config).says == "none is configured"
+    path.chmod(0o777)
+    with pytest.raises(ProbeUnsafe) as found:
+        probes(config)
+    assert "chmod go-w" in found.value.hint
 
 
 # -- HTTP
