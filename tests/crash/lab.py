@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
 
@@ -16,14 +17,23 @@ from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.update.state import ModelState, Release, Target
 from limosa_compiler.trust import roles
+from limosa_contracts.json_value import JsonObject
 from limosa_contracts.phases import Phase
-from tests.agent.fetch.world import Published, World
+from tests.agent.fetch.world import Answer, Published, World
 from tests.agent.fleet import Fleet, running_fleet
 from tests.crash.disk_log import Image
 from tests.crash.disk_pool import config_of
 from tests.crash.programs import MODEL
 
-VARIANT = "int8"
+VARIANT: Final = "int8"
+PATIENT: Final[JsonObject] = {
+    "rate_window_s": 60.0,
+    "idle_timeout_s": 60.0,
+    "connect_timeout_s": 60.0,
+    "lock_wait_s": 60.0,
+    "disk_reserve_bytes": 0,
+}
+"""Limits under which no fetch is given up because the machine is busy."""
 
 
 @dataclass(slots=True)
@@ -45,6 +55,12 @@ class Lab:
     def device(self, state_dir: Path) -> World:
         """The same server, seen by the device in that folder."""
         return replace(self.world, device=state_dir)
+
+    def request(self, state_dir: Path, release: Published | None) -> JsonObject:
+        return {"request": self.device(state_dir).request(release, limits=PATIENT)}
+
+    def fetch(self, state_dir: Path, release: Published | None = None) -> Answer:
+        return self.device(state_dir).fetch(release, limits=PATIENT)
 
     def config(self, state_dir: Path) -> AgentConfig:
         return config_of(state_dir, self.fleet.url)
@@ -156,7 +172,7 @@ def serving_instead(world: World, files: dict[str, bytes]) -> Iterator[None]:
 
 
 def _install(world: World, release: Published) -> None:
-    fetched = world.fetch(release)
+    fetched = world.fetch(release, limits=PATIENT)
     assert not fetched.error, fetched.error
 
 

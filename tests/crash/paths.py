@@ -69,7 +69,7 @@ def _installation(lab: Lab, release: Published, *, before: Published | None, bas
             verify_release(world.model.folder, wanted)
             assert list(world.model.staging.iterdir()) == [], "what was staged is there again"
             metadata_is_whole(folder, signed=lab.signed)
-        again = world.fetch(release)
+        again = lab.fetch(folder, release)
         assert not again.error, again.error
         verify_release(world.model.folder, wanted)
         metadata_is_whole(folder, signed=lab.signed)
@@ -80,7 +80,7 @@ def _installation(lab: Lab, release: Published, *, before: Published | None, bas
     return CrashPath(
         program="fetch",
         base=base,
-        args=lambda folder: {"request": lab.device(folder).request(release)},
+        args=lambda folder: lab.request(folder, release),
         judge=judge,
     )
 
@@ -97,22 +97,22 @@ def refresh(lab: Lab) -> CrashPath:
         metadata_is_whole(folder, signed=lab.signed)
         if "fetched" in marks:  # neither a replay, nor what a captured server would sign
             with serving_instead(world, older):
-                assert world.fetch().failed("trust", "LM-582")
-            attacked = lab.device(shutil.copytree(folder, folder.with_name("attacked"), symlinks=True))
+                assert lab.fetch(folder).failed("trust", "LM-582")
+            attacked = shutil.copytree(folder, folder.with_name("attacked"), symlinks=True)
             with serving_instead(world, mixed):
-                assert attacked.fetch().failed("trust", "LM-582")
-            shutil.rmtree(attacked.device)
+                assert lab.fetch(attacked).failed("trust", "LM-582")
+            shutil.rmtree(attacked)
             newest = world.server.files["/tuf/metadata/2.root.json"]
             assert (world.state.tuf / "root.json").read_bytes() == newest
-        again = world.fetch()
+        again = lab.fetch(folder)
         assert not again.error, again.error
         with serving_instead(world, older):
-            assert world.fetch().failed("trust", "LM-582")
+            assert lab.fetch(folder).failed("trust", "LM-582")
 
     return CrashPath(
         program="fetch",
         base="one",
-        args=lambda folder: {"request": lab.device(folder).request(None)},
+        args=lambda folder: lab.request(folder, None),
         judge=judge,
     )
 
@@ -132,7 +132,7 @@ def collection(lab: Lab) -> CrashPath:
         collect(folder_of(folder), keep=[kept])
         slots_are_whole(folder, linked=[kept])
         assert installed(folder_of(folder)) == (kept,)
-        again = lab.device(folder).fetch(lab.one)
+        again = lab.fetch(folder, lab.one)
         assert not again.error, again.error
         verify_release(folder_of(folder), gone)
 
