@@ -61,6 +61,15 @@ class Pending:
         else:
             self._then = callback
 
+    def settle(self, make: Callable[[], Reply]) -> None:
+        """Resolves with what `make` gives, or with what it raises."""
+        outcome: Reply | Exception
+        try:
+            outcome = make()
+        except Exception as error:  # noqa: BLE001  # told to whoever waits, as a future does
+            outcome = error
+        self.resolve(outcome)
+
     def resolve(self, outcome: Reply | Exception) -> None:
         self._outcome = outcome
         if self._then is not None:

@@ -196,8 +196,7 @@ class InferenceApi:
             raise
         finally:
             self._counters.running = 0
-        served.model.observations.add(call.inputs, outputs, call.rows, call.spent_ns)
-        return served.answers.write(call.request, outputs)
+        return _answered(call, outputs, None)
 
     def _run_in_thread(self, call: Call) -> Pending:
         pending = Pending()
@@ -207,16 +206,22 @@ class InferenceApi:
         def done(outputs: dict[str, Array] | None, failed: Exception | None) -> None:
             if not self._pool.waiting:
                 self._counters.running = 0
-            if outputs is None:
-                if isinstance(failed, (FaultError, TransferError)):
-                    served.model.observations.fail(failed.code)
-                pending.resolve(failed or RuntimeError("a run without outputs"))
-                return
-            served.model.observations.add(call.inputs, outputs, call.rows, call.spent_ns)
-            pending.resolve(served.answers.write(call.request, outputs))
+            pending.settle(lambda: _answered(call, outputs, failed))
 
         self._pool.submit(call.run, done)
         return pending
+
+
+def _answered(call: Call, outputs: Mapping[str, Array] | None, failed: Exception | None) -> Reply:
+    """Counts what came of it. Raises `failed`."""
+    served = call.served
+    if outputs is None:
+        assert failed is not None
+        if isinstance(failed, (FaultError, TransferError)):
+            served.model.observations.fail(failed.code)
+        raise failed
+    served.model.observations.add(call.inputs, outputs, call.rows, call.spent_ns)
+    return served.answers.write(call.request, outputs)
 
 
 def _checked(served: Served, request: Request) -> Call:
