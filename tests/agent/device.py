@@ -54,6 +54,7 @@ class Device:
             "poll_interval_s": 0.3,
             "observe_every_s": 0.2,
             "ack_timeout_s": 2.0,
+            "serving.graph_cache": False,  # a process less per update; the demo's devices make theirs
             **more,
         }
         self.config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in keys.items()))
