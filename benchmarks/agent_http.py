@@ -18,6 +18,7 @@ The peers lie in `limosa/peers` under XDG_CACHE_HOME; without `--yes` nothing is
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -226,6 +227,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="one round of one second each")
     parser.add_argument("--json", action="store_true", help="one object as the last line of stdout")
     arguments = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended also then
     try:
         prepare(PEERS, may_install=arguments.yes)
         figures = Figures()
