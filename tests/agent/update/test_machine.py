@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -10,8 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from limosa_agent.errors import UnknownTransition
-from limosa_agent.update.actions import FallBack, Load, Report, RetryFetch, StartFetch, SwitchLink
+from limosa_agent.update.actions import (
+    FallBack,
+    Load,
+    Report,
+    RetryFetch,
+    StartFetch,
+    StopServing,
+    SwitchLink,
+)
 from limosa_agent.update.events import (
+    Changed,
     Event,
     Exhausted,
     Fetched,
@@ -33,8 +43,9 @@ from limosa_agent.update.events import (
 )
 from limosa_agent.update.machine import MAX_TRANSITIONS, TRANSITIONS, accepts, as_mermaid, next_state
 from limosa_agent.update.rules import TRIES
-from limosa_agent.update.state import ModelState, Release, Target
+from limosa_agent.update.state import Facts, ModelState, Release, Target
 from limosa_contracts.event import Reason
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Phase
 
 BAD = Reason(code="bad", message="it is bad")
@@ -123,8 +134,6 @@ def test_downgrade_needs_the_running_releases_word_or_a_permit() -> None:
     three = committed(3)
     refused = run(three, Wanted(target=target(2)), Fetched(release=release(2)))
     assert (refused.phase, refused.reason.code) == (Phase.REJECTED, "downgrade")
-    from dataclasses import replace
-
     allowing = replace(three, active=release(3, may_return_to=("2.0.0",)))
     assert run(allowing, Wanted(target=target(2)), Fetched(release=release(2))).phase is Phase.STAGED
     permitted = replace(target(2), permit={"signed": "by the team"})
@@ -215,16 +224,45 @@ class AnyOrder(RuleBasedStateMachine):
                 self.loaded = self.link
             elif isinstance(action, FallBack):
                 self.loaded = self.state.active.manifest_sha256 if self.state.active else None
+            elif isinstance(action, StopServing):
+                self.loaded = None
+        if self.state.phase is not before.phase:
+            told = [action for action in actions if isinstance(action, Report)]
+            assert [report.phase for report in told] == [self.state.phase], "each change is told once"
+        if before.phase is Phase.PROBATION and self.state.phase is Phase.COMMITTED:
+            assert self.state.active is not None
+            assert self.state.active.manifest_sha256 == self.loaded, "the verdict names what served"
         if self.state.active and self.state.active != before.active and self.state.phase is Phase.COMMITTED:
             self.floor = self.state.active.release_counter
 
     def can(self, kind: type[Event]) -> bool:
         return accepts(self.state.phase, kind)
 
-    @rule(number=st.integers(1, 4), rollout=st.sampled_from(["r1", "r2", "r3"]), attempt=st.integers(1, 2))
-    def want(self, number: int, rollout: str, attempt: int) -> None:
+    @rule(
+        number=st.integers(1, 4),
+        rollout=st.sampled_from(["r1", "r2", "r3"]),
+        attempt=st.integers(1, 2),
+        permitted=st.booleans(),
+        held=st.sampled_from([None, None, BAD]),
+    )
+    def want(self, number: int, rollout: str, attempt: int, permitted: bool, held: Reason | None) -> None:
         if self.can(Wanted):
-            self.give(Wanted(target=target(number, rollout=rollout, attempt=attempt)))
+            wanted = target(number, rollout=rollout, attempt=attempt)
+            permit: dict[str, JsonValue] | None = {"signed": "by the team"} if permitted else None
+            self.give(Wanted(target=replace(wanted, permit=permit), held=held))
+
+    @precondition(lambda self: self.state.active is not None)
+    @rule(attempt=st.integers(1, 2))
+    def want_none(self, attempt: int) -> None:
+        if self.can(Wanted):
+            self.give(Wanted(target=target(1, rollout="gone", attempt=attempt, mode="absent")))
+            if self.state.phase is Phase.REMOVING:
+                self.ever_active = False  # it was asked for
+
+    @rule(facts=st.sampled_from([Facts(agent="1", capabilities_sha256="a", free_bytes=n) for n in (1, 2)]))
+    def changes(self, facts: Facts) -> None:
+        if self.can(Changed):
+            self.give(Changed(facts=facts))
 
     @rule(verifying=st.booleans())
     def progress(self, verifying: bool) -> None:
@@ -280,6 +318,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.give(Restarted())
 
     @rule()
+    def verdict_over_another_digest(self) -> None:
+        if self.can(Healthy):
+            with pytest.raises(UnknownTransition):
+                next_state(self.state, Healthy(manifest_sha256=sha("another")))
+
+    @rule()
     def gives_up(self) -> None:
         if self.can(Exhausted):
             self.give(Exhausted())
@@ -291,14 +335,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def a_model_is_never_lost(self) -> None:
-        self.ever_active = self.ever_active or self.state.active is not None
+        removing = self.state.phase is Phase.REMOVING
+        self.ever_active = self.ever_active or (self.state.active is not None and not removing)
         assert self.state.active is not None or not self.ever_active
         if self.state.on_trial and self.ever_active:
             assert self.state.active is not None, "what was good before is kept until the commit"
 
     @invariant()
     def never_below_the_committed_counter(self) -> None:
-        if self.state.candidate and self.state.on_trial:
+        permitted = self.state.target is not None and self.state.target.permit is not None
+        if self.state.candidate and self.state.on_trial and not permitted:
             assert self.state.candidate.release_counter >= self.floor
 
     @invariant()
