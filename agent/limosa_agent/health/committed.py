@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ class CommittedWatch:
         self._crashes: Final = CrashCount(limits=limits)
         self._failed: Final[dict[str, tuple[str, Reason]]] = {}  # model -> (digest, why)
         self._told: Final[set[tuple[str, str]]] = set()  # (digest, code)
+        self._served: Final[dict[str, tuple[str, float]]] = {}  # model -> (digest, since when)
         self._asked_s: Final[dict[str, float]] = {}  # digest -> when its fall-back was asked for
         self.watches: Final[dict[str, LateWatch]] = {}  # by model, the youngest last
 
@@ -61,7 +62,7 @@ class CommittedWatch:
             watch = self.watches[slot.model] = LateWatch(
                 manifest_sha256=slot.manifest_sha256,
                 limits=self._limits,
-                began_s=self._clock(),
+                began_s=self._served_since(slot),
                 baseline_classes=baseline_classes(Path(slot.directory)),
                 memory_max_bytes=self._memory_max_bytes,
             )
@@ -84,8 +85,26 @@ class CommittedWatch:
             )
             self.settle()
 
-    def tick(self, serving: Mapping[str, SlotRef], probes: Callable[[str], Sequence[ProbeResults]]) -> None:
+    def _served_since(self, slot: SlotRef) -> float:
+        """Its trial included: a probe that passed then has passed under this version."""
+        digest, since_s = self._served.get(slot.model, ("", 0.0))
+        if digest != slot.manifest_sha256:
+            since_s = self._clock()
+            self._served[slot.model] = (slot.manifest_sha256, since_s)
+        return since_s
+
+    def tick(
+        self,
+        served: Mapping[str, SlotRef],
+        probes: Callable[[str], Sequence[ProbeResults]],
+        *,
+        on_trial: Collection[str] = (),
+    ) -> None:
+        """`on_trial`: models whose present version a probation judges."""
         now = self._clock()
+        for slot in served.values():
+            self._served_since(slot)
+        serving = {model: slot for model, slot in served.items() if model not in on_trial}
         for model in [m for m, w in self.watches.items() if not _serves(serving, m, w.manifest_sha256)]:
             del self.watches[model]
         for model in [m for m, (digest, _) in self._failed.items() if not _serves(serving, m, digest)]:

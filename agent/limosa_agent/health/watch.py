@@ -79,13 +79,12 @@ class TrialWatch:
         self.probes.tick(serving)
         for probation in list(self._probations.values()):
             self._judge(probation)
-        committed = {
-            model: slot
-            for model, slot in serving.items()
-            if model not in self._probations
-            or self._probations[model].manifest_sha256 != slot.manifest_sha256
-        }
-        self.committed.tick(committed, self.probes.watching)
+        on_trial = [
+            model
+            for model, probation in self._probations.items()
+            if model in serving and serving[model].manifest_sha256 == probation.manifest_sha256
+        ]
+        self.committed.tick(serving, self.probes.watching, on_trial=on_trial)
 
     async def close(self) -> None:
         await self.probes.close()

@@ -194,3 +194,13 @@ def test_crashes_far_apart_are_forgotten_and_close_ones_fall_back() -> None:
     device.now_s = 210.0
     watch.crashed(device.slot, reason)
     assert device.failed == [("a/b", "crash_loop")]
+
+
+def test_a_probe_that_passed_in_the_trial_counts_after_the_commit() -> None:
+    device = Device()
+    watch = device.watch()
+    watch.tick({"a/b": device.slot}, lambda model: [device.probe], on_trial=["a/b"])
+    device.probe.note(ProbeResult(asked_s=1.0, ok=True))
+    for at_s in (50.0, 100.0, 151.0):
+        device.tick(watch, at_s, ok=False)
+    assert device.failed == [("a/b", "probe_failed")]
