@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,8 @@ class Gatekeeper:
         self._clock = clock
         self._zones = zones or DeviceZones()
         self._windows: dict[bytes, tuple[float, WindowState | None]] = {}
-        lock_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # a full or read-only disk: no folder, no locks, but a device that serves
+            lock_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
     def clock_trusted(self) -> bool:
