@@ -65,7 +65,10 @@ def logs_command(
 
 
 def _text(found: list[JsonObject]) -> str:
-    return "\n".join(shown(line) for line in found) or "no such line: nothing of it happened, or `[log] files` is 0"
+    return (
+        "\n".join(shown(line) for line in found)
+        or "no such line: nothing of it happened, or `[log] files` is 0"
+    )
 
 
 def shown(line: JsonObject) -> str:

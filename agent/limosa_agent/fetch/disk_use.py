@@ -67,7 +67,8 @@ def check_room(state: StatePaths, missing: int, *, reserve: int, disk_max: int) 
     raise DiskFull(
         "there is not enough space for the download",
         where=str(state.folder),
-        why=f"{missing} bytes are needed, {max(0, room)} are left beside a reserve of {reserve}{budget}; {use.told()}",
+        why=f"{missing} bytes are needed, {max(0, room)} are left beside a reserve of {reserve}{budget}; "
+        f"{use.told()}",
         evidence={"needed_bytes": missing, "room_bytes": max(0, room), "models": holders},
     )
 
