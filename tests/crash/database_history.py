@@ -22,8 +22,10 @@ FILES: Final = (FILE, f"{FILE}-wal")
 
 @contextmanager
 def commits_are_marked(mark: Callable[[str], None], db: StateDb) -> Iterator[None]:
-    """Two marks after each commit: which it was, and a digest of all that the database holds."""
+    """Two marks after each commit: which it was, and a digest of all that the database holds. Number 0 is
+    what it holds once it is open, made or migrated."""
     before, numbers = db._probe, count(1)
+    mark(f"{COMMITTED}0 {digest_of(db._connection)}")
 
     def probe(point: str) -> None:
         before(point)
@@ -44,22 +46,23 @@ def digest_of(connection: sqlite3.Connection) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseHistory:
-    """`digests[0]` is of the database that the program found, "" if there was none."""
+    """`found` is of the database that the program began with, "" if there was none."""
 
+    found: str
     digests: tuple[str, ...]
 
     @classmethod
     def of(cls, log: DiskLog) -> DatabaseHistory:
         told = (op.text.split()[2] for op in log.operations if isinstance(op, Mark) and _is_commit(op.text))
-        return cls((_digest(log.base), *told))
+        return cls(_digest(log.base), tuple(told))
 
     def broken(self, image: Image, marks: Collection[str]) -> str:
         """What is wrong with the database of a crash state, "" if nothing."""
-        last = max((int(mark.split()[1]) for mark in marks if _is_commit(mark)), default=0)
-        if last == 0 and not self.digests[0]:
+        last = max((int(mark.split()[1]) for mark in marks if _is_commit(mark)), default=-1)
+        if last < 0 and not self.found:
             return ""  # it is being made; what comes of that is for the judge
         found = _digest(image)
-        if found in self.digests[last : last + 2]:
+        if found in ((self.found, *self.digests[:1]) if last < 0 else self.digests[last : last + 2]):
             return ""
         return f"the database is not as it was after commit {last}: {found[:60]}"
 

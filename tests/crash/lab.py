@@ -39,7 +39,8 @@ PATIENT: Final[JsonObject] = {
 @dataclass(slots=True)
 class Lab:
     """`base` holds folders: `bare` (nothing), `fresh` (enrolled), `one` (1.0.0 committed), `two`
-    (2.0.0 staged beside it, the link lost), `both` (2.0.0 committed, 1.0.0 before it)."""
+    (2.0.0 staged beside it, the link lost), `both` (2.0.0 committed, 1.0.0 before it), `one unlinked`
+    and `both unlinked` (the same, the link lost)."""
 
     folder: Path
     fleet: Fleet
@@ -97,6 +98,9 @@ def lab(folder: Path) -> Iterator[Lab]:
         )
         _save(state_dir, first)
         keep("one")
+        clear_current(world.model.folder)
+        keep("one unlinked")
+        switch_current(world.model.folder, sha_of(one))
         _install(world, two)
         staged = replace(first, phase=Phase.STAGED, target=target_of(two, "r2"), candidate=release_of(two, 2))
         _save(state_dir, staged)
@@ -113,6 +117,8 @@ def lab(folder: Path) -> Iterator[Lab]:
         )
         _save(state_dir, second)
         keep("both")
+        clear_current(world.model.folder)
+        keep("both unlinked")
         made.signed.update(fleet.world.server.files.values())
         yield made
 

@@ -252,7 +252,7 @@ def removal(lab: Lab) -> CrashPath:
     """1.0.0 is not wanted any more."""
     return CrashPath(
         program="update",
-        base="one",
+        base="one unlinked",
         args=lambda folder: {"state_dir": str(folder), "server": lab.fleet.url, "verdict": "absent"},
         judge=lambda folder, marks: asyncio.run(removal_keeps_its_promises(lab, folder, marks)),
     )
@@ -263,7 +263,7 @@ PATHS: Final[Mapping[str, Callable[[Lab], CrashPath]]] = {
     "install": install,
     "commit": _update("healthy", "two"),
     "fall back": _update("unhealthy", "two"),
-    "late failure": _update("late", "both"),
+    "late failure": _update("late", "both unlinked"),
     "removal": removal,
     "collection": collection,
     "refresh": refresh,

@@ -30,7 +30,7 @@ STEPS_MAX: Final = 12
 async def update_keeps_its_promises(lab: Lab, folder: Path, marks: frozenset[str], *, verdict: str) -> None:
     """On a folder as a loss of power left it: as it is, after a start, and at the end of the attempt."""
     one, two = sha_of(lab.one), sha_of(lab.two)
-    slots_are_whole(folder, linked=[one, two, None] if verdict != "late" else [one, two])
+    slots_are_whole(folder, linked=[one, two, None])
     something_serves(folder, allowed=[one, two])
     with agent(lab.config(folder)) as booted:
         assert booted.corrupt is None, booted.corrupt
@@ -64,6 +64,8 @@ async def removal_keeps_its_promises(lab: Lab, folder: Path, marks: frozenset[st
     but the counter below which nothing may be installed (agent 2, absent; trust 2.4)."""
     one, model = sha_of(lab.one), lab.device(folder).model.folder
     slots_are_whole(folder, linked=[one, None])
+    if f"after {MODEL} REMOVED" in marks:
+        assert read_current(model) is None, "the link to a removed model is there again"
     with agent(lab.config(folder)) as booted:
         assert booted.corrupt is None, booted.corrupt
         found = booted.state(MODEL)
