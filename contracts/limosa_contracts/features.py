@@ -33,7 +33,6 @@ class _Group:
     channels: Picked
     columns: Picked
     last_channel: int
-    width: int
 
 
 class FeatureReader:
@@ -75,7 +74,6 @@ def _groups(features: Sequence[FeatureSpec]) -> tuple[_Group, ...]:
             channels=_picked([features[column].channel for column in mine]),
             columns=_picked(mine),
             last_channel=max(features[column].channel for column in mine),
-            width=len(mine),
         )
         for (kind, tensor, reduce, whole, axis), mine in columns.items()
     )
@@ -90,13 +88,12 @@ def _picked(numbers: Sequence[int]) -> Picked:
 
 
 def _reduce(tensor: Array, group: _Group) -> Array:
-    """[N, features of the group]."""
+    """[N, features of the group], or [N, 1] where all of them have the same value."""
     rows = tensor.shape[0] if tensor.ndim else 0
     if group.reduce in ("top", "entropy", "margin"):
-        return np.repeat(_of_probabilities(tensor, group.reduce)[:, None], group.width, axis=1)
+        return _of_probabilities(tensor, group.reduce)[:, None]  # to all features that ask for it
     if group.whole:
-        folded = _fold(tensor.reshape(rows, 1, -1), group)
-        return np.repeat(folded, group.width, axis=1)
+        return _fold(tensor.reshape(rows, 1, -1), group)
     if tensor.ndim < 2 or group.last_channel >= tensor.shape[group.axis]:
         raise InvalidField(f"{group.tensor!r} has no channel {group.last_channel}", where="features")
     width = tensor.shape[group.axis]
