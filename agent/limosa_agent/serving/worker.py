@@ -21,10 +21,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-import uvloop
-
 from limosa_agent.serving.control_line import ControlLine
 from limosa_agent.serving.errors import LoadFailed
+from limosa_agent.serving.event_loop import new_event_loop
 from limosa_agent.serving.inference_api import InferenceApi
 from limosa_agent.serving.limited_child import (
     SERVING_OOM_SCORE,
@@ -319,8 +318,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the supervisor decides; its end is this process's end
     logging.basicConfig(level=logging.WARNING, format="serving: %(message)s")
-    uvloop.install()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         status = runner.run(_serve(arguments))
     logging.shutdown()
     os._exit(status)  # a thread that hangs in a runtime must not keep the process
