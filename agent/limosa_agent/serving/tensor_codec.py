@@ -86,7 +86,8 @@ def _packed(tensor: TensorIn, wanted: np.dtype[np.generic]) -> Array | None:
     if len(data) != tensor.elements:
         return None
     try:
-        packed = struct.pack(f"{len(data)}{wanted.char}", *data)
+        # "=": without it, struct makes an infinity of what is too large for 32 bits, and says nothing.
+        packed = struct.pack(f"={len(data)}{wanted.char}", *data)
     except OverflowError as error:
         raise InputRange(f"a value does not fit {tensor.dtype}", where=tensor.name) from error
     except struct.error:

@@ -78,6 +78,17 @@ def test_damaged_request_after_a_known_one_is_refused_as_it_would_be_alone(
     assert outcome(known.parse, broken) == outcome(parse_infer_request, broken)
 
 
+@pytest.mark.parametrize(
+    "dtype, large", [("FP16", "65520"), ("FP32", "3.4028235677973366e+38"), ("FP32", "1e300")]
+)
+def test_value_too_large_for_its_type_in_a_known_request_is_no_infinity(dtype: str, large: str) -> None:
+    known = KnownRequests()
+    for value, comes_to in (("1.5", [1.5]), ("2.5", [2.5]), (large, "LM-555"), (f"-{large}", "LM-555")):
+        text = f'{{"inputs":[{{"name":"x","datatype":"{dtype}","shape":[1],"data":[{value}]}}]}}'.encode()
+        found = outcome(known.parse, text)
+        assert found == comes_to or (isinstance(found, tuple) and found[3]["x"][2] == comes_to), found
+
+
 def text_of(data: str, ident: str = "1") -> bytes:
     return (
         f'{{"id":"{ident}","inputs":[{{"name":"x","datatype":"FP32","shape":[2],"data":{data}}}]}}'.encode()
