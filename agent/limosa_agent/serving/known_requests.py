@@ -74,7 +74,7 @@ class KnownRequests:
             try:
                 for place, numbers in zip(known.places, split.numbers, strict=True):
                     filled[place] = _filled(filled[place], numbers)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return parse_infer_request(text)  # which says what is wrong
             inputs = tuple(filled)
         ident = request.id if split.ident is None else split.ident

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from limosa_agent.serving.known_requests import KnownRequests
+from limosa_contracts.errors import RequestError
 from tests.agent.serving.conftest import RunningPool
 from tests.agent.serving.http_client import Client, binary, row
 from tests.agent.serving.releases import TINY
@@ -126,3 +128,11 @@ def test_wrong_http_is_answered_and_closed(tiny: RunningPool, name: str) -> None
         assert client.at_end()
     with Client(tiny.port) as client:
         assert client.infer(TINY, row(1, 2, 3)).status == 200
+
+
+def test_numbers_nested_without_end_in_a_known_request_are_the_clients_mistake() -> None:
+    known = KnownRequests()
+    text = '{"inputs":[{"name":"x","datatype":"INT64","shape":[1],"data":%s}]}'
+    known.parse((text % "[1]").encode())
+    with pytest.raises(RequestError):
+        known.parse((text % ("[" * 100_000 + "]" * 100_000)).encode())
