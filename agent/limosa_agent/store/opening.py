@@ -5,6 +5,7 @@ from __future__ import annotations
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import JournalCorrupt
 from limosa_agent.fetch.paths import StatePaths
+from limosa_agent.store.floor import FILE as FLOOR
 from limosa_agent.store.journal import Journal
 from limosa_agent.store.recovery import state_from_disk
 from limosa_agent.store.state_db import StateDb, set_aside
@@ -23,10 +24,16 @@ def open_state(config: AgentConfig) -> tuple[StateDb, JournalCorrupt | None]:
         db.close()
         set_aside(config.state_dir)
         return _made_again(config, StateDb.open(config.state_dir)), error
-    if not known and any(StatePaths(config.state_dir).models.glob("*/*/current")):
+    if not known and _leaves_traces(config):
         lost = JournalCorrupt("the state database was lost", where=str(config.state_dir))
         return _made_again(config, db), lost
     return db, None
+
+
+def _leaves_traces(config: AgentConfig) -> bool:
+    """Whether models were here. Of one that was taken away only its counter is left (trust 2.4)."""
+    models = StatePaths(config.state_dir).models
+    return any(any(models.glob(f"*/*/{name}")) for name in ("current", FLOOR))
 
 
 def _made_again(config: AgentConfig, db: StateDb) -> StateDb:

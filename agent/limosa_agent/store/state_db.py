@@ -44,6 +44,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
 )
 SCHEMA_KEY: Final = "schema"
+ASIDE_MAX: Final = 3  # databases that were set aside; a disk that goes on to spoil them is not filled by it
 
 
 def nothing(point: str) -> None:
@@ -140,9 +141,11 @@ class StateDb:
 
 
 def set_aside(folder: Path) -> Path:
-    """Moves a database that cannot be read out of the way, for who wants to look at it later."""
+    """Moves a database that cannot be read out of the way, for who wants to look at it later.
+
+    The first ones stay: they are nearest to what spoiled them."""
     number = 0
-    while (target := folder / f"{FILE}.corrupt-{number}").exists():
+    while (target := folder / f"{FILE}.corrupt-{number}").exists() and number < ASIDE_MAX - 1:
         number += 1
     for suffix in ("-wal", "-shm"):
         (folder / f"{FILE}{suffix}").unlink(missing_ok=True)

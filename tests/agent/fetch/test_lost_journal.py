@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from limosa_agent.config import AgentConfig
 from limosa_agent.fetch.durable import Disk
 from limosa_agent.fetch.slots import switch_current
 from limosa_agent.store.floor import FILE, keep_floor, read_floor
+from limosa_agent.store.journal import Journal
+from limosa_agent.store.opening import open_state
 from limosa_agent.store.recovery import state_from_disk
 from limosa_agent.update.state import ModelState
 from tests.agent.fetch.world import Published, World
@@ -99,3 +102,14 @@ def test_a_floor_is_written_once(world: World) -> None:
     for counter in (0, 5, 5, 6, 6):
         keep_floor(world.model.folder, counter, disk=disk)
     assert disk.writes == 2
+
+
+def test_a_model_that_was_taken_away_keeps_its_floor_when_the_database_is_lost_too(world: World) -> None:
+    config = AgentConfig(server="https://fleet.example", state_dir=world.state.folder)
+    world.model.folder.mkdir(parents=True)
+    keep_floor(world.model.folder, 7)  # no release and no link is left: mode `absent` was obeyed
+    db, lost = open_state(config)
+    (state,) = Journal(db).load().values()
+    db.close()
+    assert lost is not None
+    assert (state.active, state.committed_counter) == (None, 7)

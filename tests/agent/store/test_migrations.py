@@ -14,7 +14,7 @@ from limosa_agent.errors import StateTooNew
 from limosa_agent.store.holds import Hold, Holds
 from limosa_agent.store.journal import Journal
 from limosa_agent.store.moment import Moment
-from limosa_agent.store.state_db import FILE, MIGRATIONS, StateDb, oldest_reader
+from limosa_agent.store.state_db import ASIDE_MAX, FILE, MIGRATIONS, StateDb, oldest_reader, set_aside
 from limosa_agent.update.state import SHADOW, Bad, Facts, ModelState
 from limosa_contracts.phases import Phase
 from tests.agent.update.test_machine import committed, release
@@ -174,3 +174,12 @@ def test_database_of_one_step_ahead_is_used_as_it_is(tmp_path: Path) -> None:
     db = StateDb.open(tmp_path)
     assert db.meta("schema") == str(later)
     db.close()
+
+
+def test_a_disk_that_spoils_every_database_is_not_filled_with_them(tmp_path: Path) -> None:
+    for number in range(3 * ASIDE_MAX):
+        (tmp_path / FILE).write_bytes(b"damage %d" % number)
+        set_aside(tmp_path)
+    left = sorted(tmp_path.iterdir())
+    assert len(left) == ASIDE_MAX
+    assert left[0].read_bytes() == b"damage 0"
