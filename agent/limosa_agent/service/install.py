@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,8 +48,9 @@ def describe(config: AgentConfig, config_path: Path, *, user: str, program: Path
                 where=str(path),
                 hint="install into a place of the system: python3 -m venv /opt/limosa",
             )
-        if any(ord(character) < 32 for character in str(path)):
-            raise ServiceRefused(f"{what} has a control character in its name", where=repr(str(path)))
+    for named in (program, config_path, config.state_dir, config.socket):
+        if any(ord(character) < 32 for character in str(named)):
+            raise ServiceRefused("a path has a control character in its name", where=repr(str(named)))
     listen = [config.listen] if config.listen and not config.listen.endswith(":0") else []
     if config.listen and not listen:
         raise ServiceRefused(
@@ -111,15 +112,15 @@ def start(here: Installed) -> None:
 
 
 def own(folder: Path, user: str) -> None:
-    """Gives the folder and what is in it to the user; links themselves, not what they lead to."""
+    """Gives the folder and what is in it to the user; links themselves, not what they lead to.
+
+    By descriptors: the user may be writing there already, and must not lead root elsewhere by a link."""
     try:
-        shutil.chown(folder, user, user)
-        for place, folders, files in os.walk(folder):
+        entry = pwd.getpwnam(user)
+        for _, folders, files, here in os.fwalk(folder.resolve()):
+            os.chown(here, entry.pw_uid, entry.pw_gid)
             for name in (*folders, *files):
-                path = Path(place) / name
-                if path.is_symlink():
-                    continue  # a link's owner means nothing
-                shutil.chown(path, user, user)
+                os.chown(name, entry.pw_uid, entry.pw_gid, dir_fd=here, follow_symlinks=False)
     except (OSError, LookupError) as error:
         raise ServiceRefused(
             f"the state folder cannot be given to {user}", where=str(folder), why=str(error)

@@ -40,7 +40,7 @@ def quoted(word: object) -> str:
 def state_lines(state_dir: PurePosixPath) -> list[str]:
     """systemd makes a folder under /var/lib and gives it to the user; any other must be there."""
     if VAR_LIB in state_dir.parents:
-        return [f"StateDirectory={state_dir.relative_to(VAR_LIB)}", "StateDirectoryMode=0700"]
+        return [f"StateDirectory={quoted(state_dir.relative_to(VAR_LIB))}", "StateDirectoryMode=0700"]
     return [f"ReadWritePaths={quoted(state_dir)}"]
 
 
@@ -122,7 +122,7 @@ def socket_unit(here: Installed) -> str:
             "Description=Where the Limosa agent answers",
             "",
             "[Socket]",
-            *(f"ListenStream={address}" for address in here.listen),
+            *(f"ListenStream={address.replace('%', '%%')}" for address in here.listen),
             f"SocketUser={here.user}",
             f"SocketGroup={here.user}",
             "SocketMode=0660",
@@ -138,4 +138,4 @@ def socket_unit(here: Installed) -> str:
 
 def sysusers(here: Installed) -> str:
     """For systemd-sysusers: a user without a shell, whose group may use the Unix socket."""
-    return f'u {here.user} - "Limosa agent" {here.state_dir}\n'
+    return f'u {here.user} - "Limosa agent" {quoted(here.state_dir)}\n'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -88,6 +90,7 @@ CONFIG = "/etc/limosa/agent.toml"
         ('listen = "127.0.0.1:0"', PROGRAM, CONFIG, "limosa", "port 0"),
         ("", PROGRAM, CONFIG, "root; reboot", "no name for a user"),
         ("", PROGRAM, "/etc/a\nExecStart=/bin/sh.toml", "limosa", "control character"),
+        ('socket = "/run/a\\nListenStream=0.0.0.0:1"', PROGRAM, CONFIG, "limosa", "control character"),
     ],
 )
 def test_service_that_could_not_work_is_refused_before_anything_is_written(
@@ -97,3 +100,31 @@ def test_service_that_could_not_work_is_refused_before_anything_is_written(
     with pytest.raises(ServiceRefused) as caught:
         install.describe(settings, Path(config), user=user, program=Path(program))
     assert what in str(caught.value)
+
+
+def test_blanks_and_percent_signs_in_paths_stay_one_word_and_no_specifier() -> None:
+    settings = AgentConfig.parse(
+        'server = "https://fleet.example"\nsocket = "/run/50%n/a.sock"\nstate_dir = "/var/lib/my agent"\n'
+    )
+    here = install.describe(settings, Path(CONFIG), user="limosa", program=Path(PROGRAM))
+    assert 'StateDirectory="my agent"' in service_unit(here)
+    assert "ListenStream=/run/50%%n/a.sock" in socket_unit(here)
+    assert sysusers(here).endswith(' "/var/lib/my agent"\n')
+
+
+def test_root_gives_away_the_folder_and_nothing_that_a_link_in_it_leads_to(tmp_path: Path) -> None:
+    """The service's user writes there already when the command runs again."""
+    root = os.geteuid() == 0
+    user = "nobody" if root else pwd.getpwuid(os.geteuid()).pw_name
+    (tmp_path / "state" / "models").mkdir(parents=True)
+    (tmp_path / "state" / "models" / "file").touch()
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "shadow").touch()
+    (tmp_path / "state" / "way").symlink_to(tmp_path / "others")
+    (tmp_path / "state" / "file").symlink_to(tmp_path / "others" / "shadow")
+    install.own(tmp_path / "state", user)
+    uid = pwd.getpwnam(user).pw_uid
+    for path in (tmp_path / "state", *(tmp_path / "state").rglob("*")):
+        assert path.lstat().st_uid == uid
+    for path in (tmp_path / "others", tmp_path / "others" / "shadow"):
+        assert path.stat().st_uid == os.geteuid()
