@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.5
 FAULT_PAUSE_S: Final = 5.0  # before what failed is taken up again
+REPORT_EVERY_S: Final = 300.0  # windows of telemetry, until a desired state says how often
 
 
 class Supervisor:
@@ -283,9 +284,9 @@ class Supervisor:
         note_lived(self._db, lived_s=time.monotonic() - self._began_s)
         desired = self.inbox.state
         trial = any(state.phase is Phase.PROBATION for state in self.updater.states.values())
-        every = (
-            (desired.report_every_in_probation_s if trial else desired.report_every_s) if desired else 300.0
-        )
+        every = REPORT_EVERY_S
+        if desired is not None:
+            every = desired.report_every_in_probation_s if trial else desired.report_every_s
         self.telemetry.tick(every_s=every, in_probation=trial)
 
     # -- what the device says

@@ -6,6 +6,8 @@ from typing import Final
 
 BUILD_TIME: Final = 1_767_225_600
 """2026-01-01: no metadata that this agent can meet was signed before (Unix seconds)."""
+BEHIND_S: Final = 86400
+"""A clock without a battery may be so far behind the floor, and is set soon."""
 FAR_AHEAD_S: Final = 5 * 365 * 86400
 """A clock that is further ahead of the floor than any device stays unused is not believed in reports."""
 
@@ -31,7 +33,7 @@ def clock_suspect(*, clock: float, floor: float) -> bool:
     >>> clock_suspect(clock=4_102_444_800.0, floor=1_800_000_000.0)
     True
     """
-    return not floor - 86400 <= clock <= max(floor, BUILD_TIME) + FAR_AHEAD_S
+    return not floor - BEHIND_S <= clock <= max(floor, BUILD_TIME) + FAR_AHEAD_S
 
 
 def clock_state(*, clock: float, floor: float, synchronised: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Self, cast
 
 from limosa_contracts.json_value import JsonObject
 
-LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # 32 features x 32 bins of 32 models are far below
+LINE_MAX_BYTES: Final = 8 * 1024 * 1024  # one message; 32 features x 32 bins of 32 models are far below
 
 
 class ControlLine:

@@ -121,13 +121,6 @@ def write_graph(release: Path, key: GraphKey, graph: bytes) -> Path:
     return path
 
 
-def drop_graph(release: Path, key: GraphKey) -> None:
-    path = graph_path(release, key)
-    if path is not None:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
 def model_digest(release: Path, model_file: str) -> str:
     """sha256 of the model in a slot: out of its manifest, which was verified with it. Raises OSError."""
     with suppress(OSError, LimosaError):

@@ -42,7 +42,6 @@ class ServingLimits:
     standby_reserve_bytes: int = 64 * 1024 * 1024  # free beside both generations, or the previous one ends
     shadow_memory_max_bytes: int = 1024**3  # private memory of the shadow worker; above, it fails or ends
     shadow_wait_max_bytes: int = 1024 * 1024  # copies that wait for the shadow; above: dropped, counted
-    control_line_max_bytes: int = 4 * 1024 * 1024  # one message between supervisor and worker
 
     def as_json(self) -> dict[str, JsonValue]:
         return asdict(self)

@@ -39,7 +39,6 @@ from limosa_contracts.names import ModelName
 log = logging.getLogger(__name__)
 
 FAULT_PAUSE_S: Final = 5.0  # before a self-test for which there was no process
-FAULTS_MAX: Final = 5  # faults of this device (a full disk) in a row, before the attempt is given up
 
 
 class Lanes(Protocol):
