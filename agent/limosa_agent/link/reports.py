@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from limosa_agent.update.actions import Report
 from limosa_agent.update.state import ACTIVE, ModelState, Release
 from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Phase
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 
 MESSAGE_MAX_CHARS = 2000  # of one reason; contracts accept 2048
 REASON_MAX_CHARS = 1000  # of the line in `reported`; contracts accept 1024
+SHORT_MAX_CHARS: Final = 100  # of that line in a report that would be larger than a message may be
+SHORT_MAX: Final = 8  # digests of one model's quarantine in such a report
 NONE: Final[Mapping[str, ModelState]] = {}
 NO_EXTRA: Final[JsonObject] = {}
 
@@ -78,22 +81,24 @@ class Speaker:
         `shadows`: model -> the lane that runs beside. `held`: what holds updates of this device back."""
         known = {state.model: state for state in states}
         alone = [ModelState(model=model) for model in shadows if model not in known]
-        return Reported(
+        told = sorted(_most_telling([*known.values(), *alone], shadows), key=lambda state: state.model)
+        whole = Reported(
             device=self.device,
             agent=self.agent,
             boot=self.boot,
             clock=clock,
             at=at,
             desired=desired,
-            models=tuple(
-                _model(state, serving.get(state.model), shadows.get(state.model))
-                for state in sorted([*known.values(), *alone], key=lambda state: state.model)
-            ),
+            models=tuple(_model(state, serving.get(state.model), shadows.get(state.model)) for state in told),
             capabilities=self.capabilities,
             resources=dict(resources),
             labels=self.labels,
             extra={"held": list(held)} if held else {},
-        ).encode()
+        )
+        encoded = whole.encode()
+        if len(encoded) <= LIMITS.mqtt_message_max_bytes:
+            return encoded
+        return replace(whole, models=tuple(_in_short(model) for model in whole.models)).encode()
 
     def _event(
         self,
@@ -131,6 +136,24 @@ class Speaker:
         )
 
 
+def _most_telling(states: Sequence[ModelState], shadows: Mapping[str, ModelState]) -> Sequence[ModelState]:
+    """As many models as a server reads of one device; what is here comes before what was."""
+
+    def rank(state: ModelState) -> tuple[bool, bool, str]:
+        shadow = shadows.get(state.model)
+        here = bool(state.kept or (shadow and shadow.kept))
+        return (not here, state.phase in (Phase.IDLE, Phase.REMOVED), state.model)
+
+    return sorted(states, key=rank)[: LIMITS.models_per_device_max]
+
+
+def _in_short(model: ReportedModel) -> ReportedModel:
+    """The verdicts tell the rest: a report that is too large for the broker would tell nothing."""
+    return replace(
+        model, reason=model.reason[:SHORT_MAX_CHARS], quarantined=model.quarantined[-SHORT_MAX:], extra={}
+    )
+
+
 def _model(state: ModelState, serving: str | None, shadow: ModelState | None) -> ReportedModel:
     """`active` is what answers: during a trial the candidate, with the committed one as previous."""
     slots = [state.candidate, state.active, state.previous]
@@ -147,9 +170,15 @@ def _model(state: ModelState, serving: str | None, shadow: ModelState | None) ->
         reason=(f"{state.reason.code}: {state.reason.message}" if state.reason.code else "")[
             :REASON_MAX_CHARS
         ],
-        quarantined=tuple(bad.manifest_sha256 for bad in state.quarantine),
+        quarantined=_refused_here(state),
         extra={} if shadow is None else {"shadow": _model(shadow, _digest(shadow.active), None).as_json()},
     )
+
+
+def _refused_here(state: ModelState) -> tuple[str, ...]:
+    """Manifests, and the indexes they came from: the server plans by indexes."""
+    bad = state.quarantine
+    return tuple(dict.fromkeys([*(b.manifest_sha256 for b in bad), *(b.index_sha256 for b in bad)]))
 
 
 def _digest(release: Release | None) -> str | None:
