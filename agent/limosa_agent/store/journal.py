@@ -72,6 +72,10 @@ class Journal:
             ],
         )
 
+    def forget(self, state: ModelState, *, connection: sqlite3.Connection) -> None:
+        table = "shadows" if state.is_shadow else "models"
+        connection.execute(f"DELETE FROM {table} WHERE model = ?", (state.model,))  # noqa: S608  one of two words
+
     def desired(self) -> AcceptedDesired | None:
         rows = self._db.query("SELECT epoch, counter, digest, envelope FROM desired")
         if not rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from limosa_agent.update.state import ABSENT, SHADOW, SHADOW_MARK, Facts, ModelS
 from limosa_agent.update.updater import Updater
 from limosa_contracts.desired import DesiredModel
 from limosa_contracts.event import Reason
+from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Phase
 
 BUSY: Final = (
@@ -51,13 +53,19 @@ class Reconciler:
         self._dispatch = dispatch
         self._may_begin = may_begin
         self._looked_s = -LOOK_AGAIN_S
+        self._one = asyncio.Lock()  # what came from the link and the supervisor's own turn both run it
 
     async def run(self) -> None:
         """Once over every lane; done again, it changes nothing until something else has changed."""
+        async with self._one:
+            await self._over_all()
+
+    async def _over_all(self) -> None:
         if time.monotonic() - self._looked_s >= LOOK_AGAIN_S:
             self._looked_s = time.monotonic()
             await self._look_again()
         if self._inbox.state is not None:
+            await self._forget_strangers({entry.model for entry in self._inbox.state.models})
             for entry in self._inbox.state.models:
                 await self._want(entry)
             await self._drop_shadows({e.model for e in self._inbox.state.models if e.mode == SHADOW})
@@ -89,6 +97,15 @@ class Reconciler:
             return  # taking a model away is a switch too: it waits, and runs until then
         floor = self._updater.state(entry.model).committed_counter
         await self._dispatch(key, Wanted(target=target, held=gate.download, floor=floor))
+
+    async def _forget_strangers(self, named: set[str]) -> None:
+        """A director that was captured can name other models with each document: of those that are named
+        no more, only what holds something stays, and that takes releases that a team has signed."""
+        if len(self._updater.lanes) <= LIMITS.models_per_device_max:
+            return
+        for state in self._updater.lanes:
+            if state.model not in named and state.holds_nothing:
+                await self._updater.forget(state.key)
 
     async def _drop_shadows(self, wanted: set[str]) -> None:
         """A challenger that the desired state names no more is taken away."""

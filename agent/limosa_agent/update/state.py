@@ -195,6 +195,11 @@ class ModelState:
         return self.candidate if self.on_trial else self.active
 
     @property
+    def holds_nothing(self) -> bool:
+        """Nothing of it is here, and nothing is known of it that must outlast it (trust 2.4)."""
+        return not self.kept and not self.quarantine and (self.is_shadow or not self.committed_counter)
+
+    @property
     def kept(self) -> frozenset[str]:
         """Manifests that garbage collection leaves alone (agent 3, line 9)."""
         slots = (self.active, self.previous, self.candidate)

@@ -180,6 +180,17 @@ class Updater:
             self._journal.save(state, connection=connection)
         self._know(state)
 
+    async def forget(self, key: str) -> None:
+        """A lane that holds nothing is as if it had never been named; another stays."""
+        async with self._lock:
+            state = self.state(key)
+            if not state.holds_nothing:
+                return
+            self._effects.stop_fetch(state)
+            with self._db.transaction(f"{key} forget") as connection:
+                self._journal.forget(state, connection=connection)
+            (self.shadows if state.is_shadow else self.states).pop(state.model, None)
+
     def _know(self, state: ModelState) -> None:
         lanes = self.shadows if state.is_shadow else self.states
         lanes[state.model] = state
