@@ -82,6 +82,10 @@ def ask_agent(
             client.sendall(encode_canonical({**(request or {}), "op": op}) + b"\n")
             with client.makefile("rb") as stream:
                 line = stream.readline(LINE_MAX_BYTES)
+    except PermissionError as error:
+        raise AgentNotRunning(
+            "only the agent's user may ask it", where=str(path), why=str(error), hint="the same with sudo"
+        ) from error
     except OSError as error:
         raise AgentNotRunning("the agent does not answer", where=str(path), why=str(error)) from error
     if not line:

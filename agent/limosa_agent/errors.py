@@ -99,7 +99,9 @@ class DesiredExpired(TrustError):
 class AgentNotRunning(TransferError):
     code = "LM-513"
     summary = "no agent answers on the control socket"
-    default_hint = "limosa-agent run --config agent.toml"
+    default_hint = (
+        "systemctl start limosa-agent, or: limosa-agent run; then limosa-agent logs says what happened"
+    )
 
 
 class InsecureLink(TrustError):
@@ -116,11 +118,13 @@ class ServerRefused(TransferError):
 class InferenceRefused(RequestError):
     code = "LM-516"
     summary = "the local inference endpoint refused a request"
+    default_hint = "limosa-agent status says which models are served"
 
 
 class InputUnreadable(RequestError):
     code = "LM-517"
     summary = "a file with inputs cannot be read, or does not fit the model"
+    default_hint = "limosa-agent infer --help says which files it takes"
 
 
 class AgentRunsAlready(RequestError):

@@ -86,8 +86,13 @@ def _ask(config: Path, op: str, request: JsonObject) -> JsonObject:
 
 
 def _released_text(value: JsonObject) -> str:
-    names = Fields(value, where="answer").texts("released")
-    head = f"released: {', '.join(names)}" if names else "nothing was held by hand"
+    fields = Fields(value, where="answer")
+    names = ["all models" if name == "*" else name for name in fields.texts("released")]
+    head = f"released: {', '.join(names)}" if names else "nothing was released: no such hold"
+    if not names and any(
+        Fields(item, where=place).text("scope") == "*" for place, item in fields.items("holds")
+    ):
+        head += "; the hold of all models ends by limosa-agent release without --model"
     return f"{head}\n{held_text(value)}"
 
 

@@ -86,9 +86,11 @@ def _endpoint(config: Path, model: str) -> tuple[str, str]:
         raise InferenceRefused(
             f"{model} is not served here", why=f"served: {', '.join(served) or 'no model'}"
         )
+    if not model and not served:
+        raise InferenceRefused("no model is served here", hint="limosa-agent status says what it waits for")
     if not model and len(served) != 1:
         raise InferenceRefused(
-            "which model?", why=f"{len(served)} are served", hint=f"--model {served[0]}" if served else ""
+            "which model?", why=f"served: {', '.join(served)}", hint=f"--model {served[0]}"
         )
     return f"http://{status.text('listen')}", model or served[0]
 

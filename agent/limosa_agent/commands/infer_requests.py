@@ -111,7 +111,9 @@ def _list(value: JsonValue) -> list[JsonValue]:
 def _json_file(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise InputUnreadable("the file cannot be read", where=str(path), why=str(error)) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputUnreadable("the file is not JSON", where=str(path), why=str(error)) from error
     if not isinstance(value, dict):
         raise InputUnreadable("the file is not a JSON object", where=str(path))
@@ -140,8 +142,13 @@ def _arrays(path: Path, specs: tuple[InputSpec, ...]) -> dict[str, Loaded]:
             return {specs[0].name: loaded}
         with loaded:
             return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputUnreadable("the file is neither .npy nor .npz", where=str(path), why=str(error)) from error
+    except OSError as error:
+        raise InputUnreadable("the file cannot be read", where=str(path), why=str(error)) from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        # numpy's own words propose to load it as a pickle, which runs what is in it.
+        raise InputUnreadable(
+            "the file is neither .npy nor .npz of numbers or texts", where=str(path)
+        ) from error
 
 
 def _fitted(name: str, array: Loaded, specs: tuple[InputSpec, ...], path: Path) -> Array:

@@ -74,7 +74,7 @@ def _text(found: list[JsonObject]) -> str:
 def shown(line: JsonObject) -> str:
     """One line for people: time, level, part, what it is about, the message, the traceback below."""
     level = str(line.get("level", ""))
-    words = [str(line.get("time", "")).replace("T", " ").removesuffix("Z"), f"{level:7}"]
+    words = [str(line.get("time", "")).replace("T", " "), f"{level:7}"]
     words += [str(line[name]) for name in ("part", "model", "rollout") if line.get(name)]
     trace = str(line.get("trace", ""))
     text = printable(f"{' '.join(words)}: {line.get('message', '')}" + (f"\n{trace}" if trace else ""))

@@ -59,7 +59,12 @@ def install_service_command(config: Path, root: Path, user: str, program: Path |
     examples=["limosa-agent uninstall --dry-run", "limosa-agent uninstall --yes"],
 )
 @config_option
-@click.option("--root", type=ROOT, default=Path("/"), help="Where units were written with the same option.")
+@click.option(
+    "--root",
+    type=ROOT,
+    default=Path("/"),
+    help="Where units were written; state and configuration go as --config names them.",
+)
 @click.option("--user", default="limosa", show_default=True, help="The user that install-service made.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
@@ -79,7 +84,9 @@ def uninstall_command(config: Path, root: Path, user: str, yes: bool, dry_run: b
     if not dry_run:
         if not yes:
             click.confirm(
-                f"Remove {len(found.removed)} entries, the device's key with them?", abort=True, err=True
+                f"Remove {len(found.removed)} entries, the device's key in {settings.state_dir} with them?",
+                abort=True,
+                err=True,
             )
         found = uninstall.remove(settings, config.absolute(), root=root, user=user)
     word = "would remove" if dry_run else "removed"

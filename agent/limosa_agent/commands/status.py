@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from limosa_agent.commands.options import config_option
-from limosa_agent.commands.status_text import status_text
+from limosa_agent.commands.status_text import date, status_text
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -48,8 +48,10 @@ def _slots_text(value: JsonObject) -> str:
                 rows.append([model.text("model"), slot, _text(release, "version"), digest])
         for _, bad in model.items("quarantine"):
             digest = _text(bad, "manifest_sha256")[:12]
-            rows.append([model.text("model"), "quarantined", _text(bad, "reason"), digest])
-    return columns(["MODEL", "SLOT", "VERSION", "MANIFEST"], rows) if rows else "no slot is taken"
+            until = Fields(bad, where="quarantine").maybe("until", Fields(bad, where="quarantine").number)
+            why = _text(bad, "reason") + (f", until {date(until)}" if until else "")
+            rows.append([model.text("model"), "quarantined", why, digest])
+    return columns(["MODEL", "SLOT", "VERSION OR WHY", "MANIFEST"], rows) if rows else "no slot is taken"
 
 
 def _text(value: JsonValue, name: str) -> str:

@@ -112,7 +112,7 @@ def _mqtt(status: Fields) -> Line:
     if status.text("mqtt") == "up":
         return Line(mark="✓", name="mqtt", says=f"up for {for_s}")
     why = _or(status, "mqtt_why", "connecting")
-    return Line(mark="✗", name="mqtt", says=f"down for {for_s}: {why}; https is used meanwhile")
+    return Line(mark="✗", name="mqtt", says=f"down for {for_s}: {why}; https is tried meanwhile")
 
 
 def _reports(status: Fields) -> Line:

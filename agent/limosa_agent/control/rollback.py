@@ -6,6 +6,7 @@ from typing import Final
 
 from limosa_agent.control.view import AgentView
 from limosa_agent.errors import ModelUnknown, NothingToGoBackTo, RollbackNotNow, UnknownTransition
+from limosa_agent.logs.about import about
 from limosa_agent.update.events import Event, LateFailure, Unhealthy
 from limosa_agent.update.state import ModelState, Release
 from limosa_contracts.event import Reason
@@ -28,7 +29,8 @@ async def rollback(view: AgentView, request: JsonObject) -> dict[str, JsonValue]
     left, back_to = _way_back(updater.state(model))
     reason = Reason(code=OPERATOR, message=said or "an operator at the device went back")
     try:
-        await updater.dispatch(model, _event(updater.state(model), reason))
+        with about(model):
+            await updater.dispatch(model, _event(updater.state(model), reason))
     except UnknownTransition as error:
         raise RollbackNotNow(
             f"{model} is {updater.state(model).phase.value}", why="it ends by itself within minutes"

@@ -21,7 +21,8 @@ def _slots(state: ModelState) -> JsonValue:
         "tries": state.tries,
         "committed_counter": state.committed_counter,
         "quarantine": [
-            {"manifest_sha256": bad.manifest_sha256, "reason": bad.reason} for bad in state.quarantine
+            {"manifest_sha256": bad.manifest_sha256, "reason": bad.reason, "until": bad.until or None}
+            for bad in state.quarantine
         ],
     }
 

@@ -18,6 +18,7 @@ class BadInferRequest(RequestError):
     code = "LM-550"
     summary = "an inference request is not what the Open Inference Protocol asks for"
     http_status = 400
+    default_hint = 'it looks like {"inputs": [{"name": …, "datatype": …, "shape": …, "data": …}]}'
 
 
 class UnknownModel(RequestError):
@@ -37,12 +38,14 @@ class InputDtype(RequestError):
     code = "LM-553"
     summary = "an input has another data type than the model takes"
     http_status = 400
+    default_hint = "GET /v2/models/{team}/{model} says the types"
 
 
 class InputShape(RequestError):
     code = "LM-554"
     summary = "an input has a shape that the model does not take, or not the elements its shape says"
     http_status = 400
+    default_hint = "GET /v2/models/{team}/{model} says the shapes; -1 is any length"
 
 
 class InputRange(RequestError):
@@ -79,6 +82,7 @@ class BodyTooLarge(RequestError):
     code = "LM-559"
     summary = "a request body is larger than its limit"
     http_status = 413
+    default_hint = "send fewer rows at once, or set body_max_bytes below [inference] in agent.toml"
 
 
 class RequestTooSlow(RequestError):
@@ -97,18 +101,23 @@ class Overloaded(TransferError):
     code = "LM-562"
     summary = "more requests wait than the queue may hold"
     http_status = 429
+    default_hint = "try again after Retry-After"
 
 
 class TooManyConnections(TransferError):
     code = "LM-563"
     summary = "more connections are open than the limit"
     http_status = 503
+    default_hint = (
+        "keep connections open and use them again, or set connections_max below [inference] in agent.toml"
+    )
 
 
 class NotServing(TransferError):
     code = "LM-564"
     summary = "this device serves no model now"
     http_status = 503
+    default_hint = "try again after Retry-After; limosa-agent status on the device says what it waits for"
 
 
 class InferenceFailed(FaultError):

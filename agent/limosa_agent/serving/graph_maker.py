@@ -39,6 +39,18 @@ async def make_graph(
         return {"made": False, "why": str(error)[:300]}
 
 
+def in_words(said: Mapping[str, JsonValue]) -> str:
+    """
+    >>> in_words({"made": True, "bytes": 26656})
+    'made, 26656 bytes'
+    >>> in_words({"made": False, "why": "no space"})
+    'not made: no space'
+    """
+    if said.get("made") is True:
+        return f"made, {said.get('bytes')} bytes"
+    return f"not made: {said.get('why', 'nothing was said')}"
+
+
 class GraphMaker:
     """Makes again what a new runtime, new options or another processor have made useless."""
 
@@ -56,4 +68,4 @@ class GraphMaker:
             self._tried.add(slot.directory)
             async with self._one:
                 said = await make_graph(slot.directory, self._limits, self._options)
-            log.info("optimised graph of %s@%s: %s", slot.model, slot.version, dict(said))
+            log.info("optimised graph of %s@%s: %s", slot.model, slot.version, in_words(said))

@@ -9,10 +9,11 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from limosa_agent.serving.errors import GoldenMismatch, LoadFailed, SelfTestFailed
-from limosa_agent.serving.graph_maker import make_graph
+from limosa_agent.serving.graph_maker import in_words, make_graph
 from limosa_agent.serving.limited_child import Ended, module_command, run_limited
 from limosa_agent.serving.limits import SelfTestLimits
 from limosa_agent.serving.runtime_options import RuntimeOptions
@@ -59,7 +60,7 @@ async def run_self_test(
     result = judge(await run_limited(command, limits), limits)
     if result.ok and options.graph_cache:
         said = await make_graph(directory, limits, options)
-        log.info("optimised graph of %s: %s", directory, dict(said))
+        log.info("optimised graph of %s: %s", Path(directory).name[:12], in_words(said))
     return result
 
 

@@ -54,9 +54,11 @@ def agent_metrics(facts: AgentFacts) -> tuple[Metric, ...]:
             "desired_expires_seconds", "gauge", "When the desired state expires, Unix time; 0 for none.",
             facts.desired_expires_at,
         ),
-        _one(
-            "certificate_expires_seconds", "gauge", "When this device's certificate expires, Unix time.",
-            facts.certificate_expires_at,
+        Metric(
+            name=f"{PREFIX}certificate_expires_seconds", kind="gauge",
+            help="When this device's certificate expires, Unix time.",
+            samples=(Sample(value=facts.certificate_expires_at, labels={}),)
+            if facts.certificate_expires_at else (),  # not 0 before it was looked at: alarms watch it
         ),
         _one("worker_generation", "gauge", "Number of the serving worker.", facts.generation),
         _one(
