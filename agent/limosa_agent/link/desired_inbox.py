@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from limosa_agent.errors import DesiredNotTrusted
+from limosa_agent.errors import DesiredExpired, DesiredNotTrusted
 from limosa_agent.fetch.time_floor import reference_time
 from limosa_agent.link.desired_gate import Accepted, AcceptedDesired, RefusedDesired, Repeated, judge_desired
 from limosa_agent.link.trickle import Trickle
@@ -49,6 +49,7 @@ class DesiredInbox:
         self._told: dict[str, Trickle] = {}
         self.refused: Counter[str] = Counter()
         self.settled = False  # whether the document that came last need not come again
+        self._expired: bytes | None = None  # refused by what the clock said then
         self._last = _signed_by(self._journal.desired(), self._db.meta(SIGNER) or "")
         self.state: DesiredState | None = _reread(self._last)
 
@@ -82,14 +83,26 @@ class DesiredInbox:
                 self._journal.save_desired(judgement.record)
                 self._db.set_meta(SIGNER, judgement.record.keyid)
             self._last, self.state = judgement.record, judgement.state
+            self._expired = None
         # What does not verify may do so under a key that the next refresh brings.
         self.settled = not (
             isinstance(judgement, RefusedDesired) and isinstance(judgement.error, DesiredNotTrusted)
         )
         if not isinstance(judgement, RefusedDesired):
             return isinstance(judgement, Accepted)
+        if isinstance(judgement.error, DesiredExpired):
+            self._expired = envelope
         self._refuse(envelope, judgement.error)
         return False
+
+    async def look_again(self) -> None:
+        """Takes the document that had expired, if the clock that said so has been set back since: neither
+        a broker nor a server sends it a second time."""
+        director = self._director()
+        if self._expired is None or director is None:
+            return
+        if isinstance(self._judge(self._expired, director), Accepted):
+            await self.receive(self._expired)
 
     def _judge(self, envelope: bytes, director: PublicKey) -> Accepted | Repeated | RefusedDesired:
         return judge_desired(envelope, director=director, device=self._device, last=self._last, now=self.now)

@@ -73,6 +73,7 @@ class Reconciler:
             await self._let_through(state.key)
 
     async def _look_again(self) -> None:
+        await self._inbox.look_again()
         if self._gatekeeper.clock_trusted:
             self._updater.age_quarantine(now=self._inbox.now, life_s=self._quarantine_s)
         refused = [state for state in self._updater.lanes if state.refused_under is not None]

@@ -33,11 +33,16 @@ class Lanes:
 
     def __init__(self, folder: Path) -> None:
         self.db = StateDb.open(folder)
+        self.clock = NOW
         self.effects = Device(folder=folder)
         self.outbox = Outbox(self.db, max_bytes=1 << 20)
         self.updater = Updater(self.db, self.outbox, self.effects, encode=lambda report: b"x")
         self.inbox = DesiredInbox(
-            self.db, device=DEVICE, refresh=self._refresh, alarm=lambda key, error: None, clock=lambda: NOW
+            self.db,
+            device=DEVICE,
+            refresh=self._refresh,
+            alarm=lambda key, error: None,
+            clock=lambda: self.clock,
         )
         self.happened: list[tuple[str, str]] = []
         self.reconciler = Reconciler(
@@ -126,3 +131,16 @@ def test_what_came_over_the_link_and_the_supervisors_own_turn_do_not_open_one_wa
 
     with lanes(tmp_path) as device:
         asyncio.run(both(device))
+
+
+def test_update_that_came_while_the_clock_was_at_2100_begins_once_it_is_set(tmp_path: Path) -> None:
+    async def clock_is_set(device: Lanes) -> None:
+        device.clock = 4_102_444_800.0
+        wanted = replace(OBEYED, counter=OBEYED.counter + 1, models=tuple(made_up(1)[:1]))
+        assert not await device.inbox.receive(envelope(wanted))
+        device.clock = NOW
+        await device.reconciler.run()  # its first look at what may have changed
+        assert device.happened == [("team-1/model-0", "Wanted")]
+
+    with lanes(tmp_path) as device:
+        asyncio.run(clock_is_set(device))
