@@ -58,21 +58,35 @@ class MaintenanceWindow:
 
     def next_start(self, after: float, zone: tzinfo) -> float:
         """The first opening later than `after`, Unix seconds. Every cron that parses has one."""
-        day = (_local(after, zone) - SLACK).date()
+        day = (datetime.fromtimestamp(after, UTC).replace(tzinfo=None) - SLACK).date()
         first: float | None = None
         for _ in range(LOOK_AHEAD_DAYS):
-            readings = self._readings_on(day)
-            later = [start for wall in readings for start in _instants(wall, zone) if start > after]
+            found = self._first_on(day, after, zone) if self.cron.names_day(day) else None
             if first is not None:  # the day before had one: a clock put back may make this one's earlier
-                return min([first, *later])
-            first = min(later, default=None)
+                return first if found is None else min(first, found)
+            first = found
             day += timedelta(days=1)
         raise InvalidField("a cron that never comes was let in", where="window.cron", why=self.cron.text)
 
+    def _first_on(self, day: date, after: float, zone: tzinfo) -> float | None:
+        """The first opening later than `after` that a wall clock names on this day."""
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        offsets = _offsets(midnight, midnight + 2 * SLACK.total_seconds(), zone)
+        first: float | None = None
+        for wall in reversed(tuple(self._readings_on(day))):
+            reading = wall.replace(tzinfo=UTC).timestamp()
+            if first is not None and reading - max(offsets).total_seconds() >= first:
+                break
+            if reading - min(offsets).total_seconds() > after:
+                later = [start for start in _instants(wall, zone) if start > after]
+                first = min([*later, *([] if first is None else [first])], default=None)
+        return first
+
     def _starts_before(self, at: float, zone: tzinfo) -> Iterator[float]:
         """Openings that could still last at `at`, the latest day first."""
-        now = _local(at, zone)
-        earliest, latest = now - timedelta(seconds=self.duration_s) - SLACK, now + SLACK
+        offsets = _offsets(at - self.duration_s, at, zone)
+        now = datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+        earliest, latest = now - timedelta(seconds=self.duration_s) + min(offsets), now + max(offsets)
         day = latest.date()
         while day >= earliest.date():
             for wall in self._readings_on(day):
@@ -136,9 +150,14 @@ class MaintenanceWindows:
         )
 
 
-def _local(at: float, zone: tzinfo) -> datetime:
-    """What a wall clock of the zone shows at `at`."""
-    return datetime.fromtimestamp(at, UTC).astimezone(zone).replace(tzinfo=None)
+def _offsets(begin: float, end: float, zone: tzinfo) -> set[timedelta]:
+    """What wall clocks of the zone are ahead of UTC from SLACK before `begin` until `end`: a reading that
+    is skipped counts by the clock before. No zone changes twice within an hour."""
+    hours = range(int((begin - SLACK.total_seconds()) // 3600), int(end // 3600) + 2)
+    return {
+        datetime.fromtimestamp(hour * 3600, UTC).astimezone(zone).utcoffset() or timedelta(0)
+        for hour in hours
+    }
 
 
 def _instants(wall: datetime, zone: tzinfo) -> Iterator[float]:

@@ -220,3 +220,28 @@ def test_golden_windows_are_read_and_written_as_they_were() -> None:
     assert [one.tz for one in found.windows] == ["device", "Europe/Berlin"]
     assert not found.download_outside
     assert encode_canonical(found.as_json()) == golden_bytes("maintenance_window-1")
+
+
+class Counting(tzinfo):
+    """UTC, and how often a clock of it was looked at."""
+
+    looks = 0
+
+    def utcoffset(self, at: datetime | None) -> timedelta:
+        self.looks += 1
+        return timedelta(0)
+
+    dst = utcoffset
+
+    def tzname(self, at: datetime | None) -> str:
+        return "counted"
+
+
+@pytest.mark.parametrize("cron", ["*/2 * * * *", "1-59/2 * * * *", "* * 29 2 *", "* * * * mon"])
+def test_cron_that_names_many_minutes_is_not_worth_a_supervisors_time(cron: str) -> None:
+    """A document may have 16 of them for each of 32 models."""
+    for when in ("2026-06-02T12:00:30", "2026-06-02T12:01:30"):
+        zone = Counting()
+        window(cron, 60.0).is_open(at(when), zone)
+        window(cron, 60.0).next_start(at(when), zone)
+        assert zone.looks < 3000

@@ -20,7 +20,8 @@ from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.maintenance_window import Zones
 
 HOLD_FILE: Final = "hold"  # made by hand where no agent answers; holds until it is removed
-WINDOW_FOR_S: Final = 1.0  # what a window says is asked anew this often
+OPEN_FOR_S: Final = 1.0  # an open window is looked at again this often;
+CLOSED_FOR_S: Final = 60.0  # one that is closed at its next opening, or when the zone may have changed
 
 
 class Gatekeeper:
@@ -91,10 +92,17 @@ class Gatekeeper:
             return None
         key = encode_canonical(target.window)
         found = self._windows.get(key)
-        if found is None or not 0 <= self._clock() - found[0] < WINDOW_FOR_S:
+        if found is None or not 0 <= self._clock() - found[0] < _stands_s(*found):
             if len(self._windows) > 64:
                 self._windows.clear()
             now = self._clock()
             found = (now, window_state(target.window, now=now, zones=self._zones))
             self._windows[key] = found
         return found[1]
+
+
+def _stands_s(at: float, window: WindowState | None) -> float:
+    """For how long what was found at `at` holds: looking for the next opening is dear."""
+    if window is None or window.open or window.next_start is None:
+        return OPEN_FOR_S
+    return min(CLOSED_FOR_S, window.next_start - at)

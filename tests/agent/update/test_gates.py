@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -194,8 +195,6 @@ def test_quarantine_that_is_over_tries_nothing_by_itself() -> None:
 
 
 def test_window_that_cannot_be_read_refuses_its_release_only() -> None:
-    from dataclasses import replace
-
     state, _ = next_state(committed(1), Wanted(target=replace(target(2), window=BAD_WINDOW)))
     assert (state.phase, state.reason.code) == (Phase.REJECTED, "window_invalid")
     assert "at night" in state.reason.message
@@ -227,3 +226,36 @@ def test_disk_budget_says_which_model_holds_what(tmp_path: Path) -> None:
         check_room(state, 44, reserve=0, disk_max=200)
     assert caught.value.evidence["needed_bytes"] == 44
     assert "demo/a holds 100" in caught.value.why
+
+
+def test_closed_window_is_not_looked_up_again_before_it_can_have_opened(db: StateDb, tmp_path: Path) -> None:
+    looked: list[float] = []
+    now = [NOON]
+
+    def zones(name: str) -> tzinfo | None:
+        looked.append(now[0])
+        return UTC
+
+    keeper = Gatekeeper(
+        db,
+        state_dir=tmp_path,
+        lock_dir=tmp_path / "d",
+        time_floor=lambda: NOON,
+        clock=lambda: now[0],
+        zones=zones,
+    )
+    opens_at = datetime.fromtimestamp(NOON + 120, UTC)
+    night = replace(
+        target(2),
+        window={
+            "open": [{"cron": f"{opens_at.minute} {opens_at.hour} * * *", "duration_s": 600, "tz": "UTC"}]
+        },
+    )
+    seen = []
+    for second in range(180):
+        now[0] = NOON + second
+        seen.append(keeper.gate("demo/motion", night).switch is None)
+    assert seen.index(True) == (NOON // 60 * 60 + 120) - NOON
+    assert len({at for at in looked if at < NOON + seen.index(True)}) <= 3
+    now[0] = NOON  # a clock that was put back is believed
+    assert keeper.gate("demo/motion", night).switch is not None
