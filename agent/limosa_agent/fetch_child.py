@@ -38,6 +38,7 @@ async def run_fetch(
     """The `result` object, or why there is none. Cancelling it ends the child."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # who can write where the agent was started from does not decide what it imports
         "-m",
         "limosa_agent.fetch",
         stdin=asyncio.subprocess.PIPE,

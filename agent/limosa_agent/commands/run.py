@@ -34,5 +34,5 @@ def run_command(config: Path, as_json: bool) -> None:
         load_identity(settings.identity_dir)
     # The same process goes on without what commands need: the supervisor stays small (agent 1).
     # Columns of code, for markers under a traceback's lines, are not kept either: 0.2 MB.
-    words = [sys.executable, "-X", "no_debug_ranges", "-m", "limosa_agent.run", "--config", str(config)]
+    words = [sys.executable, "-P", "-X", "no_debug_ranges", "-m", "limosa_agent.run", "--config", str(config)]
     os.execve(sys.executable, words, {**SMALL, **os.environ})  # noqa: S606  no shell; our own module

@@ -57,6 +57,7 @@ class Renewals:
     async def _child(self) -> JsonObject:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             "limosa_agent.identity.renew",
             "--config",
