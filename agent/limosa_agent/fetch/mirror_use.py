@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -119,7 +120,7 @@ class MirrorUse:
         for key in sorted(fresh):
             try:
                 await self.use(key[0])
-            except LimosaError as error:
+            except (LimosaError, OSError, ValueError) as error:  # a folder whose name is no text, say
                 log.warning("a mirror was found and is not used: %s", error)
 
 
@@ -127,7 +128,12 @@ def find_mirrors(patterns: Sequence[str]) -> list[tuple[Path, MirrorMarker]]:
     """Folders with a mirror's marker, in the order of the patterns. What is none is passed over."""
     found: list[tuple[Path, MirrorMarker]] = []
     for pattern in patterns:
-        for folder in sorted(Path("/").glob(pattern[1:]))[:FOUND_MAX]:
+        try:
+            folders = nsmallest(FOUND_MAX, Path("/").glob(pattern[1:]))  # a stick may hold millions
+        except OSError as error:  # pulled out just now, or worn out: the other patterns are looked at
+            log.debug("%s cannot be looked at: %s", pattern, error)
+            continue
+        for folder in folders:
             try:
                 found.append((folder, MirrorSource(FetchLimits(), folder).marker()))
             except LimosaError as error:

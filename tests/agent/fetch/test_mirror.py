@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limosa_agent.fetch.limits import FetchLimits
+from limosa_agent.fetch.mirror_config import MirrorConfig
 from limosa_agent.fetch.mirror_source import MirrorSource
+from limosa_agent.fetch.mirror_use import FOUND_MAX, MirrorUse, find_mirrors
+from limosa_contracts.json_value import JsonObject
 from limosa_contracts.mirror import MARKER_FILE, MirrorMarker, blob_file, desired_file
 from tests.agent.fetch.world import Answer, Published, World
 from tests.support.mirror_folder import write_mirror
@@ -235,3 +239,32 @@ def test_no_name_leads_out_of_a_mirror(name: str) -> None:
 def test_a_marker_survives_its_own_bytes(marker: MirrorMarker) -> None:
     assert MirrorMarker.parse(marker.encode()) == marker
     assert desired_file("dev-1") == "desired/dev-1.json"
+
+
+class Nobody:
+    """A supervisor to whom nothing matters."""
+
+    def learned(self, result: JsonObject) -> None: ...
+    def order(self) -> tuple[int, int]:
+        return (0, 0)
+
+    async def receive_desired(self, envelope: bytes) -> None: ...
+    def source_changed(self) -> None: ...
+
+
+def test_a_stick_whose_name_is_no_text_does_not_keep_the_next_one_out(world: World, tmp_path: Path) -> None:
+    media = os.fsencode(tmp_path / "media")
+    for name in (b"\xff-first", b"\xff-second"):
+        write_mirror(Path(os.fsdecode(media + b"/" + name)), {}, name=repr(name))
+    write_mirror(Path(os.fsdecode(media + b"/\xff-z")), {}, name="good").rename(tmp_path / "media" / "z")
+    request: JsonObject = {"server": "http://127.0.0.1:9", "state_dir": str(world.state.folder)}
+    use = MirrorUse(MirrorConfig(), device="dev-1", request=lambda: dict(request), around=Nobody())
+    found = find_mirrors([f"{tmp_path}/media/*"])
+    assert len(found) == 3
+    asyncio.run(use._take_new(found))  # raises nothing: every one of them was tried
+
+
+def test_a_stick_with_folders_without_end_is_not_looked_through(tmp_path: Path) -> None:
+    for number in range(3 * FOUND_MAX):
+        write_mirror(tmp_path / f"m{number:03d}", {}, name=str(number))
+    assert len(find_mirrors([f"{tmp_path}/*"])) == FOUND_MAX
