@@ -164,7 +164,10 @@ class Fleet:
                 {},
             )
         found = self.world.server.files.get(path)
-        return (200, found, {}) if found is not None else (404, b"", {})
+        if found is None:
+            return 404, b"", {}
+        kind = self.world.server.media_types.get(path)
+        return 200, found, {"Content-Type": kind} if kind else {}
 
     def take(self, message: ReportMessage) -> _AckFields:
         assert self.device_key is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +19,8 @@ from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.update.state import ModelState, Release, Target
 from limosa_compiler.trust import roles
+from limosa_contracts.delta.making import make_delta
+from limosa_contracts.delta.wire import MEDIA_TYPE
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.phases import Phase
 from tests.agent.fetch.world import Answer, Published, World
@@ -34,6 +38,7 @@ PATIENT: Final[JsonObject] = {
     "disk_reserve_bytes": 0,
 }
 """Limits under which no fetch is given up because the machine is busy."""
+DELTAS: Final[JsonObject] = {**PATIENT, "delta_min_bytes": 1}
 
 
 @dataclass(slots=True)
@@ -57,11 +62,15 @@ class Lab:
         """The same server, seen by the device in that folder."""
         return replace(self.world, device=state_dir)
 
-    def request(self, state_dir: Path, release: Published | None) -> JsonObject:
-        return {"request": self.device(state_dir).request(release, limits=PATIENT)}
+    def request(
+        self, state_dir: Path, release: Published | None, *, limits: JsonObject = PATIENT
+    ) -> JsonObject:
+        return {"request": self.device(state_dir).request(release, limits=limits)}
 
-    def fetch(self, state_dir: Path, release: Published | None = None) -> Answer:
-        return self.device(state_dir).fetch(release, limits=PATIENT)
+    def fetch(
+        self, state_dir: Path, release: Published | None = None, *, limits: JsonObject = PATIENT
+    ) -> Answer:
+        return self.device(state_dir).fetch(release, limits=limits)
 
     def config(self, state_dir: Path) -> AgentConfig:
         return config_of(state_dir, self.fleet.url)
@@ -75,7 +84,8 @@ class Lab:
 def lab(folder: Path) -> Iterator[Lab]:
     folder.mkdir()
     with running_fleet(folder / "fleet") as fleet:
-        one, two = (fleet.world.publish(version) for version in ("1.0.0", "2.0.0"))
+        one = fleet.world.publish("1.0.0", {"model.onnx": random.Random(7).randbytes(8000)})
+        two = fleet.world.publish("2.0.0")
         made = Lab(folder, fleet, one, two, base={}, signed=set())
         state_dir = folder / "state"
         state_dir.mkdir(mode=0o700)
@@ -163,6 +173,21 @@ def mixed_metadata(world: World) -> dict[str, bytes]:
         ).to_bytes(),
         "/tuf/metadata/timestamp.json": roles.signed(timestamp, [world.online_key("timestamp")]).to_bytes(),
     }
+
+
+def next_by_delta(lab: Lab) -> Published:
+    """2.1.0, for which the server has a delta from the model of 1.0.0."""
+    world, old = lab.world, lab.one.blob("model.onnx")
+    path = "/v2/demo/motion/blobs/sha256:"
+    before = world.server.files[f"{path}{old}"]
+    after = before[:400] + hashlib.sha512(before).digest() + before[400:]
+    release = world.publish("2.1.0", {"model.onnx": after})
+    lab.signed.update(world.server.files.values())
+    delta = make_delta(before, after)
+    assert delta is not None
+    name = f"{path}{release.blob('model.onnx')}?from=sha256:{old}"
+    world.server.files[name], world.server.media_types[name] = delta, MEDIA_TYPE
+    return release
 
 
 @contextmanager

@@ -21,7 +21,16 @@ from limosa_contracts.signing_keys import PublicKey
 from tests.agent.fetch.world import Published
 from tests.crash.disk_pool import agent, stopped
 from tests.crash.explore import Judge
-from tests.crash.lab import Lab, mixed_metadata, rotate_root, serving_instead, sha_of
+from tests.crash.lab import (
+    DELTAS,
+    PATIENT,
+    Lab,
+    mixed_metadata,
+    next_by_delta,
+    rotate_root,
+    serving_instead,
+    sha_of,
+)
 from tests.crash.programs import MODEL
 from tests.crash.slot_promises import (
     metadata_is_whole,
@@ -54,8 +63,15 @@ def first_install(lab: Lab) -> CrashPath:
     return _installation(lab, lab.one, before=None, base="fresh")
 
 
-def _installation(lab: Lab, release: Published, *, before: Published | None, base: str) -> CrashPath:
-    wanted = sha_of(release)
+def delta_install(lab: Lab) -> CrashPath:
+    """2.1.0 out of 1.0.0, which serves, and a delta (agent 2.2)."""
+    return _installation(lab, next_by_delta(lab), before=lab.one, base="one", limits=DELTAS)
+
+
+def _installation(
+    lab: Lab, release: Published, *, before: Published | None, base: str, limits: JsonObject = PATIENT
+) -> CrashPath:
+    wanted, way = sha_of(release), "delta" if limits is DELTAS else "full"
 
     def judge(folder: Path, marks: frozenset[str]) -> None:
         world = lab.device(folder)
@@ -66,10 +82,11 @@ def _installation(lab: Lab, release: Published, *, before: Published | None, bas
         for sha in installed(world.model.folder):
             verify_release(world.model.folder, sha)
         if "fetched" in marks:
+            assert way in marks, f"it came another way than {way}"
             verify_release(world.model.folder, wanted)
             assert list(world.model.staging.iterdir()) == [], "what was staged is there again"
             metadata_is_whole(folder, signed=lab.signed)
-        again = lab.fetch(folder, release)
+        again = lab.fetch(folder, release, limits=limits)
         assert not again.error, again.error
         verify_release(world.model.folder, wanted)
         metadata_is_whole(folder, signed=lab.signed)
@@ -80,7 +97,7 @@ def _installation(lab: Lab, release: Published, *, before: Published | None, bas
     return CrashPath(
         program="fetch",
         base=base,
-        args=lambda folder: lab.request(folder, release),
+        args=lambda folder: lab.request(folder, release, limits=limits),
         judge=judge,
     )
 
@@ -261,6 +278,7 @@ def removal(lab: Lab) -> CrashPath:
 PATHS: Final[Mapping[str, Callable[[Lab], CrashPath]]] = {
     "first install": first_install,
     "install": install,
+    "delta install": delta_install,
     "commit": _update("healthy", "two"),
     "fall back": _update("unhealthy", "two"),
     "late failure": _update("late", "both unlinked"),

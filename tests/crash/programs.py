@@ -29,6 +29,7 @@ from limosa_agent.update.events import Healthy, LateFailure, SelfTestPassed, Unh
 from limosa_agent.update.state import Target
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import Reason
+from limosa_contracts.fields import Fields
 from limosa_contracts.phases import Phase
 from tests.crash.database_history import commits_are_marked
 from tests.crash.disk_pool import agent, config_of, stopped
@@ -66,6 +67,9 @@ def fetch(args: Args, mark: Marker) -> bool:
     if "result" not in last:
         print(last)
         return False
+    result = Fields(last["result"], where="fetch.result")
+    if result.has("transfer"):
+        mark(result.fields("transfer").text("way"))
     mark("fetched")
     return True
 
