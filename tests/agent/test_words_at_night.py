@@ -10,6 +10,8 @@ from limosa_agent.commands.hold import _released_text
 from limosa_agent.commands.infer_requests import InputSpec, bodies_of
 from limosa_agent.commands.logs import shown
 from limosa_agent.commands.status import _slots_text
+from limosa_agent.config import AgentConfig
+from limosa_agent.doctor.examine import examine
 from limosa_agent.errors import InputUnreadable
 from limosa_agent.link.reports import _refused_here
 from limosa_agent.serving.errors import BodyTooLarge, NotServing, Overloaded
@@ -44,6 +46,15 @@ def test_server_hears_which_releases_are_refused_here_not_only_which_variants() 
 def test_lines_of_the_log_say_that_their_time_is_utc() -> None:
     line = shown({"time": "2026-03-01T02:00:00.000Z", "level": "info", "part": "agent", "message": "m"})
     assert line.startswith("2026-03-01 02:00:00.000Z ")
+
+
+def test_doctor_tells_a_new_device_once_what_to_do_first(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'server = "http://127.0.0.1:9"\nstate_dir = "{tmp_path / "state"}"\n')
+    found = {finding.name: finding for finding in examine(AgentConfig.load(config))}
+    enrol = sorted(name for name, finding in found.items() if "enroll" in finding.hint)
+    assert enrol == ["disk", "identity"]
+    assert all(found[name].ok for name in ("writing", "permissions", "certificate", "account", "broker"))
 
 
 def test_file_that_is_not_there_is_not_called_a_wrong_format(tmp_path: Path) -> None:

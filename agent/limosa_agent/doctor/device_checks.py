@@ -65,6 +65,8 @@ def disk(config: AgentConfig) -> Finding:
 
 def writing(config: AgentConfig) -> Finding:
     """One synced write, as each step of an update makes several."""
+    if not config.state_dir.is_dir():
+        return note("writing", "is tried when there is a state folder", "")
     if not os.access(config.state_dir, os.W_OK):
         owner = _owner_of(config.state_dir)
         return wrong(

@@ -7,7 +7,8 @@ from typing import Final
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.doctor import device_checks, link_checks, probe_checks
-from limosa_agent.doctor.finding import Check, Finding, wrong
+from limosa_agent.doctor.finding import Check, Finding, note, wrong
+from limosa_agent.errors import NotEnrolled
 from limosa_contracts.errors import LimosaError
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -30,10 +31,15 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 
 def examine(config: AgentConfig) -> Iterator[Finding]:
-    """One finding per check; changes nothing on the device."""
+    """One finding per check; changes nothing on the device. That it is not enrolled is told once."""
     for check in CHECKS:
         try:
             yield check(config)
+        except NotEnrolled as error:
+            if check is link_checks.identity:
+                yield wrong(check.__name__, str(error), error.hint)
+            else:
+                yield note(check.__name__, "is looked at when the device is enrolled", "")
         except LimosaError as error:
             yield wrong(check.__name__, str(error), error.hint)
         except (OSError, ValueError) as error:

@@ -15,4 +15,4 @@ def probes(config: AgentConfig) -> Finding:
         safe_program(Path(program))
     if not config.probes:
         return well("probes", "none is configured")
-    return well("probes", f"{len(config.probes)} are configured; limosa-agent health says what they answer")
+    return well("probes", f"configured: {len(config.probes)}; limosa-agent health says what they answer")
