@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,12 @@ class MirrorFolder:
         found = {path.name for path in folder.iterdir()}
         if found and not found & {MARKER_FILE, INCOMPLETE}:
             raise NotAMirror("the folder holds something that is no mirror", where=str(folder))
+        for path in _strange(folder):
+            raise NotAMirror(
+                "a mirror holds what is no plain file",
+                where=str(path),
+                why="it could lead what is written or removed out of the mirror",
+            )
         (folder / INCOMPLETE).touch()
         (folder / MARKER_FILE).unlink(missing_ok=True)
         sync_folder(folder)
@@ -72,11 +79,26 @@ class MirrorFolder:
         return path
 
 
+def _strange(folder: Path) -> Iterator[Path]:
+    """Links, pipes and devices where a mirror has folders and files: a stick may be anybody's."""
+    for name in (MARKER_FILE, f"{MARKER_FILE}.part", INCOMPLETE):
+        if os.path.lexists(folder / name) and not _is_plain(folder / name):
+            yield folder / name
+    for name in OWN:
+        if os.path.lexists(folder / name) and not stat.S_ISDIR((folder / name).lstat().st_mode):
+            yield folder / name
+            continue
+        for place, folders, files in os.walk(folder / name):
+            yield from (Path(place) / one for one in folders if (Path(place) / one).is_symlink())
+            yield from (Path(place) / one for one in files if not _is_plain(Path(place) / one))
+
+
 def _put(path: Path, pieces: Iterator[bytes]) -> None:
     """Whole or not at all, on disk on return."""
     temporary = path.with_name(f"{path.name}.part")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # never through a link
             for piece in pieces:
                 file.write(piece)
             file.flush()
