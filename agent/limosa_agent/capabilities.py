@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from limosa_agent.installed import installed_version
+from limosa_agent.resident import rss_bytes
 from limosa_contracts.json_value import JsonValue
 
 RUNTIMES: Final = {
@@ -60,12 +61,3 @@ def resources(state_dir: Path) -> dict[str, JsonValue]:
     """disk_free_bytes of the state folder's disk, rss_bytes of this process."""
     stat = os.statvfs(state_dir)
     return {"disk_free_bytes": stat.f_bavail * stat.f_frsize, "rss_bytes": rss_bytes()}
-
-
-def rss_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0  # not Linux
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -6,13 +6,13 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from limosa_agent.capabilities import rss_bytes
 from limosa_agent.config import AgentConfig
 from limosa_agent.control.operations import OPERATIONS
 from limosa_agent.control_socket import Handler
 from limosa_agent.errors import OnlyServing
 from limosa_agent.installed import installed_version
 from limosa_agent.listening import listen_address
+from limosa_agent.resident import rss_bytes
 from limosa_agent.serving.pool import ServingPool
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.json_value import JsonObject, JsonValue

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from limosa_agent.capabilities import resources, rss_bytes
+from limosa_agent.capabilities import resources
 from limosa_agent.control.holds import held_view
 from limosa_agent.control.view import AgentView
 from limosa_agent.installed import installed_version
+from limosa_agent.resident import rss_bytes
 from limosa_agent.update.state import ABSENT, ModelState
 from limosa_contracts.json_value import JsonObject, JsonValue
 

@@ -17,10 +17,12 @@ from limosa_agent.serving.observations import Observations
 from limosa_agent.serving.runtime import Runtime, load_runtime
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.schema_check import SchemaCheck
+from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_contracts.baseline import Baseline
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.features import FeatureReader
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.serving import BASELINE_FILE, FILE, GOLDEN_FILE, Serving
 
@@ -104,6 +106,21 @@ class LoadedModel:
             spent.append((time.perf_counter_ns() - began) / 1000)
         FeatureReader(self.serving).rows(cases[(WARM_UP_RUNS - 1) % len(cases)].inputs, outputs)
         return median(spent[2:])
+
+
+def load_all(
+    slots: JsonValue, *, counters: SharedCounters, limits: ServingLimits, options: RuntimeOptions
+) -> list[LoadedModel]:
+    """Each slot in turn; `counters.running` says in which one a process that ends here was (1 for the first).
+
+    Raises LoadFailed, InvalidField.
+    """
+    models = []
+    for i, slot in enumerate(slots if isinstance(slots, list) else ()):
+        counters.running = i + 1
+        models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits, options))
+    counters.running = 0
+    return models
 
 
 def percentile(values: list[float], share: float) -> float:

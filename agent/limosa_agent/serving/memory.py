@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +40,6 @@ class StandbyRoom:
         """Asked while it stands by: before the kernel ends a process of its own choice."""
         left = self.available()
         return left is not None and left < self.reserve // 2
-
-
-def rss_of(pid: int) -> int:
-    """Resident memory of a process; 0 where /proc does not say, or it has ended."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_meminfo(text: str) -> int | None:

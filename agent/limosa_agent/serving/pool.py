@@ -15,10 +15,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, cast
 
+from limosa_agent.resident import rss_bytes
 from limosa_agent.serving.errors import LoadFailed, NothingToFallBackTo, WorkerGone
 from limosa_agent.serving.graph_maker import GraphMaker
 from limosa_agent.serving.limits import SelfTestLimits, ServingLimits
-from limosa_agent.serving.memory import StandbyRoom, available_bytes, rss_of
+from limosa_agent.serving.memory import StandbyRoom, available_bytes
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_lane import ShadowLane
 from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
@@ -133,7 +134,7 @@ class ServingPool:
             self._standby, self._was_put_back = None, False
             self._serve(worker)
             if before is not None and await self._quieten(before):
-                if keep_standby and self._room.fits(serving_rss=rss_of(worker.pid)):
+                if keep_standby and self._room.fits(serving_rss=rss_bytes(worker.pid)):
                     self._standby = before
                 else:
                     self._dismiss(before)

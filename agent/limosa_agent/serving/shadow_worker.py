@@ -21,17 +21,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from limosa_agent.resident import rss_bytes
 from limosa_agent.serving.agreement import Agreement
 from limosa_agent.serving.control_line import ControlLine
 from limosa_agent.serving.errors import CopyBroken
 from limosa_agent.serving.limited_child import SHADOW_OOM_SCORE, die_with_parent, set_oom_score
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.loaded_model import LoadedModel
+from limosa_agent.serving.loaded_model import LoadedModel, load_all
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_copy import Copy
 from limosa_agent.serving.shared_counters import SharedCounters
-from limosa_agent.serving.slot_ref import SlotRef
-from limosa_agent.serving.worker import rss_bytes
 from limosa_contracts.errors import FaultError, LimosaError, RequestError
 from limosa_contracts.json_value import JsonValue
 
@@ -221,14 +220,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
     limits = ServingLimits.parse(message["limits"])
     options = RuntimeOptions.parse(message["runtime"])
     _limit_memory(limits.shadow_memory_max_bytes)
-    slots = message["models"]
-    assert isinstance(slots, list)
-    models = []
     try:
-        for i, slot in enumerate(slots):
-            counters.running = i + 1
-            models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits, options))
-        counters.running = 0
+        models = load_all(message["models"], counters=counters, limits=limits, options=options)
     except LimosaError as error:
         await control.send({"error": error.as_json()})
         return 1

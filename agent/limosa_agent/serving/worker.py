@@ -21,6 +21,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from limosa_agent.resident import rss_bytes
 from limosa_agent.serving.control_line import ControlLine
 from limosa_agent.serving.errors import LoadFailed
 from limosa_agent.serving.event_loop import new_event_loop
@@ -32,12 +33,11 @@ from limosa_agent.serving.limited_child import (
     set_oom_score,
 )
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.loaded_model import LoadedModel
+from limosa_agent.serving.loaded_model import LoadedModel, load_all
 from limosa_agent.serving.protocol import HttpConnection, Traffic
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_tap import ShadowTap
 from limosa_agent.serving.shared_counters import SharedCounters
-from limosa_agent.serving.slot_ref import SlotRef
 from limosa_agent.serving.worker_metrics import ModelCounts, serving_metrics
 from limosa_agent.telemetry.prometheus import render
 from limosa_contracts.errors import LimosaError
@@ -248,15 +248,6 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
 
-def rss_bytes() -> int:
-    """Resident memory of this process; 0 where /proc does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123  # read every second: no Path object
-            return int(statm.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return 0
-
-
 async def _serve(arguments: argparse.Namespace) -> int:
     control = await ControlLine.open(socket.socket(fileno=arguments.control))
     counters = SharedCounters(arguments.counters)
@@ -265,14 +256,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
         return 1
     limits = ServingLimits.parse(message["limits"])
     options = RuntimeOptions.parse(message["runtime"])
-    slots = message["models"]
-    assert isinstance(slots, list)
     try:
-        models = []
-        for i, slot in enumerate(slots):
-            counters.running = i + 1
-            models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits, options))
-        counters.running = 0
+        models = load_all(message["models"], counters=counters, limits=limits, options=options)
     except LimosaError as error:
         await control.send({"error": error.as_json()})
         return 1

@@ -6,8 +6,9 @@ import asyncio
 import socket
 from pathlib import Path
 
+from limosa_agent.resident import rss_bytes
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.memory import StandbyRoom, available_bytes, group_headroom, parse_meminfo, rss_of
+from limosa_agent.serving.memory import StandbyRoom, available_bytes, group_headroom, parse_meminfo
 from limosa_agent.serving.pool import PoolEvent, ServingPool
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from tests.agent.serving.conftest import quick_limits
@@ -48,7 +49,7 @@ def test_odd_text_of_the_kernel_is_unknown_not_an_error(tmp_path: Path) -> None:
 def test_this_machine_has_memory_and_this_process_takes_some() -> None:
     available = available_bytes()
     assert available is None or available > 0
-    assert rss_of(2**22 + 1) == 0
+    assert rss_bytes(2**22 + 1) == 0
 
 
 def test_where_memory_is_unknown_the_standby_stays() -> None:
