@@ -12,6 +12,7 @@ from limosa_contracts.json_value import JsonValue
 
 MESSAGE_MAX_CHARS: Final = 4000
 TRACE_MAX_CHARS: Final = 8000
+SEARCHED_MAX_CHARS: Final = 32 * 1024  # for secrets, of a text of which far less is written
 PACKAGE: Final = "limosa_agent."
 
 SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
@@ -51,14 +52,15 @@ def message_of(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except (TypeError, ValueError):
         text = f"{record.msg} {record.args!r}"
-    return redacted(text)[:MESSAGE_MAX_CHARS]
+    return redacted(text[:SEARCHED_MAX_CHARS])[:MESSAGE_MAX_CHARS]
 
 
 def trace_of(record: logging.LogRecord) -> str:
     """The traceback, its end where it is long; "" without one."""
     if record.exc_info is None or record.exc_info[0] is None:
         return ""
-    return redacted(logging.Formatter().formatException(record.exc_info))[-TRACE_MAX_CHARS:]
+    trace = logging.Formatter().formatException(record.exc_info)
+    return redacted(trace[-SEARCHED_MAX_CHARS:])[-TRACE_MAX_CHARS:]
 
 
 def json_line(record: logging.LogRecord, *, device: str, about: tuple[str, str]) -> str:
@@ -78,11 +80,17 @@ def json_line(record: logging.LogRecord, *, device: str, about: tuple[str, str])
 
 
 def text_line(record: logging.LogRecord, *, about: tuple[str, str]) -> str:
-    """For people and for journals, which know the time and the device themselves."""
+    """For people and for journals, which know the time and the device themselves.
+
+    Whatever a stranger's words hold, they begin no line of their own and steer no terminal."""
     place = " ".join(part for part in (record.name.removeprefix(PACKAGE), *about) if part)
     trace = trace_of(record)
-    line = f"{stamp(record.created)} {record.levelname.lower()} {place}: {message_of(record)}"
-    return f"{line}\n{trace}" if trace else line
+    line = f"{stamp(record.created)} {record.levelname.lower()} {place}: {_visible(message_of(record))}"
+    return "\n  ".join([line, *(_visible(below) for below in trace.split("\n"))]) if trace else line
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def stamp(at: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,23 @@ def test_any_record_becomes_one_line_of_json(message: str, args: list[object]) -
 def test_endless_message_is_cut() -> None:
     value = json.loads(json_line(record("x" * 10**6), device="dev-1", about=("", "")))
     assert len(value["message"]) == MESSAGE_MAX_CHARS
+
+
+@given(
+    said=st.text(max_size=80)
+    | st.sampled_from(["a\n2027-01-15T08:00:00Z info agent: all is well", "\x1b[2J"])
+)
+def test_words_of_a_stranger_begin_no_line_and_steer_no_terminal(said: str) -> None:
+    try:
+        raise ValueError(said)
+    except ValueError:
+        failed = record("the server said %s", said, exc_info=sys.exc_info())
+    first, *others = text_line(failed, about=("", "")).split("\n")
+    assert all(line.startswith("  ") for line in others)
+    assert all(line.isprintable() for line in (first, *others))
+
+
+def test_text_that_is_dear_to_search_for_secrets_costs_no_second() -> None:
+    began = time.process_time()
+    text_line(record("eyJaaaaaaaa-" * 100_000), about=("", ""))
+    assert time.process_time() - began < 2.0, "a minute and a half where all of it is searched"
