@@ -17,6 +17,7 @@ from limosa_contracts.errors import LimosaError
 from limosa_contracts.json_value import JsonObject
 
 NICE = 5
+COPIES = 3  # of the model: what the runtime writes, the graph beside it, and what optimising adds
 
 
 def main() -> None:
@@ -26,15 +27,17 @@ def main() -> None:
     limit_this_process(limits, file_max_bytes=limits.graph_max_bytes)
     os.nice(NICE)
     try:
-        said = make(Path(directory), json.loads(options_text))
+        said = make(Path(directory), json.loads(options_text), reserve_bytes=limits.graph_reserve_bytes)
     except (LimosaError, OSError, MemoryError) as error:
         said = {"made": False, "why": str(error)[:1000]}
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
 
 
-def make(release: Path, options_said: JsonObject) -> JsonObject:
-    """Raises LimosaError, OSError, MemoryError."""
+def make(release: Path, options_said: JsonObject, *, reserve_bytes: int = 0) -> JsonObject:
+    """`reserve_bytes` stay free on the disk: state and reports need it more.
+
+    Raises LimosaError, OSError, MemoryError."""
     # Only now: the limits must hold while numpy and the runtime are loaded.
     from limosa_agent.serving.files import read_bounded
     from limosa_agent.serving.golden import GoldenVectors, difference
@@ -54,6 +57,9 @@ def make(release: Path, options_said: JsonObject) -> JsonObject:
         return {"made": False, "why": "it is there"}
     model = read_bounded(release / serving.model_file, LIMITS.blob_max_bytes)
     folder.mkdir(parents=True, exist_ok=True)
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < COPIES * len(model) + reserve_bytes:
+        return {"made": False, "why": "the disk has no room for it"}
     graph = optimised_graph(model, serving, options, folder / "scratch.part")
     runtime = OnnxRuntime.of_graph(graph, serving, options)
     golden = GoldenVectors.parse(read_bounded(release / GOLDEN_FILE, LIMITS.blob_max_bytes), serving)

@@ -70,6 +70,7 @@ class SelfTestLimits:
     output_max_bytes: int = 64 * 1024  # what the parent reads of its verdict
     intra_op_threads: int = 1
     graph_max_bytes: int = 1024**3  # of an optimised graph's file
+    graph_reserve_bytes: int = 32 * 1024**2  # of the disk; none is made where less would stay free
 
     def as_json(self) -> dict[str, JsonValue]:
         return asdict(self)

@@ -14,6 +14,7 @@ import pytest
 from limosa_agent.fetch.slots import collect
 from limosa_agent.serving import runtime_onnx
 from limosa_agent.serving.graph_cache import GraphKey, graph_folder, read_graph, write_graph
+from limosa_agent.serving.graph_maker import make_graph
 from limosa_agent.serving.limits import SelfTestLimits, ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
 from limosa_agent.serving.pool import ServingPool
@@ -143,3 +144,12 @@ def test_folder_that_is_no_slot_has_no_graph(tmp_path: Path, slots: Path) -> Non
     shutil.copytree(slot.directory, loose)
     assert try_release(replace(slot, directory=str(loose)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["loose", "state"]
+
+
+def test_disk_that_is_nearly_full_serves_without_a_graph(slots: Path) -> None:
+    slot = install(tiny_plan(), slots)
+    narrow = replace(SelfTestLimits(), graph_reserve_bytes=2**60)
+    said = asyncio.run(make_graph(slot.directory, narrow, CACHED))
+    assert said == {"made": False, "why": "the disk has no room for it"}
+    assert not graph_file(slot).exists()
+    assert asyncio.run(make_graph(slot.directory, SelfTestLimits(), CACHED))["made"] is True
