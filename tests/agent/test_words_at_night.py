@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from limosa_agent.commands.status import _slots_text
 from limosa_agent.config import AgentConfig
 from limosa_agent.doctor.examine import examine
 from limosa_agent.errors import InputUnreadable
+from limosa_agent.link.https import _no_handshake
 from limosa_agent.link.reports import _refused_here
 from limosa_agent.serving.errors import BodyTooLarge, NotServing, Overloaded
 from limosa_agent.update.state import Bad, ModelState
@@ -74,3 +76,20 @@ def test_refusals_that_end_by_waiting_say_so() -> None:
     for kind in (NotServing, Overloaded):
         assert "Retry-After" in kind("refused").hint
     assert "body_max_bytes" in BodyTooLarge("refused").hint
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "do"),
+    [
+        (ssl.SSLCertVerificationError(1, "unable to get local issuer"), "not trusted here", "ca_file"),
+        (ssl.SSLCertVerificationError(1, "certificate is not yet valid"), "not trusted here", "clock"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not answer", "http://"),
+        (ConnectionResetError(104, "reset"), "does not answer", "runs"),
+    ],
+)
+def test_server_that_answers_and_is_not_believed_is_not_called_down(
+    error: OSError, what: str, do: str
+) -> None:
+    told = _no_handshake(error, server="https://fleet.example", where="GET /")
+    assert what in told.what
+    assert do in told.hint

@@ -98,7 +98,7 @@ def exchange(
                 connection.sock.do_handshake()
         except OSError as error:
             ending.cancel()
-            raise Unreachable("the fleet server does not answer", where=where, why=str(error)) from error
+            raise _no_handshake(error, server=server, where=where) from error
         try:
             connection.request(
                 method, parts.path + path, body, {"Accept-Encoding": "identity", **(headers or {})}
@@ -131,6 +131,27 @@ def _end_after(seconds: float, connected: socket.socket) -> threading.Timer:
     return timer
 
 
+def _no_handshake(error: OSError, *, server: str, where: str) -> Unreachable:
+    """A server that answers and is not believed is another thing to mend than one that is down."""
+    from limosa_contracts.link_hints import link_hint
+
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        hint = link_hint(server, str(error))
+        return Unreachable("the fleet server does not answer", where=where, why=str(error), hint=hint)
+    hint = (
+        "the clock of this device, or of the server, is wrong: timedatectl"
+        if "not yet valid" in str(error)
+        else "name its CA, trust/ca.crt of the server, as ca_file in agent.toml; and the server by a name "
+        "that its certificate has"
+    )
+    return Unreachable(
+        "the fleet server shows a certificate that is not trusted here",
+        where=where,
+        why=str(error),
+        hint=hint,
+    )
+
+
 def refused(answer: Answer, *, where: str) -> ServerRefused:
     """The server's problem document as an error, in its own words."""
     try:
@@ -141,7 +162,7 @@ def refused(answer: Answer, *, where: str) -> ServerRefused:
         code = problem.optional("code", lambda n: problem.text(n, empty=True), "")
     except LimosaError:
         detail = title = hint = code = ""
-    said = " ".join(part for part in (code, title, detail) if part)
+    said = ": ".join(part for part in (code, detail or title) if part)
     return ServerRefused(
         f"the server answered {answer.status}",
         where=where,

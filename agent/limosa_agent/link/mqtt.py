@@ -249,7 +249,9 @@ class MqttLink:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        self._end_reason = str(reason)
+        # paho's own word where no reason came: its socket was closed at the other end.
+        lost = str(reason) == "Unspecified error"
+        self._end_reason = "the broker closed the connection" if lost else str(reason)
         self._ended.set()
 
     def _on_message(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:

@@ -19,7 +19,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
     "run",
     examples=[
         "limosa server run --data ./fleet --dev  # on this machine only, without TLS",
-        "limosa server run --data /var/lib/limosa --listen 0.0.0.0:8443 --public-url https://fleet.example:8443",
+        "limosa server run --data /var/lib/limosa-server --listen 0.0.0.0:8443 --public-url https://fleet.example:8443",
     ],
 )
 @click.option(
