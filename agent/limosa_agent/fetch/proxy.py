@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,8 @@ def connect(
         return _dial(host, port, timeout_s, "the server does not answer", watch)
     tunnel = _dial(proxy.host, proxy.port, timeout_s, "the proxy does not answer", watch)
     try:
+        _ask(tunnel, host, port, proxy, until_s=time.monotonic() + timeout_s)
         tunnel.settimeout(timeout_s)
-        _ask(tunnel, host, port, proxy)
     except BaseException:
         tunnel.close()
         raise
@@ -123,7 +124,7 @@ def _dial(host: str, port: int, timeout_s: float, what: str, watch: Watch) -> so
     return found
 
 
-def _ask(tunnel: socket.socket, host: str, port: int, proxy: Proxy) -> None:
+def _ask(tunnel: socket.socket, host: str, port: int, proxy: Proxy, *, until_s: float) -> None:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     login = proxy.authorization()
@@ -132,7 +133,7 @@ def _ask(tunnel: socket.socket, host: str, port: int, proxy: Proxy) -> None:
     where = f"{proxy.host}:{proxy.port}"
     try:
         tunnel.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
-        head = _head(tunnel)
+        head = _head(tunnel, until_s=until_s)
     except OSError as error:
         raise Unreachable("the proxy does not answer", where=where, why=str(error)) from error
     status = _STATUS.match(head)
@@ -147,10 +148,14 @@ def _ask(tunnel: socket.socket, host: str, port: int, proxy: Proxy) -> None:
         )
 
 
-def _head(tunnel: socket.socket) -> bytes:
-    """The lines up to the empty one. Byte by byte: what follows belongs to the server."""
+def _head(tunnel: socket.socket, *, until_s: float) -> bytes:
+    """The lines up to the empty one. Byte by byte: what follows belongs to the server. A proxy that sends
+    one now and then is no quicker than one that sends none."""
     head = bytearray()
     while not head.endswith(b"\r\n\r\n"):
+        if (left_s := until_s - time.monotonic()) <= 0:
+            raise TimeoutError("it answers too slowly")
+        tunnel.settimeout(left_s)
         byte = tunnel.recv(1)
         if not byte:
             raise ConnectionResetError("it closed the connection")

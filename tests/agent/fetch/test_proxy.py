@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,3 +165,26 @@ def test_the_table_of_a_proxy_survives_the_way_to_a_fetch_child(
 ) -> None:
     proxy = Proxy(host=host, port=port, direct=direct, login_file=Path("/etc/limosa/login"))
     assert Proxy.parse(Fields(proxy.as_json(), where="proxy")) == proxy
+
+
+def test_a_proxy_that_drips_is_given_up_like_one_that_is_silent() -> None:
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            client, _ = listening.accept()
+            with client, suppress(OSError):
+                while not ended.wait(0.05):
+                    client.sendall(b"H")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            slow = Proxy(host="127.0.0.1", port=listening.getsockname()[1])
+            began = time.monotonic()
+            with pytest.raises(Unreachable):
+                connect("fleet.example", 443, proxy=slow, timeout_s=0.5)
+            assert time.monotonic() - began < 10.0, "eight thousand bytes, one at a time, take seven minutes"
+        finally:
+            ended.set()
+            dripping.join()
