@@ -74,7 +74,9 @@ def judge(ended: Ended, limits: SelfTestLimits) -> SelfTestResult:
     if ended.signal_name:
         return _failed(f"the child was ended by {ended.signal_name}", how)
     try:
-        said = Fields(parse_object(ended.output, what="self-test", max_bytes=65536), where="self-test")
+        said = Fields(
+            parse_object(ended.output, what="self-test", max_bytes=limits.output_max_bytes), where="self-test"
+        )
         return SelfTestResult(
             ok=said.boolean("ok") and ended.returncode == 0,
             reason_code=said.choice("reason_code", REASONS) if said.has("reason_code") else "",
