@@ -34,7 +34,7 @@ BAD_NIGHT: Mapping[str, JsonValue] = {
     "mqtt": "down", "mqtt_for_s": 754.0, "mqtt_why": "[Errno 111] Connection refused", "clock": "none",
     "desired": {"epoch": 1, "counter": 9, "expires_at": NOW - 5000, "expired": True},
     "refused_desired": {"LM-512": 3}, "disk_free_bytes": 20 << 20, "requests_lost": 2,
-    "certificate_expires_at": NOW - 60,
+    "certificate_expires_at": NOW - 60, "failing": ["demo/motion: error_rate", "probe camera"],
     "outbox": {"rows": 812, "bytes": 15 << 20, "max_bytes": 16 << 20, "full_of_verdicts": False},
     "holds": [{"scope": "*", "reason": "moving the robot", "until": None}],
     "models": [

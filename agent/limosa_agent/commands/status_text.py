@@ -72,6 +72,9 @@ def safe_lines(status: Fields) -> Iterator[Line]:
 
 def whole_lines(status: Fields, *, now: float) -> Iterator[Line]:
     yield _serving(status)
+    if status.optional("failing", status.raw, None):
+        failing = ", ".join(status.texts("failing"))
+        yield Line(mark="✗", name="health", says=f"{failing}; limosa-agent health says more")
     yield _mqtt(status)
     yield _reports(status)
     yield _desired(status, now=now)

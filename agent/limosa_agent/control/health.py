@@ -36,6 +36,17 @@ async def health(view: AgentView, request: JsonObject) -> dict[str, JsonValue]:
     }
 
 
+def failing_now(view: AgentView) -> list[str]:
+    """What fails now, in a word or two each: `demo/motion: error_rate`, `probe camera`."""
+    watch, now_s = view.supervisor.watch, time.monotonic()
+    checks = [
+        f"{model}: {code}"
+        for model, late in sorted(watch.committed.watches.items())
+        for code in sorted(late.failing_since)
+    ]
+    return checks + [f"probe {name}" for name, one in watch.probes.of.items() if one.failing_before(now_s)]
+
+
 def _model(
     state: ModelState, version: str | None, watch: TrialWatch, *, now_s: float
 ) -> dict[str, JsonValue]:

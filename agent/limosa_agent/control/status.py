@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from limosa_agent.capabilities import resources
+from limosa_agent.control.health import failing_now
 from limosa_agent.control.holds import held_view
 from limosa_agent.control.view import AgentView
 from limosa_agent.installed import installed_version
@@ -56,6 +57,7 @@ async def status(view: AgentView, request: JsonObject) -> dict[str, JsonValue]:
         },
         "certificate_expires_at": view.renewals.expires_at or None,
         "clock": supervisor.watch.clock_state(),
+        "failing": list(failing_now(view)),
         "disk_free_bytes": resources(view.config.state_dir)["disk_free_bytes"],
         "generation": supervisor.pool.generation,
         "workers": list(supervisor.pool.worker_pids),
