@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from limosa_agent.config_path import path_of
 from limosa_agent.errors import ConfigInvalid, InsecureLink
 from limosa_agent.fetch.mirror_config import MirrorConfig
 from limosa_agent.fetch.proxy import Proxy
@@ -154,7 +155,7 @@ class AgentConfig:
             return fields.optional(name, lambda n: fields.number(n, low=0.05, high=7 * 86400), default)
 
         def path(name: str) -> Path:
-            return Path(fields.text(name)).expanduser()
+            return path_of(fields, name)
 
         labels: dict[str, str] = fields.optional("labels", lambda n: fields.text_map(n), base.labels)
         for key, value in labels.items():

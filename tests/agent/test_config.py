@@ -72,3 +72,20 @@ def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as refused:
         AgentConfig.load(tmp_path / "agent.toml")
     assert "agent.toml" in refused.value.where
+
+
+@pytest.mark.parametrize("value", ["~nobody-of-this-name/x", "\\u0000"])
+@pytest.mark.parametrize(
+    "table, key", [("", "state_dir"), ("", "socket"), ("[update]", "lock_dir"), ("[proxy]", "login_file")]
+)
+def test_path_that_cannot_be_is_told_with_its_key(table: str, key: str, value: str) -> None:
+    text = f'server = "https://fleet.example"\n{table}\n{key} = "{value}"\n'
+    with pytest.raises(ConfigInvalid) as caught:
+        AgentConfig.parse(text + ('url = "http://proxy:3128"\n' if table == "[proxy]" else ""))
+    assert key in caught.value.where
+
+
+@pytest.mark.parametrize("pattern", ["/", "//media/*", "/media/\\u0000", "media/*", "/media/../*", "/**"])
+def test_place_where_no_stick_can_appear_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigInvalid):
+        AgentConfig.parse(f'server = "https://fleet.example"\n[mirror]\npaths = ["{pattern}"]\n')

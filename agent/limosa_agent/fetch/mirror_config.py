@@ -21,7 +21,8 @@ class MirrorConfig:
         none: tuple[str, ...] = ()
         paths = fields.optional("paths", lambda n: fields.texts(n, max_items=PATTERNS_MAX), none)
         for path in paths:
-            if not path.startswith("/") or "**" in path or "/../" in f"{path}/":
+            strange = "**" in path or "/../" in f"{path}/" or "//" in path or "\0" in path
+            if not path.startswith("/") or path == "/" or strange:
                 raise fields.wrong("paths", f"{path[:80]!r} is no absolute pattern of one depth")
         config = cls(
             paths=paths,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from limosa_agent.config_path import path_of
 from limosa_agent.fetch.errors import ProxyRefused
 from limosa_contracts.errors import InvalidField, LinkLost, Unreachable
 from limosa_contracts.fields import Fields
@@ -46,7 +47,7 @@ class Proxy:
         proxy = cls(
             host=host,
             port=port,
-            login_file=fields.maybe("login_file", lambda n: Path(fields.text(n)).expanduser()),
+            login_file=fields.maybe("login_file", lambda n: path_of(fields, n)),
             direct=fields.optional("direct", lambda n: fields.texts(n, pattern=HOST, max_items=64), ()),
         )
         fields.refuse_rest()

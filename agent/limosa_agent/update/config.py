@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from limosa_agent.config_path import path_of
 from limosa_contracts.fields import Fields
 
 
@@ -18,7 +19,7 @@ class UpdateConfig:
     def parse(cls, fields: Fields) -> Self:
         base = cls()
         config = cls(
-            lock_dir=fields.maybe("lock_dir", lambda n: Path(fields.text(n)).expanduser().absolute()),
+            lock_dir=fields.maybe("lock_dir", lambda n: path_of(fields, n).absolute()),
             quarantine_s=fields.optional(
                 "quarantine_s", lambda n: fields.number(n, low=60, high=3660 * 86400), base.quarantine_s
             ),
