@@ -116,7 +116,7 @@ class Speaker:
         at: float,
         extra: JsonObject = NO_EXTRA,
     ) -> UpdateEvent:
-        return UpdateEvent(
+        event = UpdateEvent(
             device=self.device,
             key=key[:256],
             kind=kind,
@@ -134,6 +134,12 @@ class Speaker:
             boot=self.boot,
             extra=extra,
         )
+        size = len(event.encode())
+        if size <= LIMITS.mqtt_message_max_bytes:
+            return event
+        # One that the broker does not take would keep back all that come after it.
+        told = replace(event.reason, evidence={"omitted_bytes": size})
+        return replace(event, reason=told)
 
 
 def _most_telling(states: Sequence[ModelState], shadows: Mapping[str, ModelState]) -> Sequence[ModelState]:

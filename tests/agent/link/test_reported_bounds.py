@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from limosa_agent.link.reports import REASON_MAX_CHARS, Speaker
 from limosa_agent.update.state import QUARANTINE_MAX, SHADOW, Bad, ModelState, Release, Target
-from limosa_contracts.event import Reason
+from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Phase
 from limosa_contracts.reported import Reported
@@ -58,3 +58,13 @@ def test_report_of_a_device_where_everything_fails_fits_into_a_message() -> None
     told = said(states, {state.model: replace(state, lane=SHADOW) for state in states})
     assert len(told.models) == MANY
     assert all(model.reason.startswith("nan_outputs") and model.quarantined for model in told.models)
+
+
+def test_verdict_whose_evidence_is_larger_than_a_message_still_arrives() -> None:
+    huge = {f"variant-{i}": "CPU features " + "x" * 900 + " are missing" for i in range(90)}
+    reason = Reason(code="no_fitting_variant", message="none fits", evidence={"variants": huge})
+    state = ModelState(model="x/y", phase=Phase.REJECTED, active=release(1))
+    data = SPEAKER.alarm("k", state, reason, at=1.0).encode()
+    told = UpdateEvent.parse(data).reason
+    assert (told.code, told.message) == (reason.code, reason.message)
+    assert list(told.evidence) == ["omitted_bytes"]
