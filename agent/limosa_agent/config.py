@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -133,6 +132,8 @@ class AgentConfig:
     @classmethod
     def parse(cls, text: str, *, where: str = "agent.toml") -> Self:
         """Raises ConfigInvalid, InsecureLink."""
+        import tomllib  # here, so that a process can forget it (limosa_agent.process)
+
         try:
             fields = Fields(tomllib.loads(text), where="")
             config = cls._read(fields)

@@ -6,8 +6,8 @@ will do, as in every cron since Vixie's. What never comes (`0 0 31 2 *`) is refu
 
 from __future__ import annotations
 
+import calendar
 import re
-from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
@@ -72,7 +72,7 @@ class Cron:
 
     def _ever(self) -> bool:
         return not self.any_weekday or any(
-            self.days[0] <= monthrange(LEAP_YEAR, month)[1] for month in self.months
+            self.days[0] <= calendar.monthrange(LEAP_YEAR, month)[1] for month in self.months
         )
 
 

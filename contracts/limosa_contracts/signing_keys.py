@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.bindings._rust import openssl
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -21,6 +22,29 @@ class Algorithm(Enum):
     ED25519 = "ed25519"
     P256 = "p256"
     """ECDSA over secp256r1 with SHA-256, deterministic (RFC 6979), DER signatures."""
+
+
+class _Es256(ec.ECDSA):
+    """As `ec.ECDSA(SHA256(), deterministic_signing=True)`, whose constructor loads RSA and all ciphers to
+    ask whether OpenSSL can do it: 0.7 MB that the supervisor would keep (agent 1)."""
+
+    def __init__(self) -> None:
+        """Not the base's: see above."""
+
+    @property
+    def algorithm(self) -> hashes.HashAlgorithm:
+        return hashes.SHA256()
+
+    @property
+    def deterministic_signing(self) -> bool:
+        return True
+
+
+def _es256() -> ec.ECDSA:
+    """Raises UnsupportedAlgorithm where this OpenSSL cannot sign so."""
+    if openssl.CRYPTOGRAPHY_OPENSSL_320_OR_GREATER and not openssl.is_fips_enabled():
+        return _Es256()
+    return ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +75,7 @@ class PublicKey:
             if isinstance(self.raw, ed25519.Ed25519PublicKey):
                 self.raw.verify(signature, message)
             else:
-                self.raw.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+                self.raw.verify(signature, message, _Es256())
         except InvalidSignature:
             return False
         return True
@@ -112,7 +136,7 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         if isinstance(self.raw, ed25519.Ed25519PrivateKey):
             return self.raw.sign(message)
-        return self.raw.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        return self.raw.sign(message, _es256())
 
     def pem(self) -> bytes:
         """PKCS#8, not encrypted: the caller writes it with mode 0600."""

@@ -10,8 +10,8 @@ from typing import Final
 from limosa_agent.commands.options import config_option
 from limosa_contracts.cli import command, json_option
 
-SMALL: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""One arena for all threads, and what is freed goes back: for glibc, as defaults."""
+SMALL: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "0", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""One arena for all threads, and what is freed goes back, all of it: for glibc, as defaults."""
 
 
 @command("run", examples=["limosa-agent run --config agent.toml"])

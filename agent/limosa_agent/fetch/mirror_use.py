@@ -10,20 +10,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.fetch.errors import MirrorRefused
-from limosa_agent.fetch.limits import FetchLimits
 from limosa_agent.fetch.mirror_config import MirrorConfig
-from limosa_agent.fetch.mirror_source import MirrorSource
 from limosa_agent.fetch_child import FetchFailed, run_fetch
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_contracts.mirror import MirrorMarker
+
+if TYPE_CHECKING:
+    from limosa_contracts.mirror import MirrorMarker
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +125,12 @@ class MirrorUse:
 
 def find_mirrors(patterns: Sequence[str]) -> list[tuple[Path, MirrorMarker]]:
     """Folders with a mirror's marker, in the order of the patterns. What is none is passed over."""
+    # Here: few devices look for mirrors, and each byte of the supervisor counts (agent 1).
+    from heapq import nsmallest
+
+    from limosa_agent.fetch.limits import FetchLimits
+    from limosa_agent.fetch.mirror_source import MirrorSource
+
     found: list[tuple[Path, MirrorMarker]] = []
     for pattern in patterns:
         try:

@@ -8,8 +8,6 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from limosa_agent.health.probe_config import AskHttp, ProbeConfig
-from limosa_agent.health.probe_http import ask_http
-from limosa_agent.health.probe_program import run_program
 from limosa_agent.health.probe_results import ProbeResult, ProbeResults
 
 AT_ONCE_MAX: Final = 2  # questions at the same time: what is measured is the device, not its probes
@@ -62,6 +60,11 @@ class Probes:
 
 
 async def _answer(probe: ProbeConfig) -> tuple[bool, str]:
+    """What asks is loaded by the device that has such a probe."""
     if isinstance(probe.question, AskHttp):
+        from limosa_agent.health.probe_http import ask_http
+
         return await ask_http(probe.question, timeout_s=probe.timeout_s)
+    from limosa_agent.health.probe_program import run_program
+
     return await run_program(probe.question, timeout_s=probe.timeout_s)

@@ -23,7 +23,6 @@ from limosa_agent.errors import ServerRefused
 from limosa_agent.fetch.proxy import Proxy, connect
 from limosa_agent.identity.identity import Identity
 from limosa_agent.identity.lock import reading
-from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE, make_assertion
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import LimosaError, LinkLost, Unreachable
 from limosa_contracts.fields import Fields
@@ -218,6 +217,8 @@ class HttpsLink:
         with self._lock:
             if time.monotonic() < self._token_until:
                 return self._token
+            from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE, make_assertion
+
             path = "/api/v1/device/token"
             assertion = make_assertion(
                 self._identity.key,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limosa_agent.fetch.time_floor import clock_suspect
 from limosa_agent.store.holds import EVERYTHING, Hold, Holds
@@ -17,7 +17,9 @@ from limosa_agent.update.locks import held_locks
 from limosa_agent.update.state import Target
 from limosa_agent.update.zones import DeviceZones
 from limosa_contracts.canonical import encode_canonical
-from limosa_contracts.maintenance_window import Zones
+
+if TYPE_CHECKING:
+    from limosa_contracts.maintenance_window import Zones
 
 HOLD_FILE: Final = "hold"  # made by hand where no agent answers; holds until it is removed
 OPEN_FOR_S: Final = 1.0  # an open window is looked at again this often;

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limosa_agent.store.holds import EVERYTHING, Hold
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_contracts.maintenance_window import MaintenanceWindows, Zones
+
+if TYPE_CHECKING:
+    from limosa_contracts.maintenance_window import Zones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ def gate(
 
 def window_state(window: JsonObject, *, now: float, zones: Zones) -> WindowState | None:
     """None for what cannot be read: the update machine refuses it by itself."""
+    from limosa_contracts.maintenance_window import MaintenanceWindows  # 0.2 MB that most devices never need
+
     try:
         found = MaintenanceWindows.parse(window)
     except InvalidField:

@@ -16,7 +16,6 @@ from limosa_agent.update.events import (
 )
 from limosa_agent.update.state import ABSENT, ModelState, Target
 from limosa_contracts.errors import InvalidField
-from limosa_contracts.maintenance_window import MaintenanceWindows
 
 DISK_FULL: Final = "disk_full"  # the fetch child's reason where space is wanting
 FREED_LEAST_BYTES: Final = 1024**2  # more free space than at the refusal: logs alone move less
@@ -121,6 +120,8 @@ def has_changed(state: ModelState, event: Event) -> bool:
 def _window_error(target: Target) -> InvalidField | None:
     if target.window is None:
         return None
+    from limosa_contracts.maintenance_window import MaintenanceWindows  # 0.2 MB that most devices never need
+
     try:
         MaintenanceWindows.parse(target.window)
     except InvalidField as error:

@@ -42,7 +42,6 @@ from limosa_agent.update.events import (
 from limosa_agent.update.state import NO_REASON, QUARANTINE_MAX, Bad, ModelState
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.event import Reason
-from limosa_contracts.maintenance_window import MaintenanceWindows
 
 TRIES: Final = 3  # loads of a candidate, restarts included, before it counts as bad (agent 3)
 ALREADY: Final = Reason(code="already_installed", message="this release is running and committed")
@@ -79,6 +78,8 @@ def begin_again(state: ModelState, event: Event) -> Applied:
 
 
 def refuse_window(state: ModelState, event: Event) -> Applied:
+    from limosa_contracts.maintenance_window import MaintenanceWindows  # 0.2 MB that most devices never need
+
     assert isinstance(event, Wanted)
     assert event.target.window is not None
     why = ""

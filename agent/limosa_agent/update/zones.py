@@ -7,8 +7,6 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Final
 
-from limosa_contracts.maintenance_window import DEVICE_ZONE
-
 LOCALTIME: Final = Path("/etc/localtime")
 NAMES_MAX: Final = 64  # zones kept in memory
 
@@ -23,6 +21,8 @@ class DeviceZones:
 
     def __call__(self, name: str) -> tzinfo | None:
         """None for a name that is not on this disk."""
+        from limosa_contracts.maintenance_window import DEVICE_ZONE  # asked by windows only: loaded by now
+
         if name == DEVICE_ZONE:
             return self._device()
         if name not in self._known:
@@ -42,7 +42,7 @@ class DeviceZones:
                 from zoneinfo import ZoneInfo  # half a megabyte that most devices never need
 
                 with self._localtime.open("rb") as file:
-                    self._local = (mark, ZoneInfo.from_file(file, key=DEVICE_ZONE))
+                    self._local = (mark, ZoneInfo.from_file(file, key="device"))
         except (OSError, ValueError):
             return UTC  # a device without the file counts in UTC, as its C library does
         return self._local[1]
