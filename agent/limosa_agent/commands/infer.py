@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limosa_agent.commands.infer_requests import InputSpec
 
 SHOWN_VALUES: Final = 8  # of one output, for people
+UNIX: Final = "unix:"
 
 
 @command(
@@ -31,7 +32,7 @@ SHOWN_VALUES: Final = 8  # of one output, for people
 @config_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--model", default="", help="team/model; not needed where one model is served.")
-@click.option("--url", default="", help="Another endpoint than the running agent's.")
+@click.option("--url", default="", help="Another endpoint than the running agent's: http://… or unix:PATH.")
 @json_option
 def infer_command(config: Path, files: tuple[Path, ...], model: str, url: str, as_json: bool) -> None:
     """Ask the model on this device about the inputs in files (.npy, .npz, .json).
@@ -41,7 +42,7 @@ def infer_command(config: Path, files: tuple[Path, ...], model: str, url: str, a
     """
     from limosa_agent.commands.infer_requests import specs_of
 
-    base, served = (url.rstrip("/"), model) if url else _endpoint(config, model)
+    base, served = _elsewhere(url, model) if url else _endpoint(config, model)
     specs = specs_of(_exchange(base, "GET", f"/v2/models/{served}", None, {}))
     results: list[JsonValue] = []
     failed: list[LimosaError] = []
@@ -70,13 +71,23 @@ def _ask(base: str, served: str, path: Path, specs: tuple[InputSpec, ...]) -> li
     return joined([_exchange(base, "POST", where, one.body, one.headers) for one in bodies])
 
 
+def _elsewhere(url: str, model: str) -> tuple[str, str]:
+    from limosa_agent.errors import InferenceRefused
+
+    if not model:
+        raise InferenceRefused("which model?", where="--url", hint="--model team/model")
+    return url.rstrip("/"), model
+
+
 def _endpoint(config: Path, model: str) -> tuple[str, str]:
+    """(base, model): where the running agent answers, over TCP if it does."""
     from limosa_agent.config import AgentConfig
     from limosa_agent.control_socket import ask_agent
     from limosa_agent.errors import InferenceRefused
     from limosa_contracts.fields import Fields
 
-    status = Fields(ask_agent(AgentConfig.load(config).control_socket, "status"), where="status")
+    settings = AgentConfig.load(config)
+    status = Fields(ask_agent(settings.control_socket, "status"), where="status")
     served = [
         Fields(item, where=where).text("model")
         for where, item in status.items("models")
@@ -92,21 +103,31 @@ def _endpoint(config: Path, model: str) -> tuple[str, str]:
         raise InferenceRefused(
             "which model?", why=f"served: {', '.join(served)}", hint=f"--model {served[0]}"
         )
-    return f"http://{status.text('listen')}", model or served[0]
+    listen = status.text("listen", empty=True)
+    if not listen and settings.socket is None:
+        hint = "set listen or socket in agent.toml"
+        raise InferenceRefused("the agent has no inference endpoint", where=str(config), hint=hint)
+    return f"http://{listen}" if listen else f"{UNIX}{settings.socket}", model or served[0]
 
 
 def _exchange(
     base: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
 ) -> JsonObject:
+    from limosa_agent.commands.over_unix import exchange_over_unix
     from limosa_agent.errors import InferenceRefused
     from limosa_agent.link.https import exchange
     from limosa_contracts.canonical import parse_json
 
-    got = exchange(base, method, path, context=None, body=body, headers=headers)
-    value = parse_json(got.body, what="answer") if got.body else {}
-    if got.status != 200 or not isinstance(value, dict):
+    if base.startswith(UNIX):
+        place = base.removeprefix(UNIX)
+        code, data = exchange_over_unix(place, method, path, body=body, headers=headers)
+    else:
+        got = exchange(base, method, path, context=None, body=body, headers=headers)
+        code, data = got.status, got.body
+    value = parse_json(data, what="answer") if data else {}
+    if code != 200 or not isinstance(value, dict):
         said = value.get("error") or value.get("what") if isinstance(value, dict) else ""
-        raise InferenceRefused(f"the endpoint answered {got.status}", where=path, why=str(said or "")[:1000])
+        raise InferenceRefused(f"the endpoint answered {code}", where=path, why=str(said or "")[:1000])
     return value
 
 

@@ -82,12 +82,10 @@ def uninstall_command(config: Path, root: Path, user: str, yes: bool, dry_run: b
     settings = AgentConfig.load(config)
     found = uninstall.plan(settings, config.absolute(), root=root)
     if not dry_run:
-        if not yes:
-            click.confirm(
-                f"Remove {len(found.removed)} entries, the device's key in {settings.state_dir} with them?",
-                abort=True,
-                err=True,
-            )
+        question = f"Remove {len(found.removed)} entries, the device's key in {settings.state_dir} with them?"
+        if not yes and not click.confirm(question, err=True):
+            click.echo("nothing was removed", err=True)
+            return 3
         found = uninstall.remove(settings, config.absolute(), root=root, user=user)
     word = "would remove" if dry_run else "removed"
     lines = [f"{word} {path}" for path in found.removed]

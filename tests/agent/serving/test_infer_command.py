@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from limosa_agent.cli import agent
+from limosa_agent.serving.pool import ServingPool
 from limosa_contracts.cli import run
-from tests.agent.serving.conftest import RunningPool
-from tests.agent.serving.releases import TINY
+from tests.agent.serving.conftest import RunningPool, quick_limits
+from tests.agent.serving.releases import TINY, install, tiny_plan
 
 
 def infer(pool: RunningPool, *words: str) -> int:
@@ -53,3 +56,36 @@ def test_nobody_answers_is_said_once_for_all_files(tiny: RunningPool, tmp_path: 
     np.save(tmp_path / "x.npy", np.ones((1, 3), np.float32))
     words = ["infer", *[str(tmp_path / "x.npy")] * 2, "--url", "http://127.0.0.1:1", "--model", TINY]
     assert run(agent, prog_name="limosa-agent", args=words) == 6
+
+
+def test_endpoint_that_is_a_unix_socket_alone_is_asked_like_any_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "infer.sock"
+    np.save(tmp_path / "x.npy", np.ones((2, 3), np.float32))
+    words = ["infer", str(tmp_path / "x.npy"), "--url", f"unix:{path}", "--model", TINY, "--json"]
+
+    async def serve() -> int:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            listening.listen()
+            pool = ServingPool(sockets=[listening], limits=quick_limits(), on_event=lambda _: None)
+            await pool.start([install(tiny_plan("1.0.0"), tmp_path / "slots")])
+            code = await asyncio.to_thread(run, agent, prog_name="limosa-agent", args=words)
+            await pool.stop()
+            return code
+
+    assert asyncio.run(serve()) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["outputs"][0]["data"] == [2.0] * 6
+    path.unlink()
+    assert run(agent, prog_name="limosa-agent", args=words) == 6
+    assert "LM-301" in capsys.readouterr().err
+
+
+def test_another_endpoint_needs_the_name_of_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["infer", str(tmp_path / "x.npy"), "--url", "http://127.0.0.1:9"]
+    assert run(agent, prog_name="limosa-agent", args=words) == 2
+    assert "--model team/model" in capsys.readouterr().err
