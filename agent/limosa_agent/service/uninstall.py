@@ -8,7 +8,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,7 @@ class Removal:
 
 def plan(config: AgentConfig, config_path: Path, *, root: Path) -> Removal:
     """What `uninstall` would remove. Raises UninstallRefused for a folder that is not a state folder."""
+    config = _of_image(config, config_path, root)
     units = [root / UNITS / SERVICE, root / UNITS / SOCKET, root / USERS / SYSUSERS]
     units += [
         root / UNITS / "multi-user.target.wants" / SERVICE,
@@ -57,6 +58,18 @@ def plan(config: AgentConfig, config_path: Path, *, root: Path) -> Removal:
     sockets = [config.socket] if config.socket and _is_socket(config.socket) else []
     files = [*units, *sockets, *ours, config_path]
     return Removal(removed=[path for path in files if os.path.lexists(path)], kept=others)
+
+
+def _of_image(config: AgentConfig, config_path: Path, root: Path) -> AgentConfig:
+    """A configuration below `root` is of an image, and so are its folders: not of the machine that makes it."""
+    if root == Path("/") or not config_path.is_relative_to(root.absolute()):
+        return config
+
+    def below(path: Path) -> Path:
+        return path if path.is_relative_to(root.absolute()) else root.absolute() / path.relative_to("/")
+
+    socket = below(config.socket.absolute()) if config.socket else None
+    return replace(config, state_dir=below(config.state_dir), socket=socket)
 
 
 def _sorted_state(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -84,6 +97,7 @@ def _rank(name: str) -> int:
 
 def remove(config: AgentConfig, config_path: Path, *, root: Path, user: str = "") -> Removal:
     """Stops the service where systemd runs, then removes. Raises UninstallRefused, ServiceRefused."""
+    config = _of_image(config, config_path, root)
     before = plan(config, config_path, root=root)
     managed = root == Path("/") and systemd_runs()
     units = [unit for unit in (SERVICE, SOCKET) if (root / UNITS / unit).exists()]

@@ -74,6 +74,22 @@ def state_folder(tmp_path: Path) -> tuple[AgentConfig, Path]:
     return config, path
 
 
+def test_what_is_removed_from_an_image_is_not_that_of_the_machine_that_makes_it(tmp_path: Path) -> None:
+    here, _ = state_folder(tmp_path)
+    image = tmp_path / "image"
+    there = image / here.state_dir.relative_to("/")
+    (there / "identity").mkdir(parents=True)
+    path = image / "etc" / "limosa" / "agent.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'server = "https://fleet.example"\nstate_dir = "{here.state_dir}"\n')
+    would = uninstall.plan(AgentConfig.load(path), path, root=image)
+    assert all(entry.is_relative_to(image) for entry in would.removed)
+    uninstall.remove(AgentConfig.load(path), path, root=image)
+    assert (here.state_dir / "identity" / "key.pem").exists()
+    assert not there.exists()
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("left", ["identity", "agent.lock", "state.db"])
 def test_removal_that_was_cut_is_taken_up_again(tmp_path: Path, left: str) -> None:
     config, path = state_folder(tmp_path)
