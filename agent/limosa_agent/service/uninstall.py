@@ -61,7 +61,7 @@ def plan(config: AgentConfig, config_path: Path, *, root: Path) -> Removal:
 
 
 def _of_image(config: AgentConfig, config_path: Path, root: Path) -> AgentConfig:
-    """A configuration below `root` is of an image, and so are its folders: not of the machine that makes it."""
+    """A configuration below `root` is an image's, and so are its folders: not this machine's."""
     if root == Path("/") or not config_path.is_relative_to(root.absolute()):
         return config
 
