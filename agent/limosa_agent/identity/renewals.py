@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from limosa_agent.chance import between
 from limosa_agent.identity.identity import Identity, load_identity
 from limosa_contracts.canonical import parse_object
 from limosa_contracts.errors import LimosaError
@@ -35,7 +35,7 @@ class Renewals:
         """Until cancelled: a new key and certificate when a third of the old one's life remains."""
         pause_s = RENEW_FIRST_S
         while True:
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
+            await asyncio.sleep(pause_s * between(0.5, 1.0))
             try:
                 again = await self._renew()
             except Exception:

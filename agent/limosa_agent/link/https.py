@@ -5,8 +5,8 @@ Blocking: the supervisor calls it in a thread. Identity encoding, no redirects, 
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import socket
 import ssl
 import threading
@@ -226,7 +226,7 @@ class HttpsLink:
                 device=self._identity.device,
                 audience=self._identity.audience_base(self._server) + path,
                 now=time.time(),
-                jti=secrets.token_hex(16),
+                jti=os.urandom(16).hex(),
             )
             form = {
                 "grant_type": GRANT_TYPE,

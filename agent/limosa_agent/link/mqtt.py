@@ -8,7 +8,6 @@ link's thread.
 from __future__ import annotations
 
 import logging
-import random
 import ssl
 import threading
 import time
@@ -22,6 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from limosa_agent.chance import share
 from limosa_agent.config import AgentConfig, is_loopback, split_address
 from limosa_agent.errors import InsecureLink
 from limosa_agent.identity.identity import Identity
@@ -155,7 +155,7 @@ class MqttLink:
         pauses = Backoff(
             least_s=self._config.reconnect_min_s,
             most_s=self._config.reconnect_max_s,
-            chance=random.random,
+            chance=share,
         )
         while not self._stopping.is_set():
             why = self._end_reason = self._connect_once()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from limosa_agent.chance import between
 from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.link.desired_inbox import DesiredInbox
 from limosa_agent.link.https import HttpsLink
@@ -55,7 +55,7 @@ class HttpsPoll:
         """Until cancelled."""
         pause_s = HTTPS_FIRST_S
         while True:
-            await asyncio.sleep(min(pause_s, self._interval_s) * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
+            await asyncio.sleep(min(pause_s, self._interval_s) * between(0.5, 1.5))
             silent = time.monotonic() - self._incoming.heard_s >= self._interval_s
             if self._mqtt_up() and not silent and not self._uplink.deaf:
                 self._https.rest()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.fetch.errors import ReleaseBroken
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.serving.errors import LoadFailed
@@ -31,7 +31,7 @@ async def find_slots(
     paths = StatePaths(state_dir)
     for state in updater.lanes:
         folder = paths.model(ModelName.parse(state.model)).folder
-        lost = await asyncio.to_thread(find_broken, folder, state)
+        lost = await in_daemon_thread(find_broken, folder, state)
         if lost:
             repaired = without_broken(state, lost)
             updater.repair(repaired)

@@ -8,13 +8,13 @@ says its number in `meta`, so that the agent one step back still opens the file 
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from limosa_agent.chance import drawn_bits
 from limosa_agent.errors import JournalCorrupt, StateTooNew
 
 FILE: Final = "state.db"
@@ -135,7 +135,7 @@ class StateDb:
         """Drawn once when the database is made (63 bits)."""
         found = self.meta("outbox_session")
         if found is None:
-            found = str(secrets.randbits(62) + 1)
+            found = str(drawn_bits(62) + 1)
             self.set_meta("outbox_session", found)
         return int(found)
 

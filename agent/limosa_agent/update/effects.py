@@ -13,12 +13,10 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch.slots import clear_current, clear_staging, collect, switch_current
 from limosa_agent.health.probation import Probation, baseline_classes
-from limosa_agent.health.self_tested import self_tested
 from limosa_agent.serving.errors import LoadFailed as PoolLoadFailed
 from limosa_agent.serving.errors import NothingToFallBackTo
 from limosa_agent.serving.limits import SelfTestLimits
 from limosa_agent.serving.pool import ServingPool
-from limosa_agent.serving.self_test import run_self_test
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_agent.store.byte_budget import ByteBudget
 from limosa_agent.store.floor import keep_floor
@@ -97,6 +95,10 @@ class DeviceEffects:
         self._tasks.spawn(self._self_test(state))
 
     async def _self_test(self, state: ModelState) -> None:
+        # Here: at rest the supervisor stays small (agent 1).
+        from limosa_agent.health.self_tested import self_tested
+        from limosa_agent.serving.self_test import run_self_test
+
         assert state.candidate is not None
         directory = self.directory(state.model, state.candidate)
         limits = SelfTestLimits(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import random
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from limosa_agent.chance import share
 from limosa_agent.config import AgentConfig
 from limosa_agent.fetch.agent_version import AGENT_VERSION
 from limosa_agent.fetch.disk_use import room_bytes
@@ -214,7 +214,7 @@ class Fetching:
         return Backoff(
             least_s=self._config.reconnect_min_s,
             most_s=self._config.reconnect_max_s,
-            chance=random.random,
+            chance=share,
         )
 
 
