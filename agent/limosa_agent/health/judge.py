@@ -35,10 +35,11 @@ def _length(facts: TrialFacts, limits: HealthLimits) -> Verdict:
         return Undecided()
     if not at_last and any(probe.waiting for probe in facts.probes):
         return Undecided()
-    if n >= trial.inferences or (over and n >= enough):
-        return _passed(facts, "the trial was passed on live traffic")
     patience = min(trial.seconds * limits.little_traffic_factor, trial.max_seconds)
-    if not over or (n > 0 and facts.elapsed_s < patience):
+    patient = facts.elapsed_s < patience
+    if over and (n >= trial.inferences or (n >= enough and not patient)):
+        return _passed(facts, "the trial was passed on live traffic")
+    if not over or (n > 0 and patient):
         return Undecided()
     if facts.replay is None:
         return Undecided(wants_replay=True)

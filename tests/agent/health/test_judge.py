@@ -35,7 +35,7 @@ def latencies(us: float, n: int) -> tuple[int, ...]:
 
 
 def facts(
-    *, elapsed_s: float = 1.0, previous: Observed | None = None, trial: Trial = TRIAL, **seen: Any
+    *, elapsed_s: float = 5.0, previous: Observed | None = None, trial: Trial = TRIAL, **seen: Any
 ) -> TrialFacts:
     replay = seen.pop("replay", None)
     return TrialFacts(
@@ -54,7 +54,18 @@ def code(verdict: Verdict) -> str:
     return verdict.reason.code
 
 
-def test_enough_good_answers_pass_at_once_and_name_the_digest() -> None:
+def test_no_trial_is_over_before_its_time_however_many_answers() -> None:
+    assert judge(facts(n=100_000, elapsed_s=4.9)) == Undecided()
+    assert isinstance(judge(facts(n=100_000, elapsed_s=5.0)), Passed)
+
+
+def test_fewer_answers_than_asked_for_are_waited_for_and_then_enough() -> None:
+    longer = replace(TRIAL, inferences=1000)
+    assert judge(facts(n=30, trial=longer)) == Undecided()
+    assert isinstance(judge(facts(n=30, trial=longer, elapsed_s=15.0)), Passed)
+
+
+def test_enough_good_answers_pass_and_name_the_digest() -> None:
     verdict = judge(facts(n=20, classes=(3, 3, 4, 3, 3, 4)))
     assert isinstance(verdict, Passed)
     assert verdict.manifest_sha256 == "a" * 64
