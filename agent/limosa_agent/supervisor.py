@@ -147,7 +147,11 @@ class Supervisor:
 
     def _make_update(self, config: AgentConfig, identity: Identity, db: StateDb) -> None:
         self.gatekeeper = Gatekeeper(
-            db, state_dir=config.state_dir, lock_dir=config.lock_dir, time_floor=self.facts.time_floor
+            db,
+            state_dir=config.state_dir,
+            lock_dir=config.lock_dir,
+            time_floor=self.facts.time_floor,
+            removable=config.update.removable,
         )
         self.effects = DeviceEffects(
             config,

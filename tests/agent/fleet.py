@@ -107,6 +107,11 @@ class Fleet:
             rows = [m for m in self.store.rows if m.suffix is Suffix.REPORTED]
         return Reported.parse(rows[-1].payload) if rows else None
 
+    def order(self) -> int:
+        """The counter of the desired state that the device says it has."""
+        last = self.reported()
+        return last.desired[1] if last is not None else 0
+
     def serves(self, version: str) -> bool:
         last = self.reported()
         return last is not None and any(m.active and m.active.version == version for m in last.models)

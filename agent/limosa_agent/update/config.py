@@ -13,6 +13,7 @@ from limosa_contracts.fields import Fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateConfig:
     lock_dir: Path | None = None  # where applications lock files; `hold.d` of the state folder if absent
+    removable: bool = True  # whether the fleet server may take models away from this device
     quarantine_s: float = 30 * 86400.0  # a digest that failed here is not tried again for so long
 
     @classmethod
@@ -20,6 +21,7 @@ class UpdateConfig:
         base = cls()
         config = cls(
             lock_dir=fields.maybe("lock_dir", lambda n: path_of(fields, n).absolute()),
+            removable=fields.optional("removable", fields.boolean, base.removable),
             quarantine_s=fields.optional(
                 "quarantine_s", lambda n: fields.number(n, low=60, high=3660 * 86400), base.quarantine_s
             ),

@@ -12,9 +12,9 @@ from limosa_agent.fetch.time_floor import clock_suspect
 from limosa_agent.store.holds import EVERYTHING, Hold, Holds
 from limosa_agent.store.moment import Moment
 from limosa_agent.store.state_db import StateDb
-from limosa_agent.update.gates import OPEN, Gate, WindowState, gate, window_state
+from limosa_agent.update.gates import KEPT, OPEN, Gate, WindowState, gate, window_state
 from limosa_agent.update.locks import held_locks
-from limosa_agent.update.state import Target
+from limosa_agent.update.state import ABSENT, Target
 from limosa_agent.update.zones import DeviceZones
 from limosa_contracts.canonical import encode_canonical
 
@@ -36,6 +36,7 @@ class Gatekeeper:
         state_dir: Path,
         lock_dir: Path,
         time_floor: Callable[[], float],
+        removable: bool = True,
         clock: Callable[[], float] = time.time,
         zones: Zones | None = None,
     ) -> None:
@@ -43,6 +44,7 @@ class Gatekeeper:
         self.lock_dir = lock_dir
         self._hold_file = state_dir / HOLD_FILE
         self._time_floor = time_floor
+        self._removable = removable
         self._clock = clock
         self._zones = zones or DeviceZones()
         self._windows: dict[bytes, tuple[float, WindowState | None]] = {}
@@ -68,13 +70,17 @@ class Gatekeeper:
         return held_locks(self.lock_dir)
 
     def told(self) -> tuple[str, ...]:
-        """What the device reports of it: scopes of holds, names of locks."""
-        return (*(f"hold:{hold.scope}" for hold in self.held()), *(f"lock:{name}" for name in self.locks()))
+        """What the device reports of it: scopes of holds, names of locks, and that it keeps its models."""
+        holds, locks = self.held(), self.locks()
+        kept = () if self._removable else ("setting:removable",)
+        return (*(f"hold:{hold.scope}" for hold in holds), *(f"lock:{name}" for name in locks), *kept)
 
     def gate(self, model: str, target: Target | None) -> Gate:
         """For a model on its way to a target; one that is not on its way is held by nothing."""
         if target is None:
             return OPEN
+        if target.mode == ABSENT and not self._removable:
+            return KEPT
         return gate(
             model,
             holds=self.held(),

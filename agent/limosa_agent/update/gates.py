@@ -40,6 +40,9 @@ class WindowState:
 
 
 OPEN: Final = Gate()
+KEPT: Final = Gate(
+    switch=Reason(code="not_removable", message="this device keeps its models: [update] removable")
+)
 
 
 def gate(

@@ -137,3 +137,21 @@ def test_captured_server_makes_no_device_run_an_unsigned_lower_or_unfit_model(
     device.wait_for(lambda: "COMMITTED" in fleet.phases("r3"), "the next honest release committed")
     assert device.ask(1.0) == 8.0
     assert device.stop() == 0
+
+
+def test_device_that_keeps_its_models_loses_none_to_a_captured_director(device: Device, fleet: Fleet) -> None:
+    device.write_config(**{"update.removable": False})
+    device.start()
+    first = device.publish("1.0.0")
+    fleet.want(first, rollout="r1", seconds=0.3)
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r1"), "1.0.0 committed")
+    Attacker(device, fleet, first, first).want("1.0.0", first.index_sha256, mode="absent")
+    device.wait_for(lambda: fleet.order() == fleet.counter, "the order has arrived")
+    assert device.ask(1.0) == 1.0
+    reported = fleet.reported()
+    assert reported is not None
+    assert reported.extra["held"] == ["setting:removable"]
+    fleet.want(device.publish("2.0.0"), rollout="r2", seconds=0.3)
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r2"), "an honest order is obeyed")
+    assert not fleet.phases("evil-1")
+    assert device.stop() == 0
