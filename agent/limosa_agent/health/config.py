@@ -16,6 +16,7 @@ class HealthLimits:
     """Ratios of a trial itself (errors, latency, classes) come with the desired state, from the rollout."""
 
     # probation (4.2)
+    trial_max_s: float = 3600.0  # no trial is longer, whatever the rollout asks for
     min_sample: int = 20  # fewer inferences say nothing about classes or latency
     latency_floor_us: float = 10_000.0  # p95 below it never fails: schedulers alone are as slow
     latency_sigmas: float = 3.0  # how sure one must be that more than 5 % are too slow
@@ -69,6 +70,7 @@ class HealthLimits:
             return amount(name, default, low=0.05, high=_SECONDS_MAX)
 
         limits = cls(
+            trial_max_s=seconds("trial_max_s", base.trial_max_s),
             min_sample=whole("min_sample", base.min_sample, high=1_000_000),
             latency_floor_us=amount("latency_floor_us", base.latency_floor_us, low=0, high=1e9),
             latency_sigmas=amount("latency_sigmas", base.latency_sigmas, low=0, high=100),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from limosa_agent.health.config import LIMITS, HealthLimits
@@ -38,11 +38,15 @@ class Probation:
     _failed_before: frozenset[str] | None = None  # probes, as of the beginning
 
     def __post_init__(self) -> None:
+        most_s = min(self.trial.max_seconds, self.limits.trial_max_s)
+        self.trial = replace(self.trial, seconds=min(self.trial.seconds, most_s), max_seconds=most_s)
         self.trend = MemoryTrend(limits=self.limits)
 
-    def observe(self, seen: Observed, *, now_s: float) -> None:
+    def observe(self, seen: Observed, *, now_s: float, memory: bool = True) -> None:
+        """`memory`: the worker's is of now."""
         self.candidate = seen
-        self.trend.note(seen.rss_bytes, now_s=now_s)
+        if memory:
+            self.trend.note(seen.rss_bytes, now_s=now_s)
 
     def judge(self, *, now_s: float, link_up: bool, probes: Sequence[ProbeResults] = ()) -> Verdict:
         if self.decided:

@@ -161,6 +161,7 @@ CODES: Final[Mapping[str, ReasonCode]] = {
     ),
     "hold": ReasonCode(when="waiting", means="an operator holds updates: `limosa-agent release` ends it"),
     "update_lock": ReasonCode(when="waiting", means="an application holds updates", evidence=("lock",)),
+    "not_removable": ReasonCode(when="waiting", means="this device keeps its models: `[update] removable`"),
     "journal_corrupt": ReasonCode(when=DEVICE, means="the state was made again from the slots on disk"),
     "release_broken": ReasonCode(when=DEVICE, means="files of a release on this disk have changed"),
     "unknown_transition": ReasonCode(
