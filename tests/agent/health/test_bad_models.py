@@ -30,6 +30,7 @@ HEALTH = f"""
 hang_s = 1.5
 run_max_s = 0.6
 min_sample = 5
+memory_ratio = 100.0
 growth_bytes = {24 * MIB}
 growth_steps = 3
 growth_step_s = 0.4
