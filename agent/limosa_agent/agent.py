@@ -23,6 +23,8 @@ from limosa_agent.link.poll import HttpsPoll
 from limosa_agent.link.uplink import Uplink
 from limosa_agent.store.state_db import StateDb
 from limosa_agent.supervisor import Supervisor
+from limosa_agent.telemetry.instance_message import SOCKET
+from limosa_agent.telemetry.observations_socket import try_observations
 from limosa_contracts.report_message import Ack
 from limosa_contracts.topics import Suffix
 
@@ -93,6 +95,7 @@ class Agent:
         """Until `stop`; raises what a part of it raised. `ready` is called when models are served."""
         await self.supervisor.start()
         control = await try_control(self._config.control_socket, handlers(self.view))
+        observations = try_observations(self._config.state_dir / SOCKET, self.supervisor.watch.on_instance)
         self.supervisor.on_outbox = self._pump
         self.mqtt.start()
         ready()
@@ -114,6 +117,8 @@ class Agent:
                 task.cancel()
             await asyncio.gather(*parts, stopping, return_exceptions=True)
             end_control(control, self._config.control_socket)
+            if observations is not None:
+                observations.close()
             await self.supervisor.stop()
             await asyncio.to_thread(self.mqtt.stop)
 

@@ -46,20 +46,21 @@ def open_sockets(config: AgentConfig) -> list[socket.socket]:
     return sockets
 
 
-def open_unix(path: Path, *, mode: int) -> socket.socket:
+def open_unix(path: Path, *, mode: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
     """Takes the place of a socket that a killed process left. Raises OSError."""
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.lstat().st_mode):  # anything else is not ours to remove: bind refuses then
             path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
-    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    unix = socket.socket(socket.AF_UNIX, kind)
     try:
         before = os.umask(0o777 & ~mode)
         try:
             unix.bind(str(path))
         finally:
             os.umask(before)
-        unix.listen(BACKLOG)
+        if kind == socket.SOCK_STREAM:
+            unix.listen(BACKLOG)
     except OSError:
         unix.close()
         raise

@@ -17,6 +17,7 @@ from limosa_agent.capabilities import read_capabilities
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import UnknownTransition
 from limosa_agent.fetch.mirror_use import MirrorUse
+from limosa_agent.fetch.paths import StatePaths
 from limosa_agent.fetch_child import FetchFailed
 from limosa_agent.fetch_facts import FetchFacts
 from limosa_agent.health.committed import CommittedWatch
@@ -38,6 +39,7 @@ from limosa_agent.store.boot import find_slots, serve_committed
 from limosa_agent.store.byte_budget import ByteBudget
 from limosa_agent.store.starts import Start, note_lived, note_start, note_stop
 from limosa_agent.store.state_db import StateDb
+from limosa_agent.telemetry.release_shapes import ReleaseShapes
 from limosa_agent.telemetry.telemetry import Telemetry
 from limosa_agent.update.actions import Report
 from limosa_agent.update.effects import DeviceEffects
@@ -114,6 +116,7 @@ class Supervisor:
         self.watch = TrialWatch(
             probations=self._probations,
             telemetry=self.telemetry,
+            shapes=ReleaseShapes(StatePaths(config.state_dir)),
             post=lambda model, event: self.post(self.updater.state(model), event),
             link_up=link_up,
             time_floor=self.facts.time_floor,

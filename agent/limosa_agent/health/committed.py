@@ -48,10 +48,10 @@ class CommittedWatch:
         self._asked_s: Final[dict[str, float]] = {}  # digest -> when its fall-back was asked for
         self.watches: Final[dict[str, LateWatch]] = {}  # by model, the youngest last
 
-    def observe(self, slot: SlotRef, seen: Observed, *, generation: int) -> None:
-        """A snapshot of a version that is served and not on trial."""
+    def observe(self, slot: SlotRef, seen: Observed, *, generation: int, memory: bool = True) -> None:
+        """A snapshot of a version that is served and not on trial. `memory`: the worker's is of now."""
         watch = self._watch(slot)
-        youngest = next(reversed(self.watches)) == slot.model
+        youngest = memory and next(reversed(self.watches)) == slot.model
         watch.observe(seen, generation=generation, now_s=self._clock(), youngest=youngest)
 
     def _watch(self, slot: SlotRef) -> LateWatch:

@@ -16,6 +16,8 @@ from limosa_agent.health.probes import Probes
 from limosa_agent.serving.errors import WorkerGone
 from limosa_agent.serving.pool import ServingPool
 from limosa_agent.serving.slot_ref import Observation, PoolEvent, ShadowCrashed, SlotRef, WorkerCrashed
+from limosa_agent.telemetry.instance_message import InstanceMessage
+from limosa_agent.telemetry.release_shapes import ReleaseShapes
 from limosa_agent.telemetry.telemetry import Telemetry
 from limosa_agent.telemetry.windows import Snapshot
 from limosa_agent.update.events import Event, Healthy, Unhealthy
@@ -39,6 +41,7 @@ class TrialWatch:
         *,
         probations: dict[str, Probation],
         telemetry: Telemetry,
+        shapes: ReleaseShapes,
         post: PostEvent,
         link_up: Callable[[], bool],
         time_floor: Callable[[], float],
@@ -49,6 +52,7 @@ class TrialWatch:
         self._on_crash = on_crash
         self._probations = probations
         self._telemetry = telemetry
+        self._shapes = shapes
         self._post = post
         self._link_up = link_up
         self._time_floor = time_floor
@@ -105,18 +109,36 @@ class TrialWatch:
         if version is None:
             version = self._telemetry.versions.get(event.manifest_sha256, "0.0.0")
         seen = self._telemetry.observe(event, version=version, clock=self.clock_state(), at=time.time())
-        if seen is None or event.shadow:
-            return
-        probation = self._probations.get(event.model)
+        if seen is not None and not event.shadow:
+            self._weigh(event.model, seen, generation=event.generation)
+
+    def on_instance(self, message: InstanceMessage) -> None:
+        """An application's own instance told what it counted (agent 1). Raises LimosaError."""
+        assert self.pool is not None
+        shape = self._shapes.find(message.model, message.manifest_sha256)
+        slot = self._serving().get(message.model)
+        serves = slot is not None and slot.manifest_sha256 == message.manifest_sha256
+        seen = self._telemetry.hear(
+            message,
+            shape,
+            generation=self.pool.generation if serves else None,
+            clock=self.clock_state(),
+            at=time.time(),
+        )
+        self._weigh(message.model, seen, generation=self.pool.generation, memory=False)
+
+    def _weigh(self, model: str, seen: Observed, *, generation: int, memory: bool = True) -> None:
+        """`memory`: the worker's is of now."""
+        probation = self._probations.get(model)
         if probation is not None:
-            if event.manifest_sha256 == probation.manifest_sha256:
+            if seen.manifest_sha256 == probation.manifest_sha256:
                 # 3.0: only what the candidate itself answered counts
-                probation.observe(seen, now_s=time.monotonic())
+                probation.observe(seen, now_s=time.monotonic(), memory=memory)
                 self._judge(probation)
             return
-        slot = self._serving().get(event.model)
-        if slot is not None and slot.manifest_sha256 == event.manifest_sha256:
-            self.committed.observe(slot, seen, generation=event.generation)
+        slot = self._serving().get(model)
+        if slot is not None and slot.manifest_sha256 == seen.manifest_sha256:
+            self.committed.observe(slot, seen, generation=generation, memory=memory)
 
     def _judge(self, probation: Probation) -> None:
         verdict = probation.judge(
@@ -151,7 +173,8 @@ class TrialWatch:
             # without traffic nothing is told: its memory is asked for
             with_memory = _seen(probation.manifest_sha256, snapshot)
             if with_memory is not None:
-                probation.observe(with_memory, now_s=time.monotonic())
+                seen = self._telemetry.note(probation.model, with_memory, self.pool.generation)
+                probation.observe(seen, now_s=time.monotonic())
         probation.replay = Replay(n=_count(told, "n"), failed=_count(told, "failed"))
         self._judge(probation)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from limosa_agent.serving.errors import NoSlot
 from limosa_agent.serving.files import read_bounded
+from limosa_agent.serving.in_process_voice import Voice
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.loaded_model import LoadedModel
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.slot_ref import SlotRef
 from limosa_agent.serving.tensor_codec import Array
+from limosa_agent.telemetry.instance_message import SOCKET
 from limosa_contracts.errors import FaultError, RequestError
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
@@ -27,13 +30,15 @@ log = logging.getLogger(__name__)
 STATE_DIR: Final = "/var/lib/limosa"
 CURRENT: Final = "current"
 LOOK_EVERY_NS: Final = 10_000_000  # reading the link costs more than all other checks of a call
+TELL_EVERY_NS: Final = 1_000_000_000  # the supervisor, as often as its worker tells it
 
 
 class Model:
     """The active release of one model. Follows a switch between two calls, within 10 ms; needs no supervisor.
 
     A release that does not load is left aside: the one before goes on (`failed_switch` says why).
-    Not thread-safe: one instance per thread.
+    What it counts reaches the supervisor, if one runs, with a call after TELL_EVERY_NS, at a switch and at
+    the end. Not thread-safe: one instance per thread, made after a fork.
     """
 
     def __init__(
@@ -45,13 +50,14 @@ class Model:
     ) -> None:
         """Raises InvalidField for the name, NoSlot, LoadFailed."""
         model = ModelName.parse(name)
+        self._socket: Final = os.fspath(Path(state_dir) / SOCKET)
         self._limits: Final = limits or ServingLimits()
         self._folder: Final = Path(state_dir) / "models" / model.team / model.model
         self._link: Final = os.fspath(self._folder / CURRENT)
         self._target = self._read_link()
         self._loaded = self._load(self._target)
         self._bind()
-        self._look_at = 0
+        self._look_at = self._tell_at = 0
         self.failed_switch: FaultError | None = None
 
     @property
@@ -78,7 +84,13 @@ class Model:
             self._look_at = began + LOOK_EVERY_NS
             if self._link_now() != self._target:
                 self._follow()
-                began = time.perf_counter_ns()
+            if began >= self._tell_at:
+                self._tell_at = began + TELL_EVERY_NS
+                try:
+                    return self.run(inputs)
+                finally:
+                    self._voice.tell()
+            began = time.perf_counter_ns()
         try:
             rows = self._check(inputs)
             outputs = self._run(inputs)
@@ -97,8 +109,20 @@ class Model:
         """What the active release has seen since it was loaded here, as the worker reports it."""
         return self._loaded.observations.snapshot()
 
+    def close(self) -> None:
+        """Tells what was counted since the last time; the end of the process and of the object do it too."""
+        self._voice.tell_last()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _bind(self) -> None:
         """Bound methods are looked up once per release, not once per call."""
+        self._voice = Voice(self._socket, self._loaded)
+        self._at_end = weakref.finalize(self, self._voice.tell_last)
         self._check = self._loaded.check
         self._run = self._loaded.run
         self._add = self._loaded.observations.add
@@ -112,6 +136,7 @@ class Model:
             log.warning("%s goes on with %s: %s", self._loaded.slot.model, self.version, error)
             return
         self.failed_switch = None
+        self._at_end()  # of the release before
         self._bind()
 
     def _link_now(self) -> str:

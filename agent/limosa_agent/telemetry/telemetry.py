@@ -1,4 +1,4 @@
-"""What the workers counted, on its way into windows and probations (telemetry 3)."""
+"""What the workers and applications counted, on its way into windows and probations (telemetry 3)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Final
 
 from limosa_agent.health.facts import Observed
 from limosa_agent.health.probation import observed
+from limosa_agent.health.tally import Tally
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.link.outbox_bound import window_key
 from limosa_agent.serving.slot_ref import Observation
 from limosa_agent.store.state_db import StateDb
+from limosa_agent.telemetry.instance_message import InstanceMessage
+from limosa_agent.telemetry.instances import Instances, ReleaseShape
 from limosa_agent.telemetry.windows import Snapshot, WindowBook
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.window import Window
@@ -27,7 +30,8 @@ class Telemetry:
         self._outbox = outbox
         self._book = WindowBook(device=device, boot=boot)
         self._reported_s = self._kept_s = time.monotonic()
-        self.latest: dict[tuple[str, str], Observed] = {}  # (model, manifest)
+        self._tallies: dict[tuple[str, str], Tally] = {}  # (model, manifest)
+        self._instances = Instances()
         self.versions: dict[str, str] = {}  # manifest -> version, also of what no longer serves
         self._send_leftovers()
 
@@ -49,9 +53,47 @@ class Telemetry:
             at=at,
         )
         self._put(closed)
-        seen = observed(event.manifest_sha256, snapshot, event.snapshot)
-        self.latest[(event.model, event.manifest_sha256)] = seen
-        return seen
+        return self.note(
+            event.model, observed(event.manifest_sha256, snapshot, event.snapshot), event.generation
+        )
+
+    def note(self, model: str, seen: Observed, generation: int) -> Observed:
+        """What a worker did, without its windows; what the applications did is added to it."""
+        tally = self._tally(model, seen.manifest_sha256)
+        tally.from_worker(seen, generation=generation)
+        return tally.total
+
+    def hear(
+        self, message: InstanceMessage, shape: ReleaseShape, *, generation: int | None, clock: str, at: float
+    ) -> Observed:
+        """What an application's own instance did. `generation`: of the worker that serves this digest.
+
+        Raises InvalidField; nothing is counted then.
+        """
+        fresh = self._instances.take(message, shape, at_s=time.monotonic())
+        closed = self._book.add(
+            model=message.model,
+            version=shape.version,
+            manifest_sha256=message.manifest_sha256,
+            fresh=fresh,
+            clock=clock,
+            mono_s=time.monotonic(),
+            at=at,
+        )
+        self._put(closed)
+        tally = self._tally(message.model, message.manifest_sha256)
+        if generation is not None:
+            tally.serve(generation)
+        tally.from_application(observed(message.manifest_sha256, fresh, {}))
+        return tally.total
+
+    def seen(self, model: str, manifest_sha256: str) -> Observed | None:
+        """What this digest did since the worker loaded it last, applications included."""
+        tally = self._tallies.get((model, manifest_sha256))
+        return tally.total if tally is not None else None
+
+    def _tally(self, model: str, manifest_sha256: str) -> Tally:
+        return self._tallies.setdefault((model, manifest_sha256), Tally.begin(manifest_sha256))
 
     def tick(self, *, every_s: float, in_probation: bool) -> None:
         """The revs that are due, and the copies against a crash."""

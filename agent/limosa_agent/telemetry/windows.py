@@ -122,15 +122,39 @@ class WindowBook:
         self._last[key] = (generation, snapshot)
         continues = before is not None and before[0] == generation and before[1].n <= snapshot.n
         fresh = snapshot.minus(before[1]) if before is not None and continues else snapshot
+        return self.add(
+            model=model,
+            version=version,
+            manifest_sha256=manifest_sha256,
+            fresh=fresh,
+            clock=clock,
+            mono_s=mono_s,
+            at=at,
+        )
+
+    def add(
+        self,
+        *,
+        model: str,
+        version: str,
+        manifest_sha256: str,
+        fresh: Snapshot,
+        clock: str,
+        mono_s: float,
+        at: float,
+    ) -> list[Window]:
+        """Counts in what came since this source's last snapshot: a worker's, or an application's own
+        instance. The windows that closed by it."""
+        key = (model, manifest_sha256)
         closed: list[Window] = []
         found = self._open.get(key)
-        if found is not None and self._is_over(found.window, mono_s, snapshot):
+        if found is not None and self._is_over(found.window, mono_s, fresh):
             closed.append(self._close(key))
             found = None
         if found is None:
             if not fresh.n and not any(fresh.counters.values()):
                 return closed
-            found = self._begin(key, version, snapshot, clock=clock, mono_s=mono_s, at=at)
+            found = self._begin(key, version, fresh, clock=clock, mono_s=mono_s, at=at)
         window = found.window
         names = {**window.counters, **fresh.counters}
         found.window = replace(

@@ -181,7 +181,7 @@ class DeviceEffects:
             trial=state.target.trial,
             began_s=time.monotonic(),
             limits=self._config.health,
-            previous=self._telemetry.latest.get((state.model, before)),
+            previous=self._telemetry.seen(state.model, before),
             baseline_classes=baseline_classes(Path(self.directory(state.model, state.candidate))),
             memory_max_bytes=self._config.limits.worker_memory_max_bytes,
         )
