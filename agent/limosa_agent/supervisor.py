@@ -77,6 +77,7 @@ class Supervisor:
         self.on_outbox: Callable[[], None] = lambda: None
         self._state_dir = config.state_dir
         self._began_s = self._turn_began_s = time.monotonic()
+        self._young = True  # whether how long this start has lived is still to be noted
         self._make_voice(config, identity, db)
         self._make_serving(config, sockets, link_up)
         self._make_update(config, identity, db)
@@ -288,7 +289,8 @@ class Supervisor:
 
     async def _tick(self) -> None:
         self.watch.tick()
-        note_lived(self._db, lived_s=time.monotonic() - self._began_s)
+        if self._young:
+            self._young = note_lived(self._db, lived_s=time.monotonic() - self._began_s)
         desired = self.inbox.state
         trial = any(state.phase is Phase.PROBATION for state in self.updater.states.values())
         every = REPORT_EVERY_S

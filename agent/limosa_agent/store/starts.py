@@ -100,13 +100,16 @@ def note_start(db: StateDb, *, now: Start) -> bool:
     return too_many
 
 
-def note_lived(db: StateDb, *, lived_s: float) -> None:
-    """Writes only where it matters: a few times after a start, then never."""
+def note_lived(db: StateDb, *, lived_s: float) -> bool:
+    """Writes only where it matters: a few times after a start. False once this start needs no more."""
     log = _log(db)
-    if not log or log[-1].lived_s >= STARTS_WITHIN_S or lived_s - log[-1].lived_s < LIVED_STEP_S:
-        return
+    if not log or log[-1].lived_s >= STARTS_WITHIN_S:
+        return False
+    if lived_s - log[-1].lived_s < LIVED_STEP_S:
+        return True
     with db.transaction("lived"):
         _save(db, (*log[:-1], replace(log[-1], lived_s=lived_s)))
+    return True
 
 
 def note_stop(db: StateDb) -> None:

@@ -119,11 +119,14 @@ class Reconciler:
     async def _let_through(self, key: str) -> None:
         """Opens or closes the way of a lane that waits, or that downloads; one lane at a time from there."""
         state = self._updater.state(key)
+        fetching = state.phase in (Phase.RESOLVING, Phase.DOWNLOADING)
+        if not fetching and not self._updater.accepts(key, WindowOpened):
+            return  # a lane at rest: holds, locks and windows are not read for it
         gate = self._gatekeeper.gate(state.model, state.target)
-        if state.phase in (Phase.RESOLVING, Phase.DOWNLOADING):
+        if fetching:
             if gate.download is not None:
                 await self._dispatch(key, WindowClosed(reason=gate.download))
-        elif self._updater.accepts(key, WindowOpened):
+        else:
             closed = gate.switch if state.candidate is not None else gate.download
             if closed is not None:
                 await self._close(state, closed)
