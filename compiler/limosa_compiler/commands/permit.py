@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from limosa_compiler.commands.options import server_options, team_key_options
 from limosa_compiler.trust.folders import write_durably
 from limosa_compiler.trust.key_sources import open_key
 from limosa_compiler.trust.offline_folder import team_key
@@ -21,7 +22,6 @@ from limosa_contracts.permit import DowngradePermit
 from limosa_contracts.signing_keys import Signs
 
 PATH = "/api/v1/permits"
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @command(
@@ -38,19 +38,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--offline", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The offline folder: holds the key of the team.",
 )  # fmt: skip
-@click.option(
-    "--key", metavar="FILE|env:NAME|URI", help="The team's key, if not --offline's; else LIMOSA_TEAM_KEY."
-)
-@click.option("--public-key", type=FILE, help="Its public half in PEM; a URI (hsm:, awskms:, …) needs it.")
-@click.option(
-    "--server", envvar="LIMOSA_SERVER", metavar="URL", help="Or LIMOSA_SERVER; without it only signed."
-)
-@click.option(
-    "--token", envvar="LIMOSA_TOKEN", metavar="lmp_…", help="API token of role publisher; or LIMOSA_TOKEN."
-)
-@click.option(
-    "--ca", type=FILE, envvar="LIMOSA_CA", help="Certificate authority of the server, in PEM; or LIMOSA_CA."
-)
+@team_key_options
+@server_options
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the permit there too.")
 @json_option
 def permit(

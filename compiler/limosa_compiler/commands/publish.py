@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from limosa_compiler.artifact.archive_file import Archive, read_archive, write_archive
+from limosa_compiler.commands.options import FILE, server_options, team_key_options
 from limosa_compiler.trust.folders import locked, refusals
 from limosa_compiler.trust.key_sources import open_key
 from limosa_compiler.trust.offline_folder import metadata_folder, team_key
@@ -40,7 +41,6 @@ class _Key(NamedTuple):
 
 SIGNED_SUFFIX = f".signed{SUFFIX}"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @command(
@@ -54,20 +54,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.argument("artifact", type=FILE, required=False)
 @click.option("--offline", type=FOLDER, help="The offline folder: holds key and metadata of the team.")
-@click.option(
-    "--key", metavar="FILE|env:NAME|URI", help="The team's key, if not --offline's; else LIMOSA_TEAM_KEY."
-)
-@click.option("--public-key", type=FILE, help="Its public half in PEM; a URI (hsm:, awskms:, …) needs it.")
+@team_key_options
 @click.option("--metadata", type=FOLDER, help="The team's metadata folder, where it is not in --offline.")
-@click.option(
-    "--server", envvar="LIMOSA_SERVER", metavar="URL", help="Or LIMOSA_SERVER; without it only signed."
-)
-@click.option(
-    "--token", envvar="LIMOSA_TOKEN", metavar="lmp_…", help="API token of role publisher; or LIMOSA_TOKEN."
-)
-@click.option(
-    "--ca", type=FILE, envvar="LIMOSA_CA", help="Certificate authority of the server, in PEM; or LIMOSA_CA."
-)
+@server_options
 @click.option(
     "--may-return-to", metavar="V,…", help="Versions a device may go back to; else those in production."
 )
