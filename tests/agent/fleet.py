@@ -3,6 +3,7 @@ rules say. Over MQTT it needs a broker; without one the device uses HTTPS."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import threading
@@ -159,8 +160,9 @@ class Fleet:
         if path == "/api/v1/device/desired":
             if not self.desired:
                 return 404, b"{}", {}
-            tag = f'"{self.counter}"'
-            return (304, b"", {}) if etag == tag else (200, self.desired, {"ETag": tag})
+            document = self.desired  # once: a tag of the next one beside it would hide that one for ever
+            tag = f'"{hashlib.sha256(document).hexdigest()}"'
+            return (304, b"", {}) if etag == tag else (200, document, {"ETag": tag})
         if path == "/api/v1/device/reports":
             messages = json.loads(body)["messages"]
             return (
