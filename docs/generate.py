@@ -38,7 +38,7 @@ from limosa_contracts.errors import LimosaError
 from limosa_server.api import auth
 from limosa_server.api.routers import ROUTERS
 from limosa_server.core.diagram import diagrams
-from limosa_server.core.gate import wilson_lower
+from limosa_server.core.judging.gate import wilson_lower
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"

@@ -13,23 +13,25 @@ from typing import Final
 from sqlmodel import select
 
 from limosa_contracts.errors import NotFound
-from limosa_server import audit, groups, rollout_ingest, tokens
-from limosa_server.blobs import Blobs
-from limosa_server.controller import Controller
-from limosa_server.deltas import Deltas
-from limosa_server.director import Director
+from limosa_server.access import audit, tokens
+from limosa_server.access.roles import Role
+from limosa_server.access.tokens import AccessTokens
 from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
+from limosa_server.fleet import groups
 from limosa_server.metrics import make_metrics
-from limosa_server.roles import Role
+from limosa_server.registry.blobs import Blobs
+from limosa_server.registry.deltas import Deltas
+from limosa_server.rollouts import rollout_ingest
+from limosa_server.rollouts.controller import Controller
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints, ServerState
 from limosa_server.store import Store, Transaction
 from limosa_server.tables.access import ApiToken
 from limosa_server.tables.rollouts import DesiredDocument
-from limosa_server.tokens import AccessTokens
-from limosa_server.trust_folder import TrustFolder
-from limosa_server.tuf_repository import TufRepository
+from limosa_server.trust.director import Director
+from limosa_server.trust.trust_folder import TrustFolder
+from limosa_server.trust.tuf_repository import TufRepository
 
 ADMIN_TOKEN_S: Final = 3650 * 86400.0
 ADMIN_FILE: Final = "admin.token"

@@ -9,16 +9,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from limosa_contracts.signing_keys import Algorithm, SigningKey
-from limosa_server.broker import BrokerChild, choose
-from limosa_server.broker_config import SERVER_NAME, BrokerTls
-from limosa_server.bus import BrokerAddress
 from limosa_server.errors import ListenRefused
 from limosa_server.files import write_atomic, write_private
-from limosa_server.pki import DeviceAuthority
-from limosa_server.revocations import list_path, renew_list
+from limosa_server.mqtt.broker import BrokerChild, choose
+from limosa_server.mqtt.broker_config import SERVER_NAME, BrokerTls
+from limosa_server.mqtt.bus import BrokerAddress
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints
-from limosa_server.trust_folder import TrustFolder
+from limosa_server.trust.pki import DeviceAuthority
+from limosa_server.trust.revocations import list_path, renew_list
+from limosa_server.trust.trust_folder import TrustFolder
 
 CLIENT_CERTIFICATE_S: Final = 365 * 86400.0
 ANY_HOST: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on

@@ -19,14 +19,14 @@ import uvicorn
 
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
-from limosa_server.bus_workers import BusWorkers
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker
+from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.pages.live import STOPPING
-from limosa_server.revocation_list import ANNOUNCED
-from limosa_server.revocations import Revocations
 from limosa_server.settings import ServerSettings
 from limosa_server.state import ServerState
-from limosa_server.trust_folder import TrustFolder
+from limosa_server.trust.revocation_list import ANNOUNCED
+from limosa_server.trust.revocations import Revocations
+from limosa_server.trust.trust_folder import TrustFolder
 
 log = logging.getLogger(__name__)
 WAKE_UP: Final = frozenset({"controller", "rollouts"})

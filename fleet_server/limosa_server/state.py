@@ -9,15 +9,15 @@ from typing import Protocol, TypeAlias
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.reported import Reported
 from limosa_contracts.window import Window
-from limosa_server.blobs import Blobs
-from limosa_server.deltas import Deltas
+from limosa_server.access.tokens import AccessTokens
 from limosa_server.metrics import Metrics
-from limosa_server.pki import DeviceAuthority
+from limosa_server.registry.blobs import Blobs
+from limosa_server.registry.deltas import Deltas
 from limosa_server.settings import ServerSettings
 from limosa_server.store import Store, Transaction
-from limosa_server.tokens import AccessTokens
-from limosa_server.trust_folder import TrustFolder
-from limosa_server.tuf_repository import TufRepository
+from limosa_server.trust.pki import DeviceAuthority
+from limosa_server.trust.trust_folder import TrustFolder
+from limosa_server.trust.tuf_repository import TufRepository
 
 Report: TypeAlias = Reported | UpdateEvent | Window
 ReportHandler: TypeAlias = Callable[[Transaction, str, Sequence[Report], float], None]

@@ -47,8 +47,8 @@ from limosa_contracts.rollout_spec import RolloutSpec
 from limosa_contracts.status import Status
 from limosa_contracts.topics import PREFIX, Suffix
 from limosa_contracts.window import Window
+from limosa_server.access.roles import ROLE_NAMES
 from limosa_server.metrics import make_metrics
-from limosa_server.roles import ROLE_NAMES
 from tests.docs.pages import DOCS, ROOT, fences, generator, page
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from limosa_server.access.roles import Role
 from limosa_server.assembly import make_controller
-from limosa_server.controller import Controller
-from limosa_server.roles import Role
+from limosa_server.rollouts.controller import Controller
 from tests.fleet_server.obedient import publish
 from tests.fleet_server.world import Device, Fleet, running_fleet
 

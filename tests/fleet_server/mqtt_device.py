@@ -17,7 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from limosa_contracts.report_message import Ack, ReportMessage
 from limosa_contracts.topics import PREFIX, Suffix, device_topic
-from limosa_server.broker_config import BrokerTls
+from limosa_server.mqtt.broker_config import BrokerTls
 from tests.support.waiting import wait_until
 
 

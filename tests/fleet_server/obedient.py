@@ -11,7 +11,7 @@ from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.phases import Phase
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.topics import Suffix
-from limosa_server.controller import Controller
+from limosa_server.rollouts.controller import Controller
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.world import BASELINE_ID, MODEL, Device, Fleet, as_batch

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from limosa_server.broker import BrokerChild
-from limosa_server.broker_config import BrokerTls
-from limosa_server.bus_workers import BusWorkers
 from limosa_server.links import broker_address, make_broker
+from limosa_server.mqtt.broker import BrokerChild
+from limosa_server.mqtt.broker_config import BrokerTls
+from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.settings import ServerSettings
 from tests.fleet_server.world import Device, Fleet
 from tests.support.programs import require_program

@@ -20,7 +20,7 @@ from limosa_contracts.oci import (
     Requirements,
 )
 from limosa_contracts.oms import make_bundle
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from limosa_server.tables.rollouts import AssignmentRow
 from tests.fleet_server.publishing import Team, current_bin, push_blob, push_manifest, put_metadata
 from tests.fleet_server.world import MODEL, Device, Fleet

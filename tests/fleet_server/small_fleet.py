@@ -18,16 +18,17 @@ from limosa_contracts.phases import Execution, Phase
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.rollout_spec import RolloutSpec
 from limosa_contracts.signing_keys import Algorithm, SigningKey
-from limosa_server import groups, rollout_start
-from limosa_server.controller import Controller
 from limosa_server.core.counts import Counts
-from limosa_server.director import Director
-from limosa_server.rollout_ingest import on_reports
+from limosa_server.fleet import groups
+from limosa_server.rollouts import rollout_start
+from limosa_server.rollouts.controller import Controller
+from limosa_server.rollouts.rollout_ingest import on_reports
 from limosa_server.store import Store, Transaction
 from limosa_server.store.engine import make_engine
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, RolloutRow, WaveRow
+from limosa_server.trust.director import Director
 
 MODEL = "demo/motion"
 

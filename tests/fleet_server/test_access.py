@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from tests.fleet_server.world import Fleet
 
 

@@ -12,12 +12,12 @@ from sqlmodel import select
 
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix, device_topic
-from limosa_server import outbox
-from limosa_server.broker import BrokerChild, choose
-from limosa_server.broker_config import IOTCORE, MOSQUITTO, Capabilities
-from limosa_server.bus import BrokerAddress
-from limosa_server.bus_workers import BusWorkers
 from limosa_server.errors import ListenRefused
+from limosa_server.mqtt import outbox
+from limosa_server.mqtt.broker import BrokerChild, choose
+from limosa_server.mqtt.broker_config import IOTCORE, MOSQUITTO, Capabilities
+from limosa_server.mqtt.bus import BrokerAddress
+from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.settings import ServerLimits
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.reports import EventRow, OutboxRow, RefusedReport

@@ -11,10 +11,11 @@ from sqlmodel import select
 from limosa_contracts.errors import NotFound
 from limosa_contracts.phases import Phase
 from limosa_contracts.selector import Selector
-from limosa_server import groups, rollout_start
 from limosa_server.core.desired import LIFE_S
 from limosa_server.core.errors import KnownBad, PlanRefused
+from limosa_server.fleet import groups
 from limosa_server.pages import attention
+from limosa_server.rollouts import rollout_start
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release

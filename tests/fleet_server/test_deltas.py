@@ -13,7 +13,7 @@ import pytest
 from limosa_contracts.delta.applying import apply_delta
 from limosa_contracts.delta.wire import MEDIA_TYPE
 from limosa_contracts.oci import digest_of
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from limosa_server.settings import DeltaSettings
 from tests.contracts.delta.models import quantized_model
 from tests.fleet_server.publishing import push_blob

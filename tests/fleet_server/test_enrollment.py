@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from limosa_contracts.enrolment import REQUEST_SCHEMA
 from limosa_contracts.signing_keys import Algorithm, SigningKey
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.devices import DeviceCertificate, DeviceLabel
 from tests.fleet_server.world import Device, Fleet

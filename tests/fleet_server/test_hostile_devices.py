@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from limosa_contracts.assertion import ASSERTION_TYPE, GRANT_TYPE
 from limosa_contracts.enrolment import REQUEST_SCHEMA
 from limosa_contracts.topics import Suffix, device_topic
+from limosa_server.access.roles import Role
 from limosa_server.assembly import make_controller
-from limosa_server.broker import BrokerChild
-from limosa_server.broker_config import MOSQUITTO
-from limosa_server.bus import BrokerAddress
-from limosa_server.bus_workers import BusWorkers
-from limosa_server.roles import Role
+from limosa_server.mqtt.broker import BrokerChild
+from limosa_server.mqtt.broker_config import MOSQUITTO
+from limosa_server.mqtt.bus import BrokerAddress
+from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.settings import ServerLimits
 from limosa_server.tables.devices import Device as DeviceRow
 from tests.fleet_server.mqtt_device import connected

@@ -12,8 +12,8 @@ from tuf.api.metadata import Metadata, Targets
 from limosa_compiler.trust import roles
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.oci import digest_of
-from limosa_server.blobs import Blobs
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
+from limosa_server.registry.blobs import Blobs
 from tests.fleet_server.publishing import Team, current_bin, publish, put_metadata
 from tests.fleet_server.world import TEAM, Fleet
 

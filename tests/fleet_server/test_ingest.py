@@ -13,7 +13,7 @@ from sqlmodel import select
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix
-from limosa_server.ingest import Incoming, Ingest
+from limosa_server.reports.ingest import Incoming, Ingest
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.devices import DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow

@@ -18,7 +18,7 @@ from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.mirror import MARKER_FILE, MirrorMarker
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.rollouts import DesiredDocument
 from tests.fleet_server.signed_release import assign, publish

@@ -9,7 +9,7 @@ import pytest
 
 from limosa_contracts.mirror import MARKER_FILE, MirrorMarker
 from limosa_server.errors import NotAMirror
-from limosa_server.mirror_folder import INCOMPLETE, MirrorFolder
+from limosa_server.mirror.mirror_folder import INCOMPLETE, MirrorFolder
 
 MARKER = MirrorMarker(id="m", made=0, expires=0, releases=(), devices=0)
 DESIRED = "desired/dev-1.json"

@@ -18,8 +18,8 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.permit import DowngradePermit
 from limosa_contracts.signing_keys import Algorithm, SigningKey
+from limosa_server.access.roles import Role
 from limosa_server.assembly import make_director
-from limosa_server.roles import Role
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.devices import DeviceModel
 from limosa_server.tables.releases import Release

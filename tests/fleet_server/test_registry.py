@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from limosa_contracts.oci import INDEX, MANIFEST, digest_of
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from limosa_server.settings import ServerLimits
 from tests.fleet_server.publishing import make_blobs, push, push_blob, push_manifest
 from tests.fleet_server.world import MODEL, Fleet, running_fleet

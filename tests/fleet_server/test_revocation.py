@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from limosa_server.broker import BrokerChild
-from limosa_server.broker_config import BrokerTls
-from limosa_server.bus import BrokerAddress
 from limosa_server.links import broker_address, make_broker
-from limosa_server.revocation_list import LIFE_S, expires_at, serial_numbers, sign_list
-from limosa_server.revocations import Revocations, list_path, renew_list
+from limosa_server.mqtt.broker import BrokerChild
+from limosa_server.mqtt.broker_config import BrokerTls
+from limosa_server.mqtt.bus import BrokerAddress
 from limosa_server.settings import ServerSettings
+from limosa_server.trust.revocation_list import LIFE_S, expires_at, serial_numbers, sign_list
+from limosa_server.trust.revocations import Revocations, list_path, renew_list
 from tests.fleet_server.mqtt_device import connected
 from tests.fleet_server.world import Device, Fleet
 from tests.support.programs import require_program

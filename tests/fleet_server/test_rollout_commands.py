@@ -10,7 +10,7 @@ import pytest
 
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
-from limosa_server.controller import Controller
+from limosa_server.rollouts.controller import Controller
 from tests.fleet_server.obedient import live, start
 from tests.fleet_server.world import MODEL, Device, Fleet
 

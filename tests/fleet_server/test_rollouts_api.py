@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from limosa_contracts.phases import Phase
-from limosa_server.controller import Controller
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
+from limosa_server.rollouts.controller import Controller
 from tests.fleet_server.obedient import ROLLOUT, live, obey, start
 from tests.fleet_server.world import MODEL, Device, Fleet
 

@@ -15,7 +15,7 @@ from sqlmodel import select
 
 from limosa_contracts.enrolment import REQUEST_SCHEMA, Enrolled
 from limosa_contracts.signing_keys import Algorithm, SigningKey
-from limosa_server.broker_config import BrokerTls
+from limosa_server.mqtt.broker_config import BrokerTls
 from limosa_server.store import Store
 from limosa_server.tables.reports import EventRow
 from tests.fleet_server.mqtt_device import connected

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import SQLModel, select
 
-from limosa_server import audit, outbox
+from limosa_server.access import audit
 from limosa_server.errors import StoreNewer
+from limosa_server.mqtt import outbox
 from limosa_server.store import Store
 from limosa_server.store.engine import make_engine
 from limosa_server.tables.access import AuditRow

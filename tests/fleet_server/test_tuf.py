@@ -12,7 +12,7 @@ from tuf.ngclient import Updater, UpdaterConfig
 from limosa_compiler.trust import roles
 from limosa_contracts.release import DIRECTOR_TARGET
 from limosa_contracts.signing_keys import Algorithm, SigningKey
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from tests.fleet_server.publishing import (
     Team,
     current_bin,

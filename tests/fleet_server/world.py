@@ -25,10 +25,10 @@ from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window, empty_sketch
-from limosa_server import tokens
+from limosa_server.access import tokens
+from limosa_server.access.roles import Role
 from limosa_server.app import create_app
 from limosa_server.assembly import make_state
-from limosa_server.roles import Role
 from limosa_server.settings import DeltaSettings, ServerLimits, ServerSettings
 from limosa_server.state import Endpoints, ServerState
 from tests.fleet_server.serving import served

@@ -5,10 +5,11 @@ set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive
 
 missing=()
-for program in mosquitto skopeo strace chromium; do
+for program in mosquitto skopeo strace chromium nginx; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 command -v softhsm2-util >/dev/null || missing+=(softhsm2)
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -22,7 +23,10 @@ install() { apt-get install -qq -y --no-install-recommends "$@" </dev/null >/dev
 install "${missing[@]}" || for program in "${missing[@]}"; do
   install "$program" || echo "apt could not install $program (tests that need it will say so)" >&2
 done
-# The tests start brokers of their own: the packaged service that apt may have started is not wanted.
-if [[ " ${missing[*]} " == *" mosquitto "* ]] && [ -d /run/systemd/system ]; then
-  systemctl disable --now --quiet mosquitto || echo "the mosquitto service could not be stopped" >&2
+# The tests start servers of their own: the packaged services that apt may have started are not wanted.
+if [ -d /run/systemd/system ]; then
+  for service in mosquitto nginx postgresql; do
+    [[ " ${missing[*]} " == *" $service "* ]] || continue
+    systemctl disable --now --quiet "$service" || echo "the $service service could not be stopped" >&2
+  done
 fi

@@ -250,7 +250,7 @@ def add_events(tx: Transaction, *, now: float, devices: int) -> None:
 
 def main() -> None:
     """Serves the pages until it is interrupted."""
-    from limosa_server.roles import Role
+    from limosa_server.access.roles import Role
     from tests.fleet_server.world import running_fleet
 
     with tempfile.TemporaryDirectory() as folder, running_fleet(Path(folder)) as fleet:

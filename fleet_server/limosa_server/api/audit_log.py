@@ -7,7 +7,7 @@ from sqlmodel import col, select
 from limosa_contracts.canonical import parse_json
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.json_value import JsonValue
-from limosa_server import audit
+from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page

@@ -16,11 +16,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from limosa_contracts.errors import NotAuthenticated, NotAuthorised
-from limosa_server import tokens
+from limosa_server.access import tokens
+from limosa_server.access.roles import GRANTS, Role
 from limosa_server.api.problems import takes_basic
 from limosa_server.api.state import State
 from limosa_server.errors import DeviceRevoked
-from limosa_server.roles import GRANTS, Role
 from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device, DeviceCertificate
 

@@ -12,14 +12,15 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import digest_of
 from limosa_contracts.report_message import ReportMessage
-from limosa_server import device_token, enrollment
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import FromDevice
 from limosa_server.api.bodies import JsonBody, RawBody, json_schema
 from limosa_server.api.conditional import not_modified
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
-from limosa_server.ingest import Incoming, Ingest, check_batch_size
+from limosa_server.fleet import enrollment
+from limosa_server.reports.ingest import Incoming, Ingest, check_batch_size
+from limosa_server.trust import device_token
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/device", tags=["device"])
 DSSE = "application/vnd.dsse+json"

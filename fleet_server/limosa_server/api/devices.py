@@ -13,18 +13,18 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server import audit
+from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
-from limosa_server.enrollment import check_labels, set_labels
-from limosa_server.revocation_list import ANNOUNCED
+from limosa_server.fleet.enrollment import check_labels, set_labels
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow
+from limosa_server.trust.revocation_list import ANNOUNCED
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/devices", tags=["devices"])
 DeviceId = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]

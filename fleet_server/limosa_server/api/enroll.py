@@ -9,14 +9,15 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server import audit, enrollment, groups, tokens
+from limosa_server.access import audit, tokens
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
-from limosa_server.broker_config import SERVER_NAME
+from limosa_server.fleet import enrollment, groups
+from limosa_server.mqtt.broker_config import SERVER_NAME
 from limosa_server.tables.access import EnrollmentToken
 
 router = Router(route_class=AnswerRoute, tags=["enrolment"])

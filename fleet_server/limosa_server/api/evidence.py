@@ -12,12 +12,12 @@ from limosa_contracts.evidence_statement import EVIDENCE_TYPE, referrers_tag
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import ModelName, check_version
 from limosa_contracts.oci import ImageIndex, Manifest
-from limosa_server import registry_rows
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.errors import BlobUnknown
+from limosa_server.registry import registry_rows
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release

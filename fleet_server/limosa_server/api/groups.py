@@ -10,7 +10,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_contracts.selector import Selector
-from limosa_server import audit, groups
+from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
@@ -18,6 +18,7 @@ from limosa_server.api.conditional import check_if_match
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.fleet import groups
 from limosa_server.store import Transaction
 from limosa_server.tables.groups import Group, Membership
 

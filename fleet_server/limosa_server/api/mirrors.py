@@ -10,7 +10,7 @@ from limosa_server.api.auth import Operator
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
-from limosa_server.mirroring import make_mirror
+from limosa_server.mirror.mirroring import make_mirror
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/mirrors", tags=["mirrors"])
 

@@ -9,11 +9,11 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from limosa_contracts.delta.wire import MEDIA_TYPE
-from limosa_server import registry_rows
 from limosa_server.api.ranged import ranged
-from limosa_server.blobs import stream_file
-from limosa_server.deltas import Delta
 from limosa_server.errors import DeltaNotReady, NoDelta
+from limosa_server.registry import registry_rows
+from limosa_server.registry.blobs import stream_file
+from limosa_server.registry.deltas import Delta
 from limosa_server.state import ServerState
 
 BASE_HEADER = "Limosa-Delta-Base"

@@ -11,7 +11,6 @@ from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST, NAME
-from limosa_server import registry_rows
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Reader
 from limosa_server.api.conditional import not_modified
@@ -19,6 +18,7 @@ from limosa_server.api.oci_delta import delta_response
 from limosa_server.api.ranged import ranged
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.registry import registry_rows
 from limosa_server.state import ServerState
 
 router = Router(route_class=AnswerRoute, prefix="/v2", tags=["registry"])

@@ -12,7 +12,7 @@ from limosa_contracts.errors import DigestMismatch, InvalidField
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST
 from limosa_contracts.oci import digest_of
-from limosa_server import audit, registry_rows
+from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Publisher
 from limosa_server.api.bodies import read_body
@@ -20,6 +20,7 @@ from limosa_server.api.oci_pull import Model, Reference, Team
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.errors import RangeNotSatisfiable
+from limosa_server.registry import registry_rows
 from limosa_server.state import ServerState
 
 router = Router(route_class=AnswerRoute, prefix="/v2", tags=["registry"])

@@ -6,12 +6,12 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import InvalidField, LimosaError
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
-from limosa_server import permits
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Publisher
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.trust import permits
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/permits", tags=["permits"])
 

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_server import audit
+from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Operator
 from limosa_server.api.bodies import JsonBody, json_schema
@@ -18,12 +18,12 @@ from limosa_server.api.rollouts import find
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core import operate
-from limosa_server.core.judge import Decision
+from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
-from limosa_server.rollout_ingest import CONTROLLER
-from limosa_server.rollout_rows import decision_row, rollout_of, wave_of, write_rollout, write_wave
-from limosa_server.rollout_view import etag_of, rollout_json
+from limosa_server.rollouts.rollout_ingest import CONTROLLER
+from limosa_server.rollouts.rollout_rows import decision_row, rollout_of, wave_of, write_rollout, write_wave
+from limosa_server.rollouts.rollout_view import etag_of, rollout_json
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow, WaveRow

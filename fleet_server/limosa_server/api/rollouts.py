@@ -16,7 +16,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout_spec import RolloutSpec
-from limosa_server import audit, rollout_start
+from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
@@ -26,7 +26,8 @@ from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core.errors import KeyReused, PlanStale
 from limosa_server.core.rollout import RolloutStatus
-from limosa_server.rollout_view import decision_json, etag_of, execution_json, rollout_json
+from limosa_server.rollouts import rollout_start
+from limosa_server.rollouts.rollout_view import decision_json, etag_of, execution_json, rollout_json
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow
 

@@ -9,14 +9,14 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server import audit, tokens
+from limosa_server.access import audit, tokens
+from limosa_server.access.roles import ROLE_NAMES, Role
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Admin
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
-from limosa_server.roles import ROLE_NAMES, Role
 from limosa_server.tables.access import ApiToken
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/tokens", tags=["tokens"])

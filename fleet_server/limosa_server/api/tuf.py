@@ -15,7 +15,6 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server import publishing, registry_rows
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Publisher, Viewer
 from limosa_server.api.bodies import json_schema, parsed, read_body
@@ -24,6 +23,7 @@ from limosa_server.api.oci_pull import Model, Team
 from limosa_server.api.releases import release_json
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.registry import publishing, registry_rows
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release, TufRole

@@ -19,7 +19,7 @@ from limosa_contracts.mirror import METADATA_FOLDER, TARGETS_FOLDER, MirrorMarke
 from limosa_contracts.names import MODEL, NAME, SHA256_HEX
 from limosa_server.cli.times import minute
 from limosa_server.client import Client, server_options
-from limosa_server.mirror_folder import MirrorFolder
+from limosa_server.mirror.mirror_folder import MirrorFolder
 
 ITEMS_MAX: Final = 1_000_000
 SIGNED_MAX_BYTES: Final = LIMITS.tuf_metadata_max_bytes

@@ -7,9 +7,9 @@ import click
 from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.duration import parse_duration
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server.access.roles import ROLE_NAMES
 from limosa_server.cli.times import day
 from limosa_server.client import Client, server_options
-from limosa_server.roles import ROLE_NAMES
 
 PATH = "/api/v1/tokens"
 

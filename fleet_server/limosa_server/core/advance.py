@@ -11,10 +11,11 @@ from dataclasses import replace
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout_blocks import Action, Failure, Scope
-from limosa_server.core import gate, way_back
+from limosa_server.core import way_back
 from limosa_server.core.board import Board
 from limosa_server.core.facts import Facts, Outcome, Promote
-from limosa_server.core.judge import Verdict, judge, meets
+from limosa_server.core.judging import gate
+from limosa_server.core.judging.judge import Verdict, judge, meets
 from limosa_server.core.offers import budget, make_offers, move_clocks, offer, time_out
 from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus

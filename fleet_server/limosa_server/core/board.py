@@ -10,7 +10,7 @@ from limosa_contracts.phases import Execution
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.facts import DeviceFacts, Facts, Order, Outcome
-from limosa_server.core.judge import Decision
+from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, RolloutEvent
 from limosa_server.core.wave import Wave, WaveEvent
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from limosa_server.core.execution import DeviceExecution
-from limosa_server.core.judge import Decision
+from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
 

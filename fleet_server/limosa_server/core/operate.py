@@ -8,7 +8,7 @@ from dataclasses import replace
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.rollout_blocks import Scope
 from limosa_server.core.counts import Counts
-from limosa_server.core.judge import Decision
+from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, Rollout, RolloutEvent
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
 

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
 from limosa_contracts.errors import InvalidField, LimosaError, NotAuthenticated, NotAuthorised
+from limosa_server.access.roles import Role
 from limosa_server.api.auth import Caller
 from limosa_server.api.bodies import read_body
 from limosa_server.api.state import State, server_state
@@ -20,7 +21,6 @@ from limosa_server.pages.errors import FormRefused
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import error_page
 from limosa_server.pages.session import Session, caller_of, cookie_name
-from limosa_server.roles import Role
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "

@@ -9,14 +9,14 @@ from sqlalchemy import case, func
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
-from limosa_server.core.explain import what_next
+from limosa_server.core.judging.explain import what_next
 from limosa_server.core.rollout import Allows, Rollout
 from limosa_server.pages.bars import Part
 from limosa_server.pages.ladder import Rung, rungs, together
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.words import EXECUTION
-from limosa_server.rollout_rows import rollout_of, wave_of
-from limosa_server.rollout_view import etag_of
+from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
+from limosa_server.rollouts.rollout_view import etag_of
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 

@@ -11,10 +11,10 @@ from typing import Final, Self
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import InvalidField, InvalidJson, NotAuthenticated, TooLarge
 from limosa_contracts.fields import Fields
-from limosa_server import tokens
+from limosa_server.access import tokens
+from limosa_server.access.roles import Role
 from limosa_server.api.auth import Caller
 from limosa_server.pages.limits import LIMITS
-from limosa_server.roles import Role
 from limosa_server.state import ServerState
 from limosa_server.tables.access import ApiToken
 

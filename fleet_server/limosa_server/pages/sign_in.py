@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from limosa_contracts.errors import NotAuthenticated, NotAuthorised
+from limosa_server.access.roles import Role
 from limosa_server.api.auth import Caller
 from limosa_server.api.auth import caller_of as caller_of_token
 from limosa_server.api.state import State
@@ -13,7 +14,6 @@ from limosa_server.pages.guard import Form, SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page
 from limosa_server.pages.session import Session, cookie_name, is_secure
-from limosa_server.roles import Role
 from limosa_server.state import ServerState
 
 router = page_router()

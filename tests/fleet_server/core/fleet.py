@@ -14,10 +14,10 @@ from limosa_server.core.advance import advance
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import RANK, DeviceExecution, Return, on_phase, on_reported, on_way_back
 from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Outcome, Promote
-from limosa_server.core.judge import Decision
+from limosa_server.core.judging.judge import Decision
+from limosa_server.core.planning.waves_plan import divide
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
-from limosa_server.core.waves_plan import divide
 
 MODEL = "demo/motion"
 GOOD, REJECTS, FALLS_BACK, HANGS, LATE = "good", "rejects", "falls back", "hangs", "falls back late"

@@ -7,9 +7,10 @@ import pytest
 from limosa_contracts.errors import Conflict
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout_blocks import AbortRule, Success
-from limosa_server.core import desired, diagram, gate, operate
+from limosa_server.core import desired, diagram, operate
 from limosa_server.core.counts import Counts
-from limosa_server.core.judge import Verdict, judge
+from limosa_server.core.judging import gate
+from limosa_server.core.judging.judge import Verdict, judge
 from limosa_server.core.rollout import TRANSITIONS, RolloutStatus
 from tests.fleet_server.core.fleet import Fleet, spec_of
 

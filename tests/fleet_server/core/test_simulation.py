@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from limosa_contracts.phases import Execution, Phase
 from limosa_server.core.execution import RANK, TRANSITIONS, DeviceExecution, ExecutionEvent, on_phase
-from limosa_server.core.judge import meets
+from limosa_server.core.judging.judge import meets
 from limosa_server.core.rollout import RolloutStatus
 from tests.fleet_server.core.fleet import FALLS_BACK, GOOD, HANGS, LATE, REJECTS, Fleet, spec_of
 

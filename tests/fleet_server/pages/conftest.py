@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from tests.fleet_server.world import Fleet, running_fleet
 from tests.support.seeded_fleet import seed_fleet
 

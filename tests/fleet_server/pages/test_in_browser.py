@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from sqlmodel import select
 
-from limosa_server.roles import Role
+from limosa_server.access.roles import Role
 from limosa_server.tables.devices import DeviceLabel
 from limosa_server.tables.reports import RefusedReport
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow

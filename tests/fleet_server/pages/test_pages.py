@@ -8,9 +8,9 @@ import httpx
 from sqlmodel import col, select
 
 from limosa_contracts.canonical import parse_object
+from limosa_server.access.roles import Role
 from limosa_server.pages.guard import POLICY
 from limosa_server.pages.static_files import assets
-from limosa_server.roles import Role
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow, OutboxRow, RefusedReport
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from sqlmodel import col, select
 
+from limosa_server.access.roles import Role
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.live import STOPPING
 from limosa_server.pages.session import Session
-from limosa_server.roles import Role
 from limosa_server.tables.access import ApiToken, AuditRow
 from limosa_server.tables.rollouts import DecisionRow, RolloutRow
 from tests.fleet_server.pages.conftest import Dashboard

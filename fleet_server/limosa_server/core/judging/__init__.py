@@ -1,0 +1,1 @@
+"""Verdicts on waves, from numbers (rollouts 5)."""

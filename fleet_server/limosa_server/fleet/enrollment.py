@@ -1,0 +1,196 @@
+"""A device joins: token and certificate request in, identity out (trust 6.1); and renews (6.2)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import delete, or_, update
+from sqlmodel import col, select
+
+from limosa_contracts.enrolment import Enrolled, EnrollRequest
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
+from limosa_contracts.signing_keys import PublicKey
+from limosa_server.access import audit, tokens
+from limosa_server.errors import EnrolmentRefused
+from limosa_server.state import ServerState
+from limosa_server.store import Transaction
+from limosa_server.tables.access import EnrollmentToken
+from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel
+from limosa_server.trust.pki import IssuedCertificate, key_of_request
+from limosa_server.trust.revocation_list import ANNOUNCED
+
+DEVICE_ID_BYTES: Final = 5
+
+
+def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
+    """Raises EnrolmentRefused, WeakKey, InvalidField. A refused request does not use the token up."""
+    key = key_of_request(request.csr_pem)
+    check_labels(request.labels)
+    now = state.clock()
+    token_id, sha256 = tokens.split(request.token)
+    with state.store.read() as tx:
+        token = tx.get(EnrollmentToken, token_id)
+    if token is None or not tokens.same(token.secret_sha256, sha256):
+        raise EnrolmentRefused("the enrolment token is not valid", why="it is not one of this server")
+    device = token.device or f"dev-{secrets.token_hex(DEVICE_ID_BYTES)}"
+    issued = state.authority.issue(
+        key, device=device, now=now, lifetime_s=state.settings.limits.device_certificate_s
+    )
+    with state.store.transaction() as tx:
+        _use_up(tx, token_id, sha256, device=device, serial=request.serial, now=now)
+        _let_in(tx, state, token, request, device, now)
+        _keep_certificate(tx, issued, device=device, now=now)
+        for handler in state.device_handlers:
+            handler(tx, device, token.group, now)
+        audit.record(
+            tx,
+            at=now,
+            actor=f"enrollment-token {token_id}",
+            action="device.enroll",
+            object=f"device {device}",
+            after={"certificate": issued.fingerprint, "serial": request.serial, "group": token.group},
+        )
+        tx.announce("devices", f"device {device}", ANNOUNCED)  # it may have had a certificate before
+    return _answer(state, device, issued)
+
+
+def renew(state: ServerState, *, device: str, csr_pem: str) -> IssuedCertificate:
+    """A new certificate for a new key; the caller has proven the old one. Raises WeakKey, InvalidField."""
+    key = key_of_request(csr_pem)
+    now = state.clock()
+    issued = state.authority.issue(
+        key, device=device, now=now, lifetime_s=state.settings.limits.device_certificate_s
+    )
+    with state.store.transaction() as tx:
+        _keep_certificate(tx, issued, device=device, now=now)
+        audit.record(
+            tx,
+            at=now,
+            actor=f"device {device}",
+            action="device.renew",
+            object=f"device {device}",
+            after={"certificate": issued.fingerprint},
+        )
+    return issued
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raises InvalidField."""
+    for key, value in labels.items():
+        if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(value):
+            raise InvalidField(
+                f"{key[:80]!r}: {value[:80]!r} is not a valid label",
+                where="labels",
+                why="letters, digits, . _ - only, beginning and ending with a letter or digit",
+            )
+
+
+def set_labels(tx: Transaction, device: str, labels: Mapping[str, str], *, source: str) -> bool:
+    """Makes `labels` those of this source; other sources' keep theirs. Whether anything changed."""
+    rows = {row.key: row for row in _labels(tx, device)}
+    changed = False
+    for key, value in labels.items():
+        row = rows.get(key)
+        if row is None:
+            tx.add(DeviceLabel(device=device, key=key, value=value, source=source))
+            changed = True
+        elif _RANK[row.source] <= _RANK[source] and (row.value, row.source) != (value, source):
+            row.value, row.source, changed = value, source, True
+    for key, row in rows.items():
+        if row.source == source and key not in labels:
+            tx.delete(row)
+            changed = True
+    tx.flush()
+    return changed
+
+
+_RANK: Final = {"device": 0, "token": 1, "operator": 2}
+"""A label is only overwritten by a source that ranks as high."""
+
+
+def _labels(tx: Transaction, device: str) -> list[DeviceLabel]:
+    return list(tx.exec(select(DeviceLabel).where(DeviceLabel.device == device)))
+
+
+def _use_up(tx: Transaction, token_id: str, sha256: str, *, device: str, serial: str, now: float) -> None:
+    """One UPDATE decides: of two uses at once, one finds no row (trust 6.1)."""
+    token = EnrollmentToken
+    used = tx.connection().execute(
+        update(token)
+        .where(
+            col(token.id) == token_id,
+            col(token.secret_sha256) == sha256,
+            col(token.used_at).is_(None),
+            col(token.revoked_at).is_(None),
+            col(token.expires_at) > now,
+            or_(col(token.serial) == "", col(token.serial) == serial),
+        )
+        .values(used_at=now, used_by=device)
+    )
+    if used.rowcount != 1:
+        raise EnrolmentRefused(
+            "the enrolment token is not valid",
+            why="it was used, revoked, has expired, or is bound to another serial number",
+        )
+
+
+def _let_in(
+    tx: Transaction,
+    state: ServerState,
+    token: EnrollmentToken,
+    request: EnrollRequest,
+    device: str,
+    now: float,
+) -> None:
+    row = tx.get(Device, device)
+    if row is None:
+        row = Device(id=device, enrolled_at=now)
+    else:
+        # The operator made a token for this very device: what it had before is not valid any more.
+        tx.execute(
+            update(DeviceCertificate)
+            .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
+            .values(revoked_at=now)
+        )
+        tx.execute(
+            delete(DeviceLabel).where(
+                col(DeviceLabel.device) == device, col(DeviceLabel.source) != "operator"
+            )
+        )
+    row.state, row.serial, row.enrolled_at = "active", request.serial, now
+    row.capabilities = dict(request.capabilities)
+    row.profile = str(request.capabilities.get("profile") or "")[:64]
+    tx.add(row)
+    tx.flush()
+    set_labels(tx, device, request.labels, source="device")
+    set_labels(tx, device, {str(k): str(v) for k, v in token.labels.items()}, source="token")
+
+
+def _keep_certificate(tx: Transaction, issued: IssuedCertificate, *, device: str, now: float) -> None:
+    tx.add(
+        DeviceCertificate(
+            fingerprint=issued.fingerprint,
+            device=device,
+            serial_number=issued.serial_number,
+            pem=issued.leaf_pem,
+            not_after=issued.not_after,
+            issued_at=now,
+        )
+    )
+
+
+def _answer(state: ServerState, device: str, issued: IssuedCertificate) -> Enrolled:
+    director: PublicKey = state.trust.key("director").public
+    return Enrolled(
+        device=device,
+        certificate_pem=issued.chain_pem,
+        ca_pem=state.authority.root_pem,
+        tuf_root=state.trust.root(),
+        mqtt_host=state.endpoints.mqtt_host,
+        mqtt_port=state.endpoints.mqtt_port,
+        mqtt_tls=state.endpoints.mqtt_tls,
+        extra={"server": state.endpoints.base_url, "director": director.pem().decode()},
+    )

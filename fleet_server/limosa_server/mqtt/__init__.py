@@ -1,0 +1,1 @@
+"""The broker that the server starts, and the messages over it (server 3, 4)."""

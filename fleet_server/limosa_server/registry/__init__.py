@@ -1,0 +1,1 @@
+"""Blobs, releases and deltas (server 5)."""

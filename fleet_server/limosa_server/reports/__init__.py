@@ -1,0 +1,1 @@
+"""What devices send up (server 3.3)."""

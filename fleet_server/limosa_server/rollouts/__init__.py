@@ -1,0 +1,1 @@
+"""Rollouts over what the database holds (rollouts 2 to 4)."""

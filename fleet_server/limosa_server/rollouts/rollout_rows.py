@@ -1,0 +1,110 @@
+"""Between the tables of rollouts and the core's values, explicitly (server 2.1)."""
+
+from __future__ import annotations
+
+from limosa_contracts.phases import Execution
+from limosa_contracts.rollout_blocks import Scope
+from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_server.core.counts import Counts
+from limosa_server.core.execution import DeviceExecution, Return
+from limosa_server.core.judging.judge import Decision
+from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
+from limosa_server.core.wave import Wave, WaveStatus
+from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
+
+
+def rollout_of(row: RolloutRow) -> Rollout:
+    assert row.id is not None
+    return Rollout(
+        id=row.id,
+        spec=RolloutSpec.parse(row.spec),
+        index_sha256=row.index_sha256,
+        status=RolloutStatus(row.status),
+        since=row.since,
+        reason=row.reason,
+        pause=Pause(row.pause),
+        accepted_failures=row.accepted_failures,
+        stragglers=row.stragglers,
+        rollback_scope=Scope(row.rollback_scope),
+        failed_wave=row.failed_wave,
+    )
+
+
+def write_rollout(row: RolloutRow, rollout: Rollout) -> bool:
+    """Whether anything but the reason's wording changed."""
+    changed = row.status != rollout.status.value
+    row.status, row.pause = rollout.status.value, rollout.pause.value
+    row.reason, row.since = rollout.reason, rollout.since
+    row.accepted_failures, row.stragglers = rollout.accepted_failures, rollout.stragglers
+    row.rollback_scope, row.failed_wave = rollout.rollback_scope.value, rollout.failed_wave
+    if rollout.status.terminal and row.ended_at is None:
+        row.ended_at = rollout.since
+    return changed
+
+
+def wave_of(row: WaveRow) -> Wave:
+    return Wave(
+        index=row.index,
+        name=row.name,
+        bake_s=row.bake_s,
+        pause_after=row.pause_after,
+        size=row.size,
+        tail=row.tail,
+        status=WaveStatus(row.status),
+        since=row.since,
+        reason=row.reason,
+        counts=Counts.from_json(row.counts),
+    )
+
+
+def write_wave(row: WaveRow, wave: Wave) -> None:
+    row.status, row.since, row.reason = wave.status.value, wave.since, wave.reason
+    row.counts = dict(wave.counts.as_json())
+
+
+def execution_of(row: ExecutionRow) -> DeviceExecution:
+    return DeviceExecution(
+        device=row.device,
+        wave=row.wave,
+        state=Execution(row.state),
+        step=row.step,
+        reason=row.reason,
+        reason_code=row.reason_code,
+        since=row.since,
+        attempt=row.attempt,
+        offered_at=row.offered_at,
+        clock_from=row.clock_from,
+        away=row.away,
+        from_version=row.from_version,
+        from_index=row.from_index,
+        committed=row.committed,
+        returning=Return(row.returning),
+        return_version=row.return_version,
+        return_index=row.return_index,
+        document=(row.document_epoch, row.document_counter),
+    )
+
+
+def write_execution(row: ExecutionRow, run: DeviceExecution) -> None:
+    row.wave, row.state, row.step = run.wave, run.state.value, run.step
+    row.reason, row.reason_code = run.reason[:2048], run.reason_code
+    row.since, row.attempt, row.offered_at = run.since, run.attempt, run.offered_at
+    row.clock_from, row.away, row.committed = run.clock_from, run.away, run.committed
+    row.from_version, row.from_index = run.from_version, run.from_index
+    row.returning, row.return_version = run.returning.value, run.return_version
+    row.return_index = run.return_index
+    row.document_epoch, row.document_counter = run.document
+
+
+def decision_row(rollout: int, decision: Decision, *, at: float) -> DecisionRow:
+    return DecisionRow(
+        rollout=rollout,
+        wave=decision.wave,
+        at=at,
+        kind=decision.kind,
+        verdict=decision.verdict,
+        sentence=decision.sentence,
+        by=decision.by,
+        inputs_sha256=decision.inputs_sha256,
+        numbers=dict(decision.numbers),
+    )

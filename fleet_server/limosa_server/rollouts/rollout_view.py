@@ -1,0 +1,128 @@
+"""A rollout as the API and the pages show it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import func
+from sqlmodel import col, select
+
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.json_value import JsonValue
+from limosa_server.core.counts import Counts
+from limosa_server.core.judging.explain import what_next
+from limosa_server.core.wave import Wave
+from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
+from limosa_server.store import Transaction
+from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
+
+
+def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, JsonValue]:
+    """Counters, reason and what happens next; its devices and decisions are resources of their own."""
+    waves = [
+        wave_of(one)
+        for one in tx.exec(
+            select(WaveRow).where(WaveRow.rollout == row.id).order_by(col(WaveRow.index))
+        ).all()
+    ]
+    totals = sum((wave.counts for wave in waves), Counts())
+    away, returning = _overlays(tx, row)
+    return {
+        "id": row.id,
+        "release": f"{row.model}@{row.version}",
+        "target": row.target,
+        "status": row.status,
+        "pause": row.pause,
+        "reason": row.reason,
+        "since": row.since,
+        "created_at": row.created_at,
+        "created_by": row.created_by,
+        "ended_at": row.ended_at,
+        "stragglers": row.stragglers,
+        "next": what_next(rollout_of(row), waves, now=now),
+        "failing": row.failing_reason,
+        "counts": totals.as_json(),
+        "devices": totals.total,
+        "executed": totals.executed,
+        "succeeded": totals.succeeded,
+        "failed": totals.failed,
+        "unreachable": away,
+        "returning": returning,
+        "waves": [wave_json(wave) for wave in waves],
+        "spec": row.spec,
+    }
+
+
+def wave_json(wave: Wave) -> dict[str, JsonValue]:
+    return {
+        "index": wave.index,
+        "name": wave.name,
+        "tail": wave.tail,
+        "status": wave.status.value,
+        "since": wave.since,
+        "reason": wave.reason,
+        "bake_s": wave.bake_s,
+        "devices": wave.counts.total,
+        "executed": wave.counts.executed,
+        "succeeded": wave.counts.succeeded,
+        "failed": wave.counts.failed,
+        "counts": wave.counts.as_json(),
+    }
+
+
+def _overlays(tx: Transaction, row: RolloutRow) -> tuple[int, dict[str, JsonValue]]:
+    """Open executions of devices that are away, and how many are where on their way back."""
+    away = tx.exec(
+        select(func.count())
+        .select_from(ExecutionRow)
+        .where(
+            ExecutionRow.rollout == row.id,
+            col(ExecutionRow.away).is_(True),
+            col(ExecutionRow.state).in_(("QUEUED", "NOTIFIED", "IN_PROGRESS")),
+        )
+    ).one()
+    back = tx.exec(
+        select(ExecutionRow.returning, func.count())
+        .where(ExecutionRow.rollout == row.id, ExecutionRow.returning != "")
+        .group_by(col(ExecutionRow.returning))
+    ).all()
+    returning: dict[str, JsonValue] = dict(sorted(back))
+    return away, returning
+
+
+def execution_json(row: ExecutionRow) -> dict[str, JsonValue]:
+    return {
+        "device": row.device,
+        "wave": row.wave,
+        "state": row.state,
+        "step": row.step,
+        "reason": row.reason,
+        "reason_code": row.reason_code,
+        "since": row.since,
+        "attempt": row.attempt,
+        "offered_at": row.offered_at,
+        "unreachable": row.away,
+        "from_version": row.from_version,
+        "returning": row.returning,
+        "return_version": row.return_version,
+    }
+
+
+def decision_json(row: DecisionRow) -> dict[str, JsonValue]:
+    return {
+        "id": row.id,
+        "at": row.at,
+        "wave": row.wave,
+        "kind": row.kind,
+        "verdict": row.verdict,
+        "sentence": row.sentence,
+        "by": row.by,
+        "inputs_sha256": row.inputs_sha256,
+        "numbers": row.numbers,
+    }
+
+
+def etag_of(row: RolloutRow) -> str:
+    """Of what an operator's decision depends on: the state, its reason and since when."""
+    about = encode_canonical([row.id, row.status, row.pause, row.since, row.accepted_failures])
+    return f'"{hashlib.sha256(about).hexdigest()[:24]}"'

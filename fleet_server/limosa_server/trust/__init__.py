@@ -1,0 +1,1 @@
+"""Keys, certificates and signed metadata, as the server holds them (trust)."""

@@ -1,0 +1,104 @@
+"""Signs what each device shall run, with the director's key (trust 4). The only place that does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import col, select
+
+from limosa_contracts.desired import PAYLOAD_TYPE, DesiredModel, Trial
+from limosa_contracts.dsse import Envelope
+from limosa_contracts.fields import Fields
+from limosa_contracts.json_value import JsonObject
+from limosa_contracts.signing_keys import SigningKey
+from limosa_contracts.topics import Suffix, device_topic
+from limosa_server.core.desired import LIFE_S, Assignment, document, due, next_counter
+from limosa_server.mqtt import outbox
+from limosa_server.store import Transaction
+from limosa_server.tables.devices import Device, DeviceModel
+from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
+from limosa_server.trust.permits import permit_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Director:
+    """`epoch` is read anew for each document: it lives in a file outside the database (trust 4.3)."""
+
+    key: SigningKey
+    epoch: Callable[[], int]
+    life_s: int = LIFE_S
+
+    def issue(self, tx: Transaction, device: str, *, now: float) -> tuple[int, int]:
+        """Signs and publishes the device's document in the caller's transaction: (epoch, counter)."""
+        rows = tx.exec(select(AssignmentRow).where(AssignmentRow.device == device)).all()
+        previous = tx.get(DesiredDocument, device)
+        about = tx.get(Device, device)
+        epoch = self.epoch()
+        # trust 4.3: a device that has seen a higher counter of this epoch is not left behind
+        seen = about.desired_counter if about is not None and about.desired_epoch == epoch else 0
+        before = previous.counter if previous is not None and previous.epoch == epoch else 0
+        state = document(
+            device,
+            [_assignment(row, _permit(tx, row)) for row in rows],
+            epoch=epoch,
+            counter=next_counter(before, now=now, reported=seen),
+            now=now,
+            life_s=self.life_s,
+        )
+        envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=self.key).encode()
+        issued = previous or DesiredDocument(
+            device=device, epoch=0, counter=0, envelope=b"", issued=0.0, expires=0.0
+        )
+        issued.epoch, issued.counter, issued.envelope = epoch, state.counter, envelope
+        issued.issued, issued.expires = float(state.issued), float(state.expires)
+        tx.add(issued)
+        outbox.publish(tx, at=now, topic=device_topic(device, Suffix.DESIRED), payload=envelope, retain=True)
+        return epoch, state.counter
+
+    def stale(self, tx: Transaction, *, now: float, limit: int) -> Sequence[str]:
+        """Devices whose document is past half of its life, of another epoch, or below what they saw."""
+        half = DesiredDocument.expires - (DesiredDocument.expires - DesiredDocument.issued) / 2
+        epoch = self.epoch()
+        rows = tx.exec(
+            select(DesiredDocument, Device)
+            .join(Device, col(Device.id) == col(DesiredDocument.device))
+            .where(
+                Device.state == "active",
+                (half <= now)
+                | (DesiredDocument.epoch != epoch)
+                | ((Device.desired_epoch == epoch) & (Device.desired_counter > DesiredDocument.counter)),
+            )
+            .limit(limit)
+        ).all()
+        return [
+            device.id
+            for row, device in rows
+            if row.epoch != epoch
+            or due(issued=row.issued, expires=row.expires, now=now)
+            or device.desired_counter > row.counter
+        ]
+
+
+def _permit(tx: Transaction, row: AssignmentRow) -> JsonObject | None:
+    """trust 2.4: for the step from what the device last said it runs."""
+    said = tx.get(DeviceModel, (row.device, row.model))
+    if said is None or not said.active_version:
+        return None
+    return permit_for(tx, row.model, running=said.active_version, wanted=row.version)
+
+
+def _assignment(row: AssignmentRow, permit: JsonObject | None) -> Assignment:
+    return Assignment(
+        model=DesiredModel(
+            model=row.model,
+            version=row.version,
+            index_sha256=row.index_sha256,
+            rollout=row.rollout,
+            attempt=row.attempt,
+            trial=Trial.parse(Fields(row.trial, where="trial")),
+            permit=permit,
+        ),
+        report_every_s=row.report_every_s,
+        report_every_in_probation_s=row.report_every_in_probation_s,
+    )

@@ -1,0 +1,72 @@
+"""Reads what `limosa keys init` made for the server: `<data>/trust/` (trust 1.1)."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from limosa_contracts.signing_keys import SigningKey
+from limosa_server.errors import TrustFolderIncomplete
+from limosa_server.files import write_private
+from limosa_server.trust.pki import DeviceAuthority
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFolder:
+    """Nothing is kept in memory that is only needed once."""
+
+    path: Path
+
+    def key(self, name: str) -> SigningKey:
+        """`snapshot`, `timestamp`, `director`, `audit` or `device-ca`. Raises TrustFolderIncomplete."""
+        return SigningKey.parse(self._read(f"keys/{name}.pem"))
+
+    def authority(self) -> DeviceAuthority:
+        return DeviceAuthority.parse(
+            key_pem=self._read("keys/device-ca.pem"),
+            certificate_pem=self._read("device-ca.crt"),
+            root_pem=self._read("ca.crt"),
+        )
+
+    def epoch(self) -> int:
+        """Outside the database, so that a restored one does not bring back an old epoch (trust 4.3)."""
+        text = self._read("epoch").decode().strip()
+        if not text.isascii() or not text.isdigit():
+            raise TrustFolderIncomplete("the epoch is not a number", where=str(self.path / "epoch"))
+        return int(text)
+
+    def access_token_key(self) -> bytes:
+        """The key of devices' access tokens; made when it is first needed. Losing it costs nothing."""
+        path = self.path / "keys" / "access-token.key"
+        if not path.exists():
+            write_private(path, secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def root(self) -> str:
+        """The newest TUF root, which a device is given at enrolment."""
+        names = (path.name for path in self.tuf.glob("*.root.json"))
+        versions = sorted(int(head) for head in (name.split(".")[0] for name in names) if head.isdigit())
+        if not versions:
+            raise TrustFolderIncomplete("there is no TUF root", where=str(self.tuf))
+        return self._read(f"tuf/{versions[-1]}.root.json").decode()
+
+    @property
+    def tuf(self) -> Path:
+        return self.path / "tuf"
+
+    def tls_files(self) -> tuple[Path, Path]:
+        """(certificate chain, key) of the server."""
+        files = (self.path / "server.crt", self.path / "server.pem")
+        for path in files:
+            if not path.is_file():
+                raise TrustFolderIncomplete(f"{path.name} is missing", where=str(path))
+        return files
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise TrustFolderIncomplete(
+                f"{name} cannot be read", where=str(self.path / name), why=error.strerror or ""
+            ) from error
