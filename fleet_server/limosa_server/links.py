@@ -14,6 +14,7 @@ from limosa_server.files import write_atomic, write_private
 from limosa_server.mqtt.broker import BrokerChild, choose
 from limosa_server.mqtt.broker_config import SERVER_NAME, BrokerTls
 from limosa_server.mqtt.bus import BrokerAddress
+from limosa_server.mqtt.external_broker import ExternalBroker
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints
 from limosa_server.trust.pki import DeviceAuthority
@@ -44,22 +45,29 @@ def listen(settings: ServerSettings) -> socket.socket:
     return listener
 
 
-def make_broker(settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority) -> BrokerChild:
-    kind = choose(settings.broker, dev=settings.dev)
-    tls = None
-    if not settings.dev:
-        certificate, key = trust.tls_files()
-        trusted, revoked = _trusted(settings, authority), list_path(settings.broker_folder)
-        renew_list(revoked, authority, now=time.time())
-        tls = BrokerTls(ca=trusted, certificate=certificate, key=key, revoked=revoked)
+def make_broker(
+    settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority
+) -> BrokerChild | ExternalBroker:
+    tls = None if settings.dev else broker_tls(settings, trust, authority)
+    if settings.broker == "external":
+        host = settings.mqtt_host or urlsplit(settings.public_url).hostname or settings.host
+        return ExternalBroker(settings.broker_folder, host=host, port=settings.mqtt_port)
     return BrokerChild(
-        kind,
+        choose(settings.broker, dev=settings.dev),
         settings.broker_folder,
         host=settings.host,
         port=settings.mqtt_port,
         limits=settings.limits,
         tls=tls,
     )
+
+
+def broker_tls(settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority) -> BrokerTls:
+    """The files that a broker shows and trusts, in its folder; the list of the revoked is made to hold."""
+    certificate, key = trust.tls_files()
+    trusted, revoked = _trusted(settings, authority), list_path(settings.broker_folder)
+    renew_list(revoked, authority, now=time.time())
+    return BrokerTls(ca=trusted, certificate=certificate, key=key, revoked=revoked)
 
 
 def _trusted(settings: ServerSettings, authority: DeviceAuthority) -> Path:
@@ -71,10 +79,10 @@ def _trusted(settings: ServerSettings, authority: DeviceAuthority) -> Path:
 
 
 def broker_address(
-    settings: ServerSettings, authority: DeviceAuthority, broker: BrokerChild
+    settings: ServerSettings, authority: DeviceAuthority, broker: BrokerChild | ExternalBroker
 ) -> BrokerAddress:
     """How the server itself reaches the broker: as a client with a certificate of its own."""
-    host = "127.0.0.1" if settings.host in ANY_HOST else settings.host
+    host = "127.0.0.1" if broker.host in ANY_HOST else broker.host
     if settings.dev:
         return BrokerAddress(host=host, port=broker.port)
     key = SigningKey.generate(Algorithm.P256)
@@ -93,10 +101,10 @@ def endpoints_of(settings: ServerSettings, port: int, mqtt_port: int) -> Endpoin
     """What devices are told."""
     host = socket.gethostname() if settings.host in ANY_HOST else settings.host
     shown = f"[{host}]" if ":" in host else host
-    base_url = settings.public_url or f"{'http' if settings.dev else 'https'}://{shown}:{port}"
+    base_url = settings.public_url or f"{'http' if settings.plain_http else 'https'}://{shown}:{port}"
     return Endpoints(
         base_url=base_url,
-        mqtt_host=urlsplit(settings.public_url).hostname or host,
+        mqtt_host=settings.mqtt_host or urlsplit(settings.public_url).hostname or host,
         mqtt_port=mqtt_port,
         mqtt_tls=not settings.dev,
     )

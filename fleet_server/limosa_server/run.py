@@ -161,7 +161,7 @@ def _serve(settings: ServerSettings, trust: TrustFolder, state: ServerState, lis
         lifespan="off",
         h11_max_incomplete_event_size=32 * 1024,
     )
-    if not settings.dev:
+    if not settings.plain_http:
         certificate, key = trust.tls_files()
         config.ssl_certfile, config.ssl_keyfile = str(certificate), str(key)
         config.ssl_version = ssl.PROTOCOL_TLS_SERVER

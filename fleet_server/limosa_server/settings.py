@@ -69,7 +69,9 @@ class ServerSettings:
     mqtt_port: int = 8883
     public_url: str = ""
     dev: bool = False
-    broker: str = "auto"  # auto | mosquitto | iotcore
+    broker: str = "auto"  # auto | mosquitto | iotcore, as a child; external: it runs by itself
+    mqtt_host: str = ""  # of an external broker, as devices and this server call it
+    behind_proxy: str = ""  # plain | nginx: who ends TLS in front; to nginx files are handed over too
     tick_s: float = 1.0  # the controller wakes at least this often
     limits: ServerLimits = field(default_factory=ServerLimits)
     delta_settings: DeltaSettings = field(default_factory=DeltaSettings)
@@ -78,6 +80,23 @@ class ServerSettings:
         if self.dev and not is_loopback(self.host):
             raise ListenRefused(
                 "development mode listens on loopback only", where="--listen", why=f"{self.host} is not"
+            )
+        if self.behind_proxy:
+            self._check_proxy()
+
+    def _check_proxy(self) -> None:
+        if not is_loopback(self.host):
+            raise ListenRefused(
+                "behind a proxy the server listens on loopback only",
+                where="--listen",
+                why=f"{self.host} is not, and what comes there is not encrypted",
+            )
+        if not self.public_url.startswith("https://"):
+            raise ListenRefused(
+                "behind a proxy the server must know what devices call it",
+                where="--public-url",
+                why="their credentials name it",
+                hint="--public-url https://fleet.example",
             )
 
     @property
@@ -102,8 +121,13 @@ class ServerSettings:
         return self.data / "broker"
 
     @property
+    def plain_http(self) -> bool:
+        """Whether its own socket is without TLS."""
+        return self.dev or bool(self.behind_proxy)
+
+    @property
     def base_url(self) -> str:
-        scheme = "http" if self.dev else "https"
+        scheme = "http" if self.plain_http else "https"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"{scheme}://{host}:{self.port}"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from limosa_contracts.duration import format_duration, parse_duration
 from limosa_contracts.errors import InvalidField, RequestError
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 
 GOLDEN = Path(__file__).parent / "golden" / "rollout_spec-1.json"
 FILE = """

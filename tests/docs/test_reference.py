@@ -33,17 +33,12 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.report_message import Ack
 from limosa_contracts.reported import Installed, Reported, ReportedModel
-from limosa_contracts.rollout_blocks import (
-    LATER,
-    AbortRule,
-    Action,
-    Failure,
-    OnFailure,
-    Rate,
-    Scope,
-    WaveSpec,
-)
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.abort import AbortRule, Action, Failure
+from limosa_contracts.rollout.on_failure import OnFailure, Scope
+from limosa_contracts.rollout.rate import Rate
+from limosa_contracts.rollout.reading import LATER
+from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_contracts.rollout.waves import WaveSpec
 from limosa_contracts.status import Status
 from limosa_contracts.topics import PREFIX, Suffix
 from limosa_contracts.window import Window

@@ -16,7 +16,7 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.phases import Execution, Phase
 from limosa_contracts.reported import Installed, Reported, ReportedModel
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.core.counts import Counts
 from limosa_server.fleet import groups

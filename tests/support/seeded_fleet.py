@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.counts import Counts
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel

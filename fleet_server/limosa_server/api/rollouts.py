@@ -15,7 +15,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer

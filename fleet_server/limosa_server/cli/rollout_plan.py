@@ -13,7 +13,7 @@ from limosa_contracts.cli import answer, columns, command, json_option, printabl
 from limosa_contracts.duration import about_duration
 from limosa_contracts.errors import InvalidField, SystemRefused, TransferError, Usage
 from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.cli.ladder import ladder
 from limosa_server.client import Client, server_options
 

@@ -33,8 +33,15 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 )
 @click.option("--public-url", default="", help="What devices call this server, if not https://HOST:PORT.")
 @click.option(
-    "--broker", type=click.Choice(["auto", "mosquitto", "iotcore"]), default="auto", show_default=True,
-    help="The child broker; auto takes mosquitto if it is installed.",
+    "--broker", type=click.Choice(["auto", "mosquitto", "iotcore", "external"]), default="auto",
+    show_default=True,
+    help="The child broker; auto takes mosquitto if it is installed. external: one that runs by itself, "
+    "with what `limosa server broker-config` wrote.",
+)  # fmt: skip
+@click.option("--mqtt-host", default="", help="Of an external broker; without it the host of --public-url.")
+@click.option(
+    "--behind-proxy", type=click.Choice(["plain", "nginx"]), default=None,
+    help="A proxy on this machine ends TLS. To nginx files are handed over too (X-Accel-Redirect).",
 )  # fmt: skip
 @click.option("--dev", is_flag=True, help="Loopback without TLS. Signatures and tokens stay.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
@@ -45,6 +52,8 @@ def run(
     mqtt_port: int,
     public_url: str,
     broker: str,
+    mqtt_host: str,
+    behind_proxy: str | None,
     dev: bool,
     log_level: str,
     as_json: bool,
@@ -62,6 +71,8 @@ def run(
         mqtt_port=mqtt_port,
         public_url=public_url.rstrip("/"),
         broker=broker,
+        mqtt_host=mqtt_host,
+        behind_proxy=behind_proxy or "",
         dev=dev,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_blocks import Action, Failure, Scope
+from limosa_contracts.rollout.abort import Action, Failure
+from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core import way_back
 from limosa_server.core.board import Board
 from limosa_server.core.facts import Facts, Outcome, Promote

@@ -9,7 +9,7 @@ from typing import Final
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_blocks import Failure
+from limosa_contracts.rollout.abort import Failure
 
 _OF_FAILURE: Final[Mapping[Failure, tuple[Execution, ...]]] = {
     Failure.FAILED: (Execution.FAILED,),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from limosa_contracts.json_value import JsonValue
-from limosa_contracts.rollout_blocks import Scope
+from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.counts import Counts
 from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, Rollout, RolloutEvent

@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Final
 
 from limosa_contracts.errors import Conflict
-from limosa_contracts.rollout_blocks import Scope
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.on_failure import Scope
+from limosa_contracts.rollout.spec import RolloutSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

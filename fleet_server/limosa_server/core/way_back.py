@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_blocks import Scope
+from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.board import Board
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.facts import GoBack

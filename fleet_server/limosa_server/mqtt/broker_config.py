@@ -16,6 +16,7 @@ SERVER_NAME: Final = "limosa-server"
 """User name (certificate's common name) and client id of this server at the broker."""
 SESSION_EXPIRY_S: Final = 3600  # how long the broker keeps messages for a server that is down
 SAVE_EVERY_S: Final = 30
+PID_FILE: Final = "mosquitto.pid"
 QUEUED_MAX: Final = 100_000  # messages per client; the broker's own default of 1,000 drops silently
 INFLIGHT_MAX: Final = 1_000
 
@@ -62,6 +63,7 @@ def mosquitto_config(
         f"listener {port} {host}",
         "persistence true",
         f"persistence_location {folder}/",
+        f"pid_file {folder}/{PID_FILE}",
         f"autosave_interval {SAVE_EVERY_S}",
         "persistent_client_expiration 14d",
         f"max_queued_messages {QUEUED_MAX}",

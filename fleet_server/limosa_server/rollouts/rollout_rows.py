@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_blocks import Scope
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.on_failure import Scope
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.judging.judge import Decision

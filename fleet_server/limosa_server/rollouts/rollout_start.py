@@ -12,7 +12,7 @@ from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.errors import NotFound
 from limosa_contracts.oci import Requirements
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.errors import KnownBad, PlanRefused
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.planning.plan import Candidate, Plan, ReleaseFacts, make_plan

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from limosa_contracts.phases import Execution, Phase
 from limosa_contracts.reported import Installed, ReportedModel
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.advance import advance
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import RANK, DeviceExecution, Return, on_phase, on_reported, on_way_back

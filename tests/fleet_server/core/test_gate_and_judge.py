@@ -6,7 +6,8 @@ import pytest
 
 from limosa_contracts.errors import Conflict
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout_blocks import AbortRule, Success
+from limosa_contracts.rollout.abort import AbortRule
+from limosa_contracts.rollout.success import Success
 from limosa_server.core import desired, diagram, operate
 from limosa_server.core.counts import Counts
 from limosa_server.core.judging import gate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from limosa_contracts.json_value import JsonValue
-from limosa_contracts.rollout_blocks import AbortRule, Action, Failure
+from limosa_contracts.rollout.abort import AbortRule, Action, Failure
 from limosa_server.core.counts import Counts
 
 MIN_EXECUTED_DEFAULT = 10  # rollouts 3.3; at most the group, so that five devices are usable (5.0)

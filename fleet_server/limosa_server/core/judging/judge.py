@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
-from limosa_contracts.rollout_blocks import Success
+from limosa_contracts.rollout.success import Success
 from limosa_server.core.counts import Counts
 
 

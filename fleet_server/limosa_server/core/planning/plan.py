@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import Requirements
-from limosa_contracts.rollout_blocks import AbortRule
-from limosa_contracts.rollout_spec import RolloutSpec
+from limosa_contracts.rollout.abort import AbortRule
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.judging.gate import MIN_EXECUTED_DEFAULT, wilson_lower
 from limosa_server.core.planning.fit import best_variant
 from limosa_server.core.planning.waves_plan import divide, wave_order

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
-from limosa_contracts.rollout_blocks import WaveSpec
+from limosa_contracts.rollout.waves import WaveSpec
 
 MIN_CANARY_DEVICES = 20  # rollouts 4; at most a fifth of the group, so that a small one has a canary
 CANARY_SHARE = 5
@@ -25,7 +25,7 @@ def divide(
 ) -> list[list[str]]:
     """Devices of each wave; the last takes the rest. A wave may come out empty: the caller refuses it.
 
-    >>> from limosa_contracts.rollout_blocks import WaveSpec
+    >>> from limosa_contracts.rollout.waves import WaveSpec
     >>> first = WaveSpec(name="a", percent=1, min_devices=1)
     >>> specs = [first, WaveSpec(name="b", percent=10), WaveSpec(name="c")]
     >>> [len(wave) for wave in divide([str(i) for i in range(1000)], {}, specs)]

@@ -1,0 +1,1 @@
+"""What an operator asks for when a release goes to a fleet, one block a file (rollouts 4)."""
