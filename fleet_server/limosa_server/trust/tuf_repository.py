@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from sqlmodel import select
+from sqlmodel import col, select
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
@@ -33,6 +33,7 @@ from limosa_server.trust.trust_folder import TrustFolder
 
 log = logging.getLogger(__name__)
 FILE_NAME: Final = re.compile(r"(?:timestamp|\d{1,12}\.[a-z0-9][a-z0-9._-]{0,120})\.json")
+ROLES_READ: Final = 200  # bodies in one query
 S = TypeVar("S", Snapshot, Timestamp)
 
 
@@ -56,6 +57,7 @@ class TufRepository:
         self._lock = threading.Lock()
         self._snapshot_key = trust.key("snapshot")
         self._timestamp_key = trust.key("timestamp")
+        self._ends: dict[tuple[str, int], float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, now: float) -> None:
@@ -82,6 +84,30 @@ class TufRepository:
             return (self._trust.tuf / "targets" / "limosa" / name).read_bytes()
         except FileNotFoundError:
             return None
+
+    def ends(self, tx: Transaction) -> dict[tuple[str, str], float]:
+        """(team, role) -> when its signature ends, Unix seconds; of each version it is read once."""
+        listed = tx.exec(select(TufRole.team, TufRole.role, TufRole.version)).all()
+        unread = [role for _, role, version in listed if (role, version) not in self._ends]
+        for start in range(0, len(unread), ROLES_READ):
+            query = select(TufRole).where(col(TufRole.role).in_(unread[start : start + ROLES_READ]))
+            for row in tx.exec(query):
+                end = parse_targets(row.body.encode(), role=row.role).signed.expires.timestamp()
+                self._ends[row.role, row.version] = end
+        current = {(role, version) for _, role, version in listed}
+        self._ends = {key: end for key, end in self._ends.items() if key in current}
+        return {
+            (team, role): self._ends[role, version]
+            for team, role, version in listed
+            if (role, version) in self._ends
+        }
+
+    def served_ends(self) -> dict[str, float]:
+        """When what the server signs by itself ends: `timestamp` and `snapshot`, Unix seconds."""
+        served = self._served(0.0)
+        if served is None:
+            return {}
+        return {"timestamp": served[0].expires.timestamp(), "snapshot": served[1].expires.timestamp()}
 
     def current(self, tx: Transaction, role: str) -> TufRole | None:
         return tx.get(TufRole, role)
