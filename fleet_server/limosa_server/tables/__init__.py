@@ -1,5 +1,15 @@
 """Every table, by module. Tables are not contracts: they are mapped to them explicitly (server 2.1)."""
 
-from limosa_server.tables import access, devices, groups, permits, releases, reports, rollouts
+from limosa_server.tables import (
+    access,
+    alerts,
+    devices,
+    groups,
+    lifecycle,
+    permits,
+    releases,
+    reports,
+    rollouts,
+)
 
-__all__ = ["access", "devices", "groups", "permits", "releases", "reports", "rollouts"]
+__all__ = ["access", "alerts", "devices", "groups", "lifecycle", "permits", "releases", "reports", "rollouts"]

@@ -77,6 +77,6 @@ class DeviceCertificate(SQLModel, table=True):
     device: str = Field(foreign_key="devices.id", index=True)
     serial_number: str
     pem: str
-    not_after: float
+    not_after: float = Field(index=True)
     issued_at: float
     revoked_at: float | None = None

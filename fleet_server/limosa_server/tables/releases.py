@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from limosa_server.tables.columns import json_field, json_list
@@ -27,6 +27,11 @@ class Release(SQLModel, table=True):
     published_at: float
     published_by: str
     size_bytes: int  # of all variants together
+    retracted_at: float | None = None
+    retracted_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    retract_reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    delisted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # by its team
+    collected_at: float | None = None  # its bytes are gone, the record stays
 
 
 class Variant(SQLModel, table=True):
