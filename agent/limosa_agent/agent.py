@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.control.metrics import keep_worker_told
@@ -27,6 +27,9 @@ from limosa_agent.telemetry.instance_message import SOCKET
 from limosa_agent.telemetry.observations_socket import try_observations
 from limosa_contracts.report_message import Ack
 from limosa_contracts.topics import Suffix
+
+if TYPE_CHECKING:
+    from limosa_agent.control.commands import Commands
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Agent:
     ) -> None:
         self._config = config
         self._connections = 0
+        self._asked: Commands | None = None
         self.incoming = Incoming(obey=self._obey)
         self.supervisor = Supervisor(
             config=config, identity=identity, db=db, sockets=sockets, link_up=lambda: self.mqtt.up
@@ -142,7 +146,15 @@ class Agent:
         elif suffix is Suffix.DESIRED and payload:
             await self.supervisor.receive_desired(payload)
         elif suffix is Suffix.CMD:
-            self.supervisor.said.report_again()
+            await self._commands().receive(payload)
+
+    def _commands(self) -> Commands:
+        """Loaded when the first one comes: most devices are not asked anything for weeks."""
+        if self._asked is None:
+            from limosa_agent.control.commands import Commands
+
+            self._asked = Commands(self.view, send=self.mqtt.answer)
+        return self._asked
 
     def _adopt(self, identity: Identity) -> None:
         self.supervisor.https.adopt(identity)

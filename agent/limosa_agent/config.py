@@ -12,7 +12,7 @@ from limosa_agent.errors import ConfigInvalid, InsecureLink
 from limosa_agent.fetch.mirror_config import MirrorConfig
 from limosa_agent.fetch.proxy import Proxy
 from limosa_agent.health.config import HealthLimits
-from limosa_agent.health.probe_config import ProbeConfig, parse_probes
+from limosa_agent.health.probe_config import ARGUMENTS_MAX, ProbeConfig, parse_probes
 from limosa_agent.logs.config import LogConfig
 from limosa_agent.serving.config import ServingConfig
 from limosa_agent.serving.inference_config import InferenceConfig
@@ -85,6 +85,7 @@ class AgentConfig:
     broker: str = ""  # host:port instead of the one told at enrolment, for a proxy or a bridge
     labels: dict[str, str] = field(default_factory=dict)  # what selectors of groups see
     profile: str = ""  # name of the device profile, for the choice of a variant
+    identify: tuple[str, ...] = ()  # program that makes this device noticed, and its arguments
     poll_interval_s: float = 3600.0  # ask over HTTPS when MQTT was silent for so long (jittered)
     reconnect_min_s: float = 1.0  # first pause after a lost link
     reconnect_max_s: float = 900.0  # longest pause
@@ -172,6 +173,7 @@ class AgentConfig:
             broker=fields.optional("broker", lambda n: fields.text(n, empty=True), ""),
             labels=labels,
             profile=fields.optional("profile", lambda n: fields.text(n, empty=True), ""),
+            identify=fields.optional("identify", lambda n: _program(fields, n), base.identify),
             poll_interval_s=seconds("poll_interval_s", base.poll_interval_s),
             reconnect_min_s=seconds("reconnect_min_s", base.reconnect_min_s),
             reconnect_max_s=seconds("reconnect_max_s", base.reconnect_max_s),
@@ -192,6 +194,13 @@ class AgentConfig:
             mirror=fields.optional("mirror", lambda n: MirrorConfig.parse(fields.fields(n)), base.mirror),
             log=fields.optional("log", lambda n: LogConfig.parse(fields.fields(n)), base.log),
         )
+
+
+def _program(fields: Fields, name: str) -> tuple[str, ...]:
+    words = fields.texts(name, max_items=ARGUMENTS_MAX)
+    if words and (not words[0].startswith("/") or any("\0" in word for word in words)):
+        raise fields.wrong(name, "a program's full path and its arguments are needed; no shell reads them")
+    return words
 
 
 def is_loopback(host: str) -> bool:

@@ -20,6 +20,9 @@ class Suffix(Enum):
     """Server to device, retained: the whole signed desired state."""
     CMD = "cmd"
     """Server to device, expiring: send logs, send status, identify."""
+    ANSWER = "answer"
+    """Device to server, signed: what it answers to a command; outside the outbox, and lost where nobody
+    hears it."""
     ACK = "ack"
     """Server to device: cumulative number of what is committed."""
     REPORTED = "reported"
@@ -40,7 +43,7 @@ class Suffix(Enum):
         return self in (Suffix.DESIRED, Suffix.STATUS)
 
 
-_UPWARD = frozenset({Suffix.REPORTED, Suffix.STATUS, Suffix.WINDOW, Suffix.EVENT})
+_UPWARD = frozenset({Suffix.REPORTED, Suffix.STATUS, Suffix.WINDOW, Suffix.EVENT, Suffix.ANSWER})
 SIGNED: Final = frozenset({Suffix.REPORTED, Suffix.WINDOW, Suffix.EVENT})
 """What a gate reads goes through the outbox and is signed by the device (trust 4.5)."""
 

@@ -11,6 +11,7 @@ from tests.support import documents as some
 GOLDEN = {
     Suffix.DESIRED: "limosa/v1/d/dev-1/desired",
     Suffix.CMD: "limosa/v1/d/dev-1/cmd",
+    Suffix.ANSWER: "limosa/v1/d/dev-1/answer",
     Suffix.ACK: "limosa/v1/d/dev-1/ack",
     Suffix.REPORTED: "limosa/v1/d/dev-1/reported",
     Suffix.STATUS: "limosa/v1/d/dev-1/status",
@@ -47,7 +48,7 @@ def test_device_that_would_break_out_of_its_topic_is_refused(device: str) -> Non
         device_topic(device, Suffix.DESIRED)
 
 
-def test_only_upward_topics_are_signed_and_presence_is_not() -> None:
+def test_only_upward_topics_go_through_the_outbox_and_presence_does_not() -> None:
     assert all(suffix.upward for suffix in SIGNED)
-    assert {suffix for suffix in Suffix if suffix.upward} - SIGNED == {Suffix.STATUS}
+    assert {suffix for suffix in Suffix if suffix.upward} - SIGNED == {Suffix.STATUS, Suffix.ANSWER}
     assert {suffix for suffix in Suffix if suffix.retained} == {Suffix.DESIRED, Suffix.STATUS}

@@ -28,6 +28,7 @@ from limosa_contracts.cli_host import load, make_host
 from limosa_contracts.cli_learn import all_errors
 from limosa_contracts.command_table import DEFAULT_OF_NOUN, TABLE
 from limosa_contracts.desired import DesiredModel, DesiredState
+from limosa_contracts.device_command import CommandAnswer, DeviceCommand
 from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import ReleaseName
@@ -139,6 +140,8 @@ def test_every_topic_and_schema_stands_in_the_reference() -> None:
         "window": (Window,),
         "status": (Status,),
         "ack": (Ack,),
+        "command": (DeviceCommand,),
+        "answer": (CommandAnswer,),
     }
     for schema, parts in kinds.items():
         told = text.partition(f"**`limosa.{schema}/1`**")[2].partition("**`limosa.")[0]

@@ -17,7 +17,7 @@ from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
 from limosa_contracts.desired import DesiredState
 from limosa_contracts.dsse import Envelope
-from limosa_contracts.errors import LimosaError, TrustError
+from limosa_contracts.errors import LimosaError, SignatureMismatch, TrustError
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey
 
@@ -94,6 +94,23 @@ class DesiredInbox:
             self._expired = envelope
         self._refuse(envelope, judgement.error)
         return False
+
+    async def verified(self, envelope: bytes, *, payload_type: str) -> bytes:
+        """What the director signed beside documents, under the key it has now.
+
+        Raises SignatureMismatch, InvalidField, TooLarge.
+        """
+        parsed = Envelope.parse(envelope, max_bytes=LIMITS.mqtt_message_max_bytes)
+        director = self._director() or await self._refreshed()
+        if director is None:
+            raise DesiredNotTrusted("the director's key is not known yet")
+        try:
+            return parsed.verify(director, payload_type=payload_type)
+        except SignatureMismatch:
+            newer = await self._refreshed()
+            if newer is None or newer.keyid == director.keyid:
+                raise
+            return parsed.verify(newer, payload_type=payload_type)
 
     async def look_again(self) -> None:
         """Takes the document that had expired, if the clock that said so has been set back since: neither

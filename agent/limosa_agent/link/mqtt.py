@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 SESSION_EXPIRY_S: Final = 7 * 86400  # the broker keeps what it could not deliver for so long
 RECEIVE_MAXIMUM: Final = 32  # messages the broker may have on their way to us
 KEEPALIVE_S: Final = 30
+ANSWER_EXPIRY_S: Final = 300  # whoever asked does not wait longer
 CONNECT_TIMEOUT_S: Final = 10.0
 PACKET_MAX_BYTES: Final = 2 * LIMITS.mqtt_message_max_bytes  # with topic and properties
 DOWNWARD: Final = (Suffix.DESIRED, Suffix.ACK, Suffix.CMD)
@@ -148,6 +149,18 @@ class MqttLink:
         info = client.publish(
             self._topic(message.suffix), message.payload, qos=1, retain=False, properties=properties
         )
+        return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def answer(self, payload: bytes, command: str) -> bool:
+        """To what an operator asked; whether the client took it. `command`: the id of what is answered."""
+        client = self._client
+        if client is None or not self._up:
+            return False
+        properties = new_properties(PacketTypes.PUBLISH)
+        properties.CorrelationData = command.encode()
+        properties.MessageExpiryInterval = ANSWER_EXPIRY_S
+        # Always its own topic, whatever a command names for it: a broker's word is nobody's.
+        info = client.publish(self._topic(Suffix.ANSWER), payload, qos=1, retain=False, properties=properties)
         return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _run(self) -> None:

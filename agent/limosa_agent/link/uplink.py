@@ -41,6 +41,11 @@ class Uplink:
         broker may be down, or the broker lies."""
         return self._window.unheard_s(now_s=self._clock()) >= DEAF_TIMEOUTS * self._window.timeout_s
 
+    @property
+    def key(self) -> SigningKey:
+        """What this device signs with now."""
+        return self._key
+
     def adopt(self, key: SigningKey) -> None:
         """Signs with this key from here on, also what is sent again."""
         self._key = key

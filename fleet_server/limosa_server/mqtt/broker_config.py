@@ -103,7 +103,7 @@ def mosquitto_acl() -> str:
     """Each device reads and writes its own topics only; the server all of them (trust 6.3)."""
     own = f"{PREFIX}/%u"
     lines = [f"pattern read {own}/{name}" for name in ("desired", "cmd", "ack")]
-    lines += [f"pattern write {own}/{name}" for name in ("reported", "status", "tele/+", "evt")]
+    lines += [f"pattern write {own}/{name}" for name in ("reported", "status", "tele/+", "evt", "answer")]
     return "\n".join([*lines, f"user {SERVER_NAME}", f"topic readwrite {PREFIX}/#"]) + "\n"
 
 

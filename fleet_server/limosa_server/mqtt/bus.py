@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 30
 RECONNECT_MAX_S: Final = 10
 RECEIVE_MAX: Final = 65_535  # of the protocol: unacknowledged messages the broker may have under way
-UPWARD: Final = (Suffix.EVENT, Suffix.REPORTED, Suffix.WINDOW, Suffix.STATUS)
+UPWARD: Final = (Suffix.EVENT, Suffix.REPORTED, Suffix.WINDOW, Suffix.STATUS, Suffix.ANSWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
