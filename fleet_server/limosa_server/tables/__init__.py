@@ -10,6 +10,18 @@ from limosa_server.tables import (
     releases,
     reports,
     rollouts,
+    trust,
 )
 
-__all__ = ["access", "alerts", "devices", "groups", "lifecycle", "permits", "releases", "reports", "rollouts"]
+__all__ = [
+    "access",
+    "alerts",
+    "devices",
+    "groups",
+    "lifecycle",
+    "permits",
+    "releases",
+    "reports",
+    "rollouts",
+    "trust",
+]

@@ -29,7 +29,7 @@ class EnrollmentToken(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """`lmp_<id>.<secret>` of a person or a program (trust 6.4). `team` "" is not bound to one."""
+    """`lmp_<id>.<secret>` of a person or a program (trust 6.4). `team` and `group`: "" is not bound to one."""
 
     __tablename__ = "api_tokens"
 
@@ -38,6 +38,7 @@ class ApiToken(SQLModel, table=True):
     name: str
     role: str
     team: str = ""
+    group: str = Field(default="", sa_column_kwargs={"server_default": ""})
     created_at: float
     created_by: str
     expires_at: float

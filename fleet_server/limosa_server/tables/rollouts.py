@@ -132,3 +132,4 @@ class DesiredDocument(SQLModel, table=True):
     envelope: bytes = blob_field()
     issued: float
     expires: float = Field(index=True)
+    keyid: str = Field(default="", sa_column_kwargs={"server_default": ""})  # of the director's key
