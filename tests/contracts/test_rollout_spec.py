@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from limosa_contracts.duration import format_duration, parse_duration
 from limosa_contracts.errors import InvalidField, RequestError
+from limosa_contracts.rollout.rate import Exponential, Rate
 from limosa_contracts.rollout.spec import RolloutSpec
 
 GOLDEN = Path(__file__).parent / "golden" / "rollout_spec-1.json"
+GOLDEN_FULL = Path(__file__).parent / "golden" / "rollout_spec-2.json"
 FILE = """
 release = "demo/motion@2.0.0"
 group = "watches"
@@ -57,6 +59,32 @@ def test_the_golden_file_of_version_1_still_parses_to_the_same() -> None:
     assert json.loads(GOLDEN.read_bytes()) == json.loads(spec.encode())
 
 
+def test_the_golden_file_with_every_field_is_read_and_written_byte_for_byte() -> None:
+    data = GOLDEN_FULL.read_bytes()
+    assert RolloutSpec.parse(json.loads(data)).encode() == data
+
+
+def test_a_start_in_any_zone_is_the_same_moment() -> None:
+    starts = ("2026-12-01T02:00:00Z", "2026-12-01T03:00:00+01:00")
+    specs = [
+        RolloutSpec.parse({"release": "a/b@1.0.0", "group": "g", "schedule": {"start": start}})
+        for start in starts
+    ]
+    assert specs[0] == specs[1]
+
+
+@given(
+    st.integers(1, 1000), st.floats(1.1, 100), st.integers(1, 1000), st.integers(0, 10**7), st.integers(1, 99)
+)
+def test_the_rate_never_falls_while_devices_succeed_and_never_exceeds_its_maximum(
+    base: int, factor: float, after: int, succeeded: int, more: int
+) -> None:
+    rate = Rate(
+        maximum_per_minute=1000, exponential=Exponential(base_per_minute=base, factor=factor, after=after)
+    )
+    assert base <= rate.per_minute(succeeded) <= rate.per_minute(succeeded + more) <= 1000
+
+
 def test_what_is_left_out_is_safe() -> None:
     spec = RolloutSpec.parse({"release": "demo/motion@1.0.0", "group": "all"})
     assert [wave.name for wave in spec.waves] == ["canary", "half", "rest"]
@@ -92,10 +120,38 @@ def test_what_is_left_out_is_safe() -> None:
         ),
         ({"control": {"percent": 20}}, "control", "not supported by this version"),
         ({"analysis": [{"metric": "latency"}]}, "analysis", "not supported by this version"),
-        ({"schedule": {"start": "now"}}, "schedule", "not supported by this version"),
-        ({"approval": {"approvers": 2}}, "approval", "not supported by this version"),
-        ({"rate": {"exponential": {}}}, "rate.exponential", "not supported by this version"),
-        ({"target_selection": "continuous"}, "target_selection", "snapshot"),
+        ({"schedule": {"start": "now"}}, "schedule.start", "not a time"),
+        ({"schedule": {"start": "2026-12-01T02:00:00"}}, "schedule.start", "time zone"),
+        ({"schedule": {"start": "9999-12-01T02:00:00Z"}}, "schedule.start", "2100"),
+        (
+            {"schedule": {"maintenance_windows": [{"cron": "0 2 * *", "duration": "2h"}]}},
+            "schedule.maintenance_windows[0].cron",
+            "minute hour",
+        ),
+        (
+            {"schedule": {"maintenance_windows": [{"cron": "0 2 * * *", "duration": "8d"}]}},
+            "schedule.maintenance_windows[0].duration",
+            "at most 7d",
+        ),
+        (
+            {"schedule": {"download_outside_window": False}},
+            "schedule.download_outside_window",
+            "no window",
+        ),
+        ({"approval": {"approvers": 0}}, "approval.approvers", "outside"),
+        ({"approval": {"approver": 2}}, "approval.approver", "approvers"),
+        ({"rate": {"exponential": {}}}, "rate.exponential.base_per_minute", "missing"),
+        (
+            {"rate": {"maximum_per_minute": 5, "exponential": {"base_per_minute": 6}}},
+            "rate.exponential.base_per_minute",
+            "maximum_per_minute is 5",
+        ),
+        ({"rate": {"max_bytes_per_second": 0}}, "rate.max_bytes_per_second", "outside"),
+        ({"retry": {"attempts": 11}}, "retry.attempts", "outside"),
+        ({"timeouts": {"at_end": "cancel"}}, "timeouts.at_end", "without `end`"),
+        ({"timeouts": {"end": "7d", "at_end": "explode"}}, "timeouts.at_end", "stop, cancel"),
+        ({"target_selection": "sometimes"}, "target_selection", "continuous"),
+        ({"priority": 5000}, "priority", "outside"),
         ({"timeouts": {"offer": "0s"}}, "timeouts.offer", "at least"),
         ({"success": {"percent": "95"}}, "success.percent", "number"),
         ({"trial": {"infernces": 3}}, "trial.infernces", "inferences"),

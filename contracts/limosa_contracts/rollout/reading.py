@@ -12,11 +12,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.selector import Selector
 
-LATER: Final[Mapping[str, tuple[str, ...]]] = {
-    "": ("control", "analysis", "on_inconclusive", "schedule", "approval", "retry", "priority"),
-    "rate": ("exponential", "max_bytes_per_second"),
-    "timeouts": ("download_stall", "verify", "end", "at_end"),
-}
+LATER: Final[Mapping[str, tuple[str, ...]]] = {"": ("control", "analysis", "on_inconclusive")}
 """Fields of rollouts 4 that this version does not carry out. They are refused, never ignored."""
 
 

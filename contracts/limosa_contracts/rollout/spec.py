@@ -7,7 +7,8 @@ threshold that were parsed when it is needed would fail when it is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from enum import Enum
+from typing import Final, Self
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.desired import Trial
@@ -17,13 +18,27 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import NAME, ReleaseName
 from limosa_contracts.rollout.abort import DEFAULT_ABORT, AbortRule, read_rules
+from limosa_contracts.rollout.approval import Approval
 from limosa_contracts.rollout.on_failure import OnFailure, read_on_failure
 from limosa_contracts.rollout.rate import Rate
-from limosa_contracts.rollout.reading import read_duration, read_selector, refuse_later
+from limosa_contracts.rollout.reading import enum_values, read_duration, read_selector, refuse_later
+from limosa_contracts.rollout.retry import Retry
+from limosa_contracts.rollout.schedule import Schedule
 from limosa_contracts.rollout.success import Success
 from limosa_contracts.rollout.timeouts import Timeouts
 from limosa_contracts.rollout.waves import DEFAULT_WAVES, WaveSpec, read_waves
 from limosa_contracts.selector import Selector
+
+PRIORITY_MAX: Final = 1000
+
+
+class Selection(Enum):
+    """Who is in the target."""
+
+    SNAPSHOT = "snapshot"
+    """Those who are in it when the rollout is made."""
+    CONTINUOUS = "continuous"
+    """Also those who join later; they come in through the tail (rollouts 3.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +46,8 @@ class RolloutSpec:
     release: ReleaseName
     group: str = ""  # exactly one of group and selector
     selector: Selector | None = None
+    target_selection: Selection = Selection.SNAPSHOT
+    priority: int = 0  # of two rollouts of a model the higher one keeps the devices both have
     allow_downgrade: bool = False
     waves: tuple[WaveSpec, ...] = DEFAULT_WAVES
     rate: Rate = field(default_factory=Rate)
@@ -41,24 +58,38 @@ class RolloutSpec:
     report_every_in_probation_s: float = 10.0
     timeouts: Timeouts = field(default_factory=Timeouts)
     on_failure: OnFailure = field(default_factory=OnFailure)
+    retry: Retry = field(default_factory=Retry)
+    schedule: Schedule = field(default_factory=Schedule)
+    approval: Approval | None = None
 
     @property
     def target(self) -> str:
         """The group or selector, as people read it."""
         return self.group or f"selector {self.selector}"
 
+    @property
+    def continuous(self) -> bool:
+        return self.target_selection is Selection.CONTINUOUS
+
     @classmethod
     def parse(cls, value: JsonValue, *, where: str = "rollout") -> Self:
         """From what tomllib or a JSON parser gave. Raises InvalidField, InvalidSelector."""
         fields = Fields(value, where=where)
         refuse_later(fields, "")
-        _only_snapshot(fields)
         abort = read_rules(fields)
         every, in_probation = _telemetry(fields)
         spec = cls(
             release=ReleaseName.parse(fields.text("release", max_chars=200)),
             group=fields.optional("group", lambda n: fields.text(n, pattern=NAME), ""),
             selector=fields.maybe("selector", read_selector(fields)),
+            target_selection=Selection(
+                fields.optional(
+                    "target_selection", lambda n: fields.choice(n, enum_values(Selection)), "snapshot"
+                )
+            ),
+            priority=fields.optional(
+                "priority", lambda n: fields.integer(n, low=-PRIORITY_MAX, high=PRIORITY_MAX), 0
+            ),
             allow_downgrade=fields.optional("allow_downgrade", fields.boolean, False),
             waves=read_waves(fields),
             rate=fields.optional("rate", lambda n: Rate.parse(fields.fields(n)), Rate()),
@@ -69,6 +100,9 @@ class RolloutSpec:
             report_every_in_probation_s=in_probation,
             timeouts=fields.optional("timeouts", lambda n: Timeouts.parse(fields.fields(n)), Timeouts()),
             on_failure=read_on_failure(fields, abort),
+            retry=fields.optional("retry", lambda n: Retry.parse(fields.fields(n)), Retry()),
+            schedule=fields.optional("schedule", lambda n: Schedule.parse(fields.fields(n)), Schedule()),
+            approval=fields.maybe("approval", lambda n: Approval.parse(fields.fields(n))),
         )
         fields.refuse_rest()
         if bool(spec.group) == (spec.selector is not None):
@@ -82,6 +116,8 @@ class RolloutSpec:
             "release": str(self.release),
             **({"group": self.group} if self.group else {}),
             **({"selector": str(self.selector)} if self.selector is not None else {}),
+            **({"target_selection": "continuous"} if self.continuous else {}),
+            **({"priority": self.priority} if self.priority else {}),
             "allow_downgrade": self.allow_downgrade,
             "waves": [wave.as_json() for wave in self.waves],
             "rate": self.rate.as_json(),
@@ -94,19 +130,13 @@ class RolloutSpec:
             },
             "timeouts": self.timeouts.as_json(),
             "on_failure": self.on_failure.as_json(),
+            **({"retry": self.retry.as_json()} if self.retry != Retry() else {}),
+            **({"schedule": self.schedule.as_json()} if self.schedule != Schedule() else {}),
+            **({"approval": self.approval.as_json()} if self.approval is not None else {}),
         }
 
     def encode(self) -> bytes:
         return encode_canonical(self.as_json())
-
-
-def _only_snapshot(fields: Fields) -> None:
-    if fields.optional("target_selection", fields.text, "snapshot") != "snapshot":
-        raise InvalidField(
-            'only target_selection = "snapshot" is supported by this version',
-            where=fields.at("target_selection"),
-            hint="start another rollout for devices that join later",
-        )
 
 
 def _trial(fields: Fields) -> Trial:
