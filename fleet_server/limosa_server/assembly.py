@@ -110,7 +110,7 @@ def _follow_labels(tx: Transaction, device: str, group: str, now: float) -> None
 
 
 def make_director(state: ServerState) -> Director:
-    return Director(key=state.trust.key("director"), epoch=state.trust.epoch)
+    return Director(key=lambda: state.trust.key("director"), epoch=state.trust.epoch)
 
 
 def make_controller(state: ServerState) -> Controller:

@@ -17,6 +17,7 @@ from typing import Final
 
 import uvicorn
 
+from limosa_server.access import audit_heads
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker
@@ -114,6 +115,7 @@ def _housekeeping_loop(state: ServerState) -> Loop:
     def work() -> None:
         now = state.clock()
         state.tuf.republish(now)
+        audit_heads.sign_due(state.store, state.trust.key("audit"), epoch=state.trust.epoch(), now=now)
         state.blobs.drop_idle_uploads(now=now, idle_s=state.settings.limits.upload_idle_s)
 
     return Loop("housekeeping", state, work, every_s=HOUSEKEEPING_S, topics=frozenset())

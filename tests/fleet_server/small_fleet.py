@@ -154,7 +154,7 @@ class SmallFleet:
         )
 
     def _controller(self) -> Controller:
-        director = Director(key=self.key, epoch=lambda: self.epoch)
+        director = Director(key=lambda: self.key, epoch=lambda: self.epoch)
         return Controller(store=self.store, director=director, clock=lambda: self.now)
 
     def restart(self) -> Self:

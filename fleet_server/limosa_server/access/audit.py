@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sqlmodel import col, select
 
-from limosa_contracts.canonical import encode_canonical
+from limosa_contracts import audit_trail
+from limosa_contracts.audit_trail import GENESIS, AuditEntry
+from limosa_contracts.canonical import encode_canonical, parse_json
 from limosa_contracts.json_value import JsonValue
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.access import AuditRow
 
-GENESIS: Final = "0" * 64
+ROWS_READ: Final = 2000  # in one query of a walk over all of them
 
 
 def record(
@@ -52,17 +53,42 @@ def record(
 
 def hash_of(row: AuditRow) -> str:
     """sha256 over every other column, in canonical JSON."""
-    columns: dict[str, JsonValue] = {
-        "seq": row.seq,
-        "time": row.time,
-        "actor": row.actor,
-        "action": row.action,
-        "object": row.object,
-        "before": row.before,
-        "after": row.after,
-        "prev_hash": row.prev_hash,
-    }
-    return hashlib.sha256(encode_canonical(columns)).hexdigest()
+    return audit_trail.chain_hash(
+        seq=row.seq or 0,
+        time=row.time,
+        actor=row.actor,
+        action=row.action,
+        object=row.object,
+        before=row.before,
+        after=row.after,
+        prev_hash=row.prev_hash,
+    )
+
+
+def entry_of(row: AuditRow) -> AuditEntry:
+    """The row as it is exported."""
+    return AuditEntry(
+        seq=row.seq or 0,
+        time=row.time,
+        actor=row.actor,
+        action=row.action,
+        object=row.object,
+        before=parse_json(row.before.encode(), what="audit"),
+        after=parse_json(row.after.encode(), what="audit"),
+        prev_hash=row.prev_hash,
+        hash=row.hash,
+    )
+
+
+def walk(tx: Transaction) -> Iterator[AuditRow]:
+    """Every row in order, a few at a time."""
+    seq = 0
+    while rows := tx.exec(
+        select(AuditRow).where(col(AuditRow.seq) > seq).order_by(col(AuditRow.seq)).limit(ROWS_READ)
+    ).all():
+        yield from rows
+        seq = rows[-1].seq or 0
+        tx.expunge_all()
 
 
 def first_break(rows: Iterable[AuditRow]) -> int | None:

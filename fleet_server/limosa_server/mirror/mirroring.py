@@ -117,7 +117,7 @@ def _document(tx: Transaction, director: Director, device: str, *, until: float,
     if tx.exec(select(AssignmentRow.model).where(AssignmentRow.device == device).limit(1)).first() is None:
         return None  # nothing was ever wanted of it
     row = tx.get(DesiredDocument, device)
-    if row is None or row.expires < until or row.epoch != director.epoch():
+    if row is None or row.expires < until or not director.stands_by(row):
         director.issue(tx, device, now=now)
         tx.flush()
         row = tx.get(DesiredDocument, device)

@@ -13,6 +13,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
+from limosa_server.access import audit_heads
 from limosa_server.core.desired import LIFE_S, Assignment, document, due, next_counter
 from limosa_server.mqtt import outbox
 from limosa_server.store import Transaction
@@ -23,9 +24,10 @@ from limosa_server.trust.permits import permit_for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Director:
-    """`epoch` is read anew for each document: it lives in a file outside the database (trust 4.3)."""
+    """`key` and `epoch` are asked for each document: both are files outside the database, and either may
+    be replaced while the server runs (trust 1.2, 4.3)."""
 
-    key: SigningKey
+    key: Callable[[], SigningKey]
     epoch: Callable[[], int]
     life_s: int = LIFE_S
 
@@ -34,7 +36,7 @@ class Director:
         rows = tx.exec(select(AssignmentRow).where(AssignmentRow.device == device)).all()
         previous = tx.get(DesiredDocument, device)
         about = tx.get(Device, device)
-        epoch = self.epoch()
+        key, epoch = self.key(), self.epoch()
         # trust 4.3: a device that has seen a higher counter of this epoch is not left behind
         seen = about.desired_counter if about is not None and about.desired_epoch == epoch else 0
         before = previous.counter if previous is not None and previous.epoch == epoch else 0
@@ -44,22 +46,28 @@ class Director:
             epoch=epoch,
             counter=next_counter(before, now=now, reported=seen),
             now=now,
+            audit_head=audit_heads.newest_text(tx),  # trust 4.2: it rides along, and is never the reason
             life_s=self.life_s,
         )
-        envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=self.key).encode()
+        envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
         issued = previous or DesiredDocument(
             device=device, epoch=0, counter=0, envelope=b"", issued=0.0, expires=0.0
         )
         issued.epoch, issued.counter, issued.envelope = epoch, state.counter, envelope
         issued.issued, issued.expires = float(state.issued), float(state.expires)
+        issued.keyid = key.public.keyid
         tx.add(issued)
         outbox.publish(tx, at=now, topic=device_topic(device, Suffix.DESIRED), payload=envelope, retain=True)
         return epoch, state.counter
 
+    def stands_by(self, row: DesiredDocument) -> bool:
+        """Whether it is of the epoch and under the key that hold now."""
+        return (row.epoch, row.keyid) == (self.epoch(), self.key().public.keyid)
+
     def stale(self, tx: Transaction, *, now: float, limit: int) -> Sequence[str]:
-        """Devices whose document is past half of its life, of another epoch, or below what they saw."""
+        """Devices whose document is past half of its life, of another epoch or key, or below what they saw."""
         half = DesiredDocument.expires - (DesiredDocument.expires - DesiredDocument.issued) / 2
-        epoch = self.epoch()
+        keyid, epoch = self.key().public.keyid, self.epoch()
         rows = tx.exec(
             select(DesiredDocument, Device)
             .join(Device, col(Device.id) == col(DesiredDocument.device))
@@ -67,6 +75,7 @@ class Director:
                 Device.state == "active",
                 (half <= now)
                 | (DesiredDocument.epoch != epoch)
+                | (DesiredDocument.keyid != keyid)
                 | ((Device.desired_epoch == epoch) & (Device.desired_counter > DesiredDocument.counter)),
             )
             .limit(limit)
@@ -74,7 +83,7 @@ class Director:
         return [
             device.id
             for row, device in rows
-            if row.epoch != epoch
+            if (row.epoch, row.keyid) != (epoch, keyid)
             or due(issued=row.issued, expires=row.expires, now=now)
             or device.desired_counter > row.counter
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from limosa_contracts.signing_keys import SigningKey
@@ -14,13 +14,33 @@ from limosa_server.trust.pki import DeviceAuthority
 
 @dataclass(frozen=True, slots=True)
 class TrustFolder:
-    """Nothing is kept in memory that is only needed once."""
+    """What is in it may be replaced while the server runs: nothing is believed longer than its file."""
 
     path: Path
+    _keys: dict[str, tuple[tuple[int, int, int], SigningKey]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def key(self, name: str) -> SigningKey:
-        """`snapshot`, `timestamp`, `director`, `audit` or `device-ca`. Raises TrustFolderIncomplete."""
-        return SigningKey.parse(self._read(f"keys/{name}.pem"))
+        """`snapshot`, `timestamp`, `director`, `audit` or `device-ca`. Raises TrustFolderIncomplete.
+
+        Parsed once per file: the director's is asked for with each document.
+        """
+        file = f"keys/{name}.pem"
+        mark = self._mark(file)
+        kept = self._keys.get(name)
+        if kept is None or kept[0] != mark:
+            kept = (mark, SigningKey.parse(self._read(file)))
+            self._keys[name] = kept
+        return kept[1]
+
+    def _mark(self, name: str) -> tuple[int, int, int]:
+        """Changes when the file is replaced."""
+        try:
+            found = (self.path / name).stat()
+        except OSError:
+            return (0, 0, 0)
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
 
     def authority(self) -> DeviceAuthority:
         return DeviceAuthority.parse(
