@@ -162,6 +162,17 @@ TABLE: Final[tuple[Row, ...]] = (
         "server",
         (
             ("server run", "Run the fleet server", "limosa server run --data fleet --dev"),
+            (
+                "server broker-config",
+                "Write the files of a mosquitto that runs by itself",
+                "limosa server broker-config --data fleet",
+            ),
+            (
+                "server nginx-config",
+                "Print the site that nginx serves in front of the server",
+                "limosa server nginx-config --data fleet --public-url https://fleet.example "
+                "--certificate fleet.crt --key fleet.key",
+            ),
             ("token create", "Make an API token with a role", "limosa token create --role operator"),
             ("token list", "List API tokens", "limosa token list"),
             ("token revoke", "Make an API token invalid", "limosa token revoke m5iax5weoghx"),
@@ -188,7 +199,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "release": "Releases the server holds",
     "mirror": "Sticks for devices without a network",
     "rollout": "Plan, start, watch and stop rollouts",
-    "server": "Run the fleet server",
+    "server": "Run the fleet server and look after it",
     "token": "API tokens and their roles",
 }
 """One line for each first word that has commands below it."""

@@ -7,6 +7,8 @@ from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
     "server run": "limosa_server.cli.server:run",
+    "server broker-config": "limosa_server.cli.config_files:broker_config",
+    "server nginx-config": "limosa_server.cli.config_files:nginx_config",
     "token create": "limosa_server.cli.token:create",
     "token list": "limosa_server.cli.token:list_tokens",
     "token revoke": "limosa_server.cli.token:revoke",

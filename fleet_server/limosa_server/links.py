@@ -48,17 +48,22 @@ def listen(settings: ServerSettings) -> socket.socket:
 def make_broker(
     settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority
 ) -> BrokerChild | ExternalBroker:
-    tls = None if settings.dev else broker_tls(settings, trust, authority)
-    if settings.broker == "external":
-        host = settings.mqtt_host or urlsplit(settings.public_url).hostname or settings.host
-        return ExternalBroker(settings.broker_folder, host=host, port=settings.mqtt_port)
+    if settings.broker != "external":
+        return child_broker(settings, trust, authority)
+    if not settings.dev:
+        broker_tls(settings, trust, authority)
+    host = settings.mqtt_host or urlsplit(settings.public_url).hostname or settings.host
+    return ExternalBroker(settings.broker_folder, host=host, port=settings.mqtt_port)
+
+
+def child_broker(settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority) -> BrokerChild:
     return BrokerChild(
         choose(settings.broker, dev=settings.dev),
         settings.broker_folder,
         host=settings.host,
         port=settings.mqtt_port,
         limits=settings.limits,
-        tls=tls,
+        tls=None if settings.dev else broker_tls(settings, trust, authority),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -36,6 +37,7 @@ HOUSEKEEPING_S: Final = 30.0
 
 def run_server(settings: ServerSettings) -> None:
     """Runs until SIGTERM or SIGINT. Raises what keeps it from starting."""
+    os.umask(0o077)  # the database and its log too are for this user only
     with ExitStack() as stack:
         lock = FolderLock.take(settings.data)
         stack.callback(lock.release)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from limosa_server.links import broker_address, make_broker
+from limosa_server.links import broker_address, child_broker
 from limosa_server.mqtt.broker import BrokerChild
 from limosa_server.mqtt.broker_config import BrokerTls
 from limosa_server.mqtt.bus_workers import BusWorkers
@@ -41,7 +41,7 @@ class Secured:
 def secured_broker(fleet: Fleet, folder: Path) -> Iterator[Secured]:
     require_program("mosquitto")
     settings = ServerSettings(data=folder / "data", mqtt_port=0, broker="mosquitto")
-    broker = make_broker(settings, fleet.state.trust, fleet.state.authority)
+    broker = child_broker(settings, fleet.state.trust, fleet.state.authority)
     broker.start()
     workers = BusWorkers(fleet.state, broker_address(settings, fleet.state.authority, broker))
     workers.start()

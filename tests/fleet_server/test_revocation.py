@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from limosa_server.links import broker_address, make_broker
+from limosa_server.links import broker_address, child_broker
 from limosa_server.mqtt.broker import BrokerChild
 from limosa_server.mqtt.broker_config import BrokerTls
 from limosa_server.mqtt.bus import BrokerAddress
@@ -75,7 +75,7 @@ def guarded(fleet: Fleet, tmp_path: Path) -> Iterator[Guarded]:
     require_program("mosquitto")
     settings = fleet.state.settings
     secure = ServerSettings(data=settings.data, mqtt_port=0, broker="mosquitto")
-    broker = make_broker(secure, fleet.state.trust, fleet.state.authority)
+    broker = child_broker(secure, fleet.state.trust, fleet.state.authority)
     broker.start()
     try:
         address = broker_address(secure, fleet.state.authority, broker)
@@ -136,7 +136,7 @@ def test_the_list_survives_the_broker_and_the_server(guarded: Guarded) -> None:
     guarded.revoke(device)
     guarded.revocations().step()
     guarded.broker.stop()
-    again = make_broker(guarded.settings, guarded.fleet.state.trust, guarded.fleet.state.authority)
+    again = child_broker(guarded.settings, guarded.fleet.state.trust, guarded.fleet.state.authority)
     again.start()
     try:
         guarded.broker = again

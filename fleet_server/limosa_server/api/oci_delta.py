@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from limosa_contracts.delta.wire import MEDIA_TYPE
+from limosa_server.api.handing_over import delta_location
 from limosa_server.api.ranged import ranged
 from limosa_server.errors import DeltaNotReady, NoDelta
 from limosa_server.registry import registry_rows
@@ -81,4 +82,5 @@ def _send(request: Request, state: ServerState, delta: Delta, *, base: str, whol
         media_type=MEDIA_TYPE,
         headers={BASE_HEADER: base},
         stream=stream,
+        location=delta_location(state, delta.path),
     )

@@ -14,6 +14,7 @@ from limosa_contracts.names import DIGEST, NAME
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Reader
 from limosa_server.api.conditional import not_modified
+from limosa_server.api.handing_over import blob_location
 from limosa_server.api.oci_delta import delta_response
 from limosa_server.api.ranged import ranged
 from limosa_server.api.routing import Router
@@ -72,6 +73,7 @@ def _blob(request: Request, state: ServerState, *, repository: str, digest: str)
         media_type=OCTETS,
         headers={**INERT, "Content-Disposition": "attachment", "Docker-Content-Digest": digest},
         stream=lambda first, length: state.blobs.stream(sha256, start=first, length=length),
+        location=blob_location(state, sha256),
     )
 
 

@@ -19,8 +19,11 @@ def ranged(
     media_type: str,
     headers: Mapping[str, str],
     stream: Callable[[int, int], Iterator[bytes]],
+    location: str | None = None,
 ) -> Response:
     """200, 206 or 304 of `size` bytes; `stream(first, length)` is called only where bytes are sent.
+
+    With `location` nginx sends the file that it has there, and answers ranges of it itself.
 
     Raises what `parse_range` does for a range that cannot be served.
     """
@@ -28,6 +31,9 @@ def ranged(
     said = {**headers, "ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private"}
     if not_modified(request, etag):
         return Response(status_code=304, headers=said)
+    if location is not None and request.method == "GET":
+        handed = {**headers, "Cache-Control": "private", "X-Accel-Redirect": location}
+        return Response(headers=handed, media_type=media_type)
     wanted = request.headers.get("range", "")
     if request.headers.get("if-range", etag) != etag:
         wanted = ""

@@ -1,0 +1,1 @@
+"""What a machine in production is set up with: configurations, backups, checks (architecture 5)."""
