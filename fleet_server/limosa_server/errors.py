@@ -3,11 +3,11 @@
 RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
   BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta,
-  NotAMirror
+  NotAMirror, DatabaseRefused
 FaultError
   BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged
 TransferError
-  StorageFull, StoreBusy, DeltaNotReady
+  StorageFull, StoreBusy, StoreDown, DeltaNotReady
 """
 
 from __future__ import annotations
@@ -145,6 +145,24 @@ class AlreadyRunning(FaultError):
     code = "LM-623"
     summary = "another server already works in this data folder"
     default_hint = "stop it first, or name another folder with --data"
+
+
+class BackupFailed(FaultError):
+    code = "LM-675"
+    summary = "a backup cannot be made, read or put back"
+    default_hint = "limosa server check says what is wrong with a server, or with a backup"
+
+
+class DatabaseRefused(RequestError):
+    code = "LM-669"
+    summary = "a database is named that this server does not work with"
+    default_hint = "for example postgresql:///limosa?host=/run/postgresql; without --database it is SQLite"
+
+
+class StoreDown(TransferError):
+    code = "LM-670"
+    summary = "the database does not answer"
+    default_hint = "is PostgreSQL running? The server goes on by itself when it is back"
 
 
 class StorageFull(TransferError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import col, select
 
 from limosa_contracts.errors import InvalidArtifact
 from limosa_contracts.oci import INDEX, MANIFEST, Descriptor, ImageIndex, Manifest
 from limosa_server.errors import BlobUnknown
 from limosa_server.store import Transaction
+from limosa_server.store.upsert import insert
 from limosa_server.tables.releases import RepositoryBlob, RepositoryTag
 
 
@@ -39,7 +39,7 @@ def add(
     tx: Transaction, repository: str, sha256: str, *, size: int, now: float, media_type: str = ""
 ) -> None:
     """Idempotent; a blob that turns out to be a manifest gets its media type."""
-    statement = insert(RepositoryBlob).values(
+    statement = insert(tx, RepositoryBlob).values(
         repository=repository, sha256=sha256, size=size, media_type=media_type, pushed_at=now
     )
     if media_type:
@@ -54,7 +54,7 @@ def add(
 
 def tag(tx: Transaction, repository: str, name: str, sha256: str, *, now: float) -> None:
     tx.execute(
-        insert(RepositoryTag)
+        insert(tx, RepositoryTag)
         .values(repository=repository, tag=name, sha256=sha256, updated_at=now)
         .on_conflict_do_update(
             index_elements=["repository", "tag"], set_={"sha256": sha256, "updated_at": now}

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import delete, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import col, select
 
 from limosa_contracts.event import UpdateEvent
@@ -18,6 +17,7 @@ from limosa_server.fleet.enrollment import set_labels
 from limosa_server.reports.report_parsing import Parsed
 from limosa_server.state import Report
 from limosa_server.store import Transaction
+from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.reports import EventRow, InboxMark, RefusedReport, WindowRow
@@ -51,7 +51,7 @@ def advance(tx: Transaction, marks: Mapping[tuple[str, int], int], now: float) -
         if mark > 0
     ]
     if rows:
-        statement = insert(InboxMark)
+        statement = insert(tx, InboxMark)
         tx.execute(
             statement.on_conflict_do_update(
                 index_elements=["device", "session"],
@@ -96,7 +96,7 @@ def presence(tx: Transaction, device: str, *, online: bool, session: int, now: f
 
 def _event(tx: Transaction, event: UpdateEvent, payload: bytes, now: float) -> str:
     written = tx.connection().execute(
-        insert(EventRow)
+        insert(tx, EventRow)
         .values(
             device=event.device,
             key=event.key,
@@ -134,7 +134,7 @@ def _counts_what_it_runs(tx: Transaction, window: Window) -> bool:
 
 
 def _window(tx: Transaction, window: Window, payload: bytes, now: float) -> str:
-    statement = insert(WindowRow).values(
+    statement = insert(tx, WindowRow).values(
         device=window.device,
         boot=window.boot,
         window_index=window.index,
@@ -188,7 +188,7 @@ def _reported(tx: Transaction, reported: Reported, now: float) -> str:
     for model in reported.models:
         values = _model_values(model, now)
         tx.execute(
-            insert(DeviceModel)
+            insert(tx, DeviceModel)
             .values(device=reported.device, model=model.model, **values)
             .on_conflict_do_update(index_elements=["device", "model"], set_=values)
         )
@@ -220,7 +220,7 @@ def _model_values(model: ReportedModel, now: float) -> dict[str, object]:
 def _refused(tx: Transaction, device: str, code: str, why: str, now: float) -> None:
     sample = why[:SAMPLE_MAX_CHARS].encode("utf-8", "replace").decode()
     tx.execute(
-        insert(RefusedReport)
+        insert(tx, RefusedReport)
         .values(device=device, code=code, count=1, last_at=now, sample=sample)
         .on_conflict_do_update(
             index_elements=["device", "code"],

@@ -1,46 +1,49 @@
-"""The SQLite engine, set up so that what was committed stays committed."""
+"""Which database a place names, and an engine for it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
-BEGIN: Final = "limosa_begin"
-"""Execution option that says with which statement a transaction begins."""
-POOL_SIZE: Final = 16  # one per thread of the request pool that reads at once
-POOL_OVERFLOW: Final = 32
+from limosa_server.errors import DatabaseRefused
+from limosa_server.store import postgresql, sqlite
+
+POSTGRESQL_NAMES: Final = ("postgresql", "postgres")
 
 
-def make_engine(path: Path, *, busy_timeout_s: float) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_OVERFLOW,
-        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
-    )
+def place_of(place: Path | str) -> URL:
+    """A path is a SQLite file. Raises DatabaseRefused, which never tells a password.
 
-    @event.listens_for(engine, "connect")
-    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        # The driver's own idea of when a transaction begins would make reads upgrade to writes,
-        # which SQLite refuses at once when somebody else wrote in between.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",  # an acknowledgement follows the commit (server 3.3)
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+    >>> str(place_of("limosa.db")), str(place_of("postgresql:///limosa?host=/run/postgresql"))
+    ('sqlite:///limosa.db', 'postgresql:///limosa?host=/run/postgresql')
+    """
+    if isinstance(place, Path) or "://" not in place:
+        return URL.create("sqlite", database=str(place))
+    try:
+        url = make_url(place)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseRefused("the database's URL cannot be read", where="--database") from error
+    kind = url.get_backend_name()
+    if kind in POSTGRESQL_NAMES:
+        return url.set(drivername="postgresql")
+    if kind == "sqlite" and url.database:
+        return url
+    raise DatabaseRefused(f"{kind[:40]} is not a database of this server", where="--database")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
 
-    return engine
+def make_engine(place: Path | str, *, busy_timeout_s: float) -> Engine:
+    """Connects at the first use. Raises DatabaseRefused."""
+    url = place_of(place)
+    if url.drivername == "postgresql":
+        return postgresql.make_engine(url, busy_timeout_s=busy_timeout_s)
+    return sqlite.make_engine(url, busy_timeout_s=busy_timeout_s)
+
+
+def shown(url: URL) -> str:
+    """A database's name for people: without its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)

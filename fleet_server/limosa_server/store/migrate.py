@@ -11,6 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from limosa_server.errors import StoreNewer
+from limosa_server.store.engine import shown
+from limosa_server.store.transaction_kinds import for_kind
 
 
 def alembic_config() -> Config:
@@ -20,14 +22,27 @@ def alembic_config() -> Config:
     return config
 
 
-def migrate(engine: Engine) -> None:
-    """Upgrades to the head. Raises StoreNewer if the database is ahead of this program."""
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Upgrades to the head; one that is there already is only read.
+
+    Raises StoreNewer if the database is ahead of this program.
+    """
     config = alembic_config()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    with engine.connect() as connection:
+    scripts = ScriptDirectory.from_config(config)
+    known = {script.revision for script in scripts.walk_revisions()}
+    with for_kind(engine, "read").begin() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in known:
-        raise StoreNewer("this database is of a newer version", where=str(engine.url.database), why=current)
-    with engine.begin() as connection:
+        raise StoreNewer("this database is of a newer version", where=shown(engine.url), why=current)
+    if current == scripts.get_current_head():
+        return
+    with for_kind(engine, "write").begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
+
+
+def head() -> str:
+    """The revision of this program's tables."""
+    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert found is not None
+    return found

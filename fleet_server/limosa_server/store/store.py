@@ -6,16 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from limosa_server.errors import StorageFull, StoreBusy, StoreDamaged
-from limosa_server.store.engine import BEGIN, make_engine
+from limosa_contracts.errors import LimosaError
+from limosa_server.errors import DatabaseRefused, StoreBusy, StoreDamaged
+from limosa_server.store.engine import make_engine, shown
+from limosa_server.store.failures import explained
 from limosa_server.store.migrate import migrate
 from limosa_server.store.transaction import Transaction
+from limosa_server.store.transaction_kinds import for_kind
 
+MAY_CREATE: Final = "the server's role must own the database, or may create tables in its schema public"
 Listener: TypeAlias = Callable[[frozenset[str]], None]
 
 
@@ -24,33 +28,46 @@ class Store:
 
     def __init__(self, engine: Engine, *, busy_timeout_s: float) -> None:
         self.engine = engine
-        self._writing = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+        self._reading = for_kind(engine, "read")
+        self._writing = for_kind(engine, "write")
         self._lock = threading.Lock()
         self._busy_timeout_s = busy_timeout_s
         self._listeners: tuple[Listener, ...] = ()
 
     @classmethod
-    def open(cls, path: Path, *, busy_timeout_s: float = 15.0) -> Self:
-        """Creates or upgrades the schema. Raises StoreNewer for a database of a later version,
-        StoreDamaged for what is none, StoreBusy while another program writes to it."""
-        engine = make_engine(path, busy_timeout_s=busy_timeout_s)
+    def open(cls, place: Path | str, *, busy_timeout_s: float = 15.0) -> Self:
+        """Creates or upgrades the schema in a SQLite file, or in the database that a URL names.
+
+        Raises DatabaseRefused for a URL of another kind or a database it may not work with, StoreNewer
+        for one of a later version, StoreDamaged for what is none, StoreBusy while another program
+        writes to it, StoreDown for one that does not answer, StorageFull.
+        """
+        engine = make_engine(place, busy_timeout_s=busy_timeout_s)
         try:
-            with _busy():
+            with explained(engine.url):
                 migrate(engine)
-        except OperationalError:
-            raise
-        except DatabaseError as error:
+        except BaseException as error:
             engine.dispose()
-            raise StoreDamaged("the database cannot be read", where=str(path), why=str(error.orig)) from error
+            if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
+                raise _unusable(error, engine) from error
+            raise
         return cls(engine, busy_timeout_s=busy_timeout_s)
+
+    @property
+    def kind(self) -> str:
+        """ "sqlite" or "postgresql"."""
+        return self.engine.dialect.name
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Commits at the end; an error rolls everything back. Not to be nested. Raises StoreBusy."""
+        """Commits at the end; an error rolls everything back. Not to be nested.
+
+        Raises StoreBusy, StorageFull, StoreDown; nothing of it is stored then.
+        """
         if not self._lock.acquire(timeout=self._busy_timeout_s):
             raise StoreBusy("the database is busy", why=f"no turn to write in {self._busy_timeout_s:g} s")
         try:
-            with _busy(), Transaction(self._writing, expire_on_commit=False) as tx:
+            with explained(self.engine.url), Transaction(self._writing, expire_on_commit=False) as tx:
                 yield tx
                 tx.commit()
         finally:
@@ -60,8 +77,14 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A consistent snapshot. What is added in it is an error, never silently lost."""
-        with Transaction(self.engine, expire_on_commit=False, autoflush=False) as tx:
+        """A consistent snapshot. What is added in it is an error, never silently lost.
+
+        Raises StoreBusy, StoreDown.
+        """
+        with (
+            explained(self.engine.url),
+            Transaction(self._reading, expire_on_commit=False, autoflush=False) as tx,
+        ):
             yield tx
             if tx.new or tx.dirty or tx.deleted:
                 raise AssertionError("a read transaction was written to; use Store.transaction()")
@@ -83,13 +106,8 @@ class Store:
         self.engine.dispose()
 
 
-@contextmanager
-def _busy() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        if "locked" in str(error.orig) or "busy" in str(error.orig):
-            raise StoreBusy("the database is busy", why=str(error.orig)) from error
-        if "full" in str(error.orig):
-            raise StorageFull("there is no room in the database", why=str(error.orig)) from error
-        raise
+def _unusable(error: DatabaseError, engine: Engine) -> LimosaError:
+    where, why = shown(engine.url), str(error.orig).strip().partition("\n")[0]
+    if engine.dialect.name == "sqlite":
+        return StoreDamaged("the database cannot be read", where=where, why=why)
+    return DatabaseRefused("the database cannot be used", where=where, why=why, hint=MAY_CREATE)

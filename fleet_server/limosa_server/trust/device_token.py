@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sqlalchemy import delete
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import col
 
 from limosa_contracts.assertion import LEEWAY_S, Assertion, parse_assertion
@@ -11,6 +10,7 @@ from limosa_contracts.errors import InvalidField
 from limosa_server.access.tokens import AccessClaims
 from limosa_server.errors import DeviceRevoked, Replayed
 from limosa_server.state import ServerState
+from limosa_server.store.upsert import insert
 from limosa_server.tables.access import AssertionJti
 from limosa_server.tables.devices import Device, DeviceCertificate
 from limosa_server.trust.pki import fingerprint_of
@@ -39,7 +39,7 @@ def exchange(state: ServerState, text: str) -> str:
             )
         tx.execute(delete(AssertionJti).where(col(AssertionJti.expires_at) < now))
         first = tx.connection().execute(
-            insert(AssertionJti)
+            insert(tx, AssertionJti)
             .values(device=assertion.device, jti=assertion.jti, expires_at=assertion.expires + LEEWAY_S + 1)
             .on_conflict_do_nothing()
         )

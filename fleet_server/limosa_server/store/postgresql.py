@@ -1,0 +1,90 @@
+"""The PostgreSQL engine: the same types, order and turns as SQLite has.
+
+Three things would differ, and are made the same here: an `int` column holds 63 bits; text sorts and
+compares by code point whatever the database's locale; U+0000, which PostgreSQL's text cannot hold,
+becomes U+FFFD, so that no device can send what cannot be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, types
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.base import PGTypeCompiler
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, _PGBigInteger, _PGString
+from sqlalchemy.engine.interfaces import Dialect
+
+from limosa_server.store.transaction_kinds import kind_of
+
+POOL_SIZE: Final = 16  # as with SQLite; PostgreSQL allows 100 connections in all by default
+POOL_OVERFLOW: Final = 32
+CONNECT_TIMEOUT_S: Final = 10
+WRITER_LOCK: Final = 0x4C494D4F01
+"""Advisory lock of the one who writes: writers take turns, also those of two processes."""
+SERVER_LOCK: Final = 0x4C494D4F02
+"""Advisory lock of the one server that works with a database, as long as it lives."""
+BEGIN: Final = {
+    "read": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "write": f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})",
+}
+
+
+class _WideInteger(_PGBigInteger):
+    """Also for `Integer`: counters are milliseconds, session numbers have 63 bits."""
+
+
+class _Text(_PGString):
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None]:
+        return lambda text: text.replace("\0", "\ufffd") if text and "\0" in text else text
+
+
+class _Types(PGTypeCompiler):
+    def visit_INTEGER(self, type_: types.Integer, **kw: Any) -> str:  # noqa: N802  # SQLAlchemy's name
+        return "BIGINT"
+
+    def visit_VARCHAR(self, type_: types.String, **kw: Any) -> str:  # noqa: N802  # as above
+        text: str = super().visit_VARCHAR(type_, **kw)
+        # Only where a column is made: a cast may not have one.
+        of_column = isinstance(kw.get("type_expression"), Column)
+        return f'{text} COLLATE "C"' if of_column and not type_.collation else text
+
+
+_COLUMN_TYPES: Final[dict[type[types.TypeEngine[Any]], type[types.TypeEngine[Any]]]] = {
+    types.Integer: _WideInteger,
+    types.BigInteger: _WideInteger,
+    types.String: _Text,
+}
+
+
+class LimosaDialect(PGDialect_psycopg):
+    supports_statement_cache = True
+    type_compiler_cls = _Types
+    colspecs = PGDialect_psycopg.colspecs | _COLUMN_TYPES
+
+
+registry.register("postgresql.limosa", __name__, "LimosaDialect")
+
+
+def make_engine(url: URL, *, busy_timeout_s: float) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+limosa"),
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_pre_ping=True,  # after a restart of the database only what was under way fails
+        connect_args={
+            "autocommit": True,  # transactions begin with the statement below, not with the driver's
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "limosa",
+            "options": f"-c lock_timeout={int(busy_timeout_s * 1000)} -c timezone=UTC",
+        },
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute(BEGIN[kind_of(connection)], prepare=False)
+
+    return engine
