@@ -3,6 +3,7 @@
 from limosa_server.tables import (
     access,
     alerts,
+    commands,
     devices,
     groups,
     lifecycle,
@@ -16,6 +17,7 @@ from limosa_server.tables import (
 __all__ = [
     "access",
     "alerts",
+    "commands",
     "devices",
     "groups",
     "lifecycle",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from limosa_server.tables.columns import json_field, json_list
 
 
 class Device(SQLModel, table=True):
-    """One row per device for ever. `state`: active | revoked. `online` is informational."""
+    """One row per device for ever. `state`: active | revoked | decommissioned. `online` is informational.
+
+    A revoked device keeps its groups and what it shall run; a decommissioned one has neither."""
 
     __tablename__ = "devices"
 
@@ -30,17 +33,34 @@ class Device(SQLModel, table=True):
     last_seen: float | None = Field(default=None, index=True)
     online: bool = False
     presence_session: int = 0
+    ended_at: float | None = None  # when it was revoked or decommissioned
+    ended_reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class DeviceLabel(SQLModel, table=True):
-    """`source`: operator | token | device. An operator's label is never overwritten by a device."""
+    """The label that holds, and whose it is. Of one key the operator's goes before the token's, and that
+    before the device's own."""
 
     __tablename__ = "device_labels"
+    __table_args__ = (Index("device_labels_pair", "key", "value"),)
 
     device: str = Field(primary_key=True, foreign_key="devices.id")
     key: str = Field(primary_key=True)
     value: str = Field(index=True)
     source: str = "operator"
+
+
+class LabelSource(SQLModel, table=True):
+    """What each source says; what is covered by a higher one comes back when that is taken away.
+
+    `source`: operator | token | device."""
+
+    __tablename__ = "label_sources"
+
+    device: str = Field(primary_key=True, foreign_key="devices.id")
+    key: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    value: str
 
 
 class DeviceModel(SQLModel, table=True):

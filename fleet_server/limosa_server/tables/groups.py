@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Index, false
 from sqlmodel import Field, SQLModel
 
 
 class Group(SQLModel, table=True):
-    """`selector` "" is a static group: its members are added by name."""
+    """`selector` "" is a static group: its members are added by name. `gives_current`: who joins is given
+    what the group's last completed rollouts brought."""
 
     __tablename__ = "groups"
 
@@ -16,10 +18,13 @@ class Group(SQLModel, table=True):
     created_at: float
     created_by: str
     revision: int = 1  # its ETag
+    devices: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # kept, not counted
+    gives_current: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class Membership(SQLModel, table=True):
     __tablename__ = "memberships"
+    __table_args__ = (Index("memberships_since", "group", "since"),)
 
     group: str = Field(primary_key=True, foreign_key="groups.name")
     device: str = Field(primary_key=True, foreign_key="devices.id", index=True)

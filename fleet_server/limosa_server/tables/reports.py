@@ -90,3 +90,5 @@ class OutboxRow(SQLModel, table=True):
     retain: bool
     expiry_s: int | None = None
     created_at: float
+    answer_to: str = Field(default="", sa_column_kwargs={"server_default": ""})  # response topic
+    correlation: str = Field(default="", sa_column_kwargs={"server_default": ""})
