@@ -13,6 +13,13 @@ def json_field() -> Any:
     return Field(default_factory=dict, sa_type=JSON)
 
 
+def kept_field() -> Any:
+    """A JSON object of counters, {} in rows that were there before it."""
+    return Field(
+        default_factory=dict, sa_type=JSON, nullable=False, sa_column_kwargs={"server_default": "{}"}
+    )
+
+
 def json_list() -> Any:
     return Field(default_factory=list, sa_type=JSON)
 

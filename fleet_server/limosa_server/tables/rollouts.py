@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from limosa_server.tables.columns import blob_field, json_field
+from limosa_server.tables.columns import blob_field, json_field, kept_field
 
 
 class RolloutRow(SQLModel, table=True):
@@ -54,6 +54,9 @@ class WaveRow(SQLModel, table=True):
     since: float = 0.0
     reason: str = ""
     counts: dict[str, Any] = json_field()
+    away: dict[str, Any] = kept_field()  # of the open ones: state -> devices that cannot be reached
+    silent: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    way_back: dict[str, Any] = kept_field()  # where on the way back -> devices
 
 
 class ExecutionRow(SQLModel, table=True):
@@ -61,7 +64,8 @@ class ExecutionRow(SQLModel, table=True):
 
     __tablename__ = "executions"
     __table_args__ = (
-        Index("executions_open", "rollout", "wave", "state"),
+        Index("executions_open", "rollout", "wave", "state", "away", "device"),
+        Index("executions_due", "rollout", "due_at"),
         Index("executions_offered", "rollout", "offered_at"),
     )
 
@@ -85,6 +89,7 @@ class ExecutionRow(SQLModel, table=True):
     return_index: str = ""
     document_epoch: int = 0
     document_counter: int = 0
+    due_at: float | None = None  # when the controller looks at it; None: nothing is left to look at
 
 
 class DecisionRow(SQLModel, table=True):
