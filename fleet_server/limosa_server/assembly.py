@@ -20,6 +20,7 @@ from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
 from limosa_server.fleet import groups
 from limosa_server.metrics import make_metrics
+from limosa_server.registry import running
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.deltas import Deltas
 from limosa_server.rollouts import rollout_ingest
@@ -95,7 +96,7 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
         metrics=metrics,
         endpoints=endpoints,
         clock=clock,
-        report_handlers=[rollout_ingest.on_reports],
+        report_handlers=[rollout_ingest.on_reports, running.on_reports],
         device_handlers=[_follow_labels],
         desired=SignedDocuments(),
     )
@@ -114,7 +115,7 @@ def make_director(state: ServerState) -> Director:
 
 
 def make_controller(state: ServerState) -> Controller:
-    return Controller(store=state.store, director=make_director(state), clock=state.clock)
+    return Controller(store=state.store, director=make_director(state), blobs=state.blobs, clock=state.clock)
 
 
 def first_admin(state: ServerState) -> str | None:

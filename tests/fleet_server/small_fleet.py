@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.core.counts import Counts
 from limosa_server.fleet import groups
+from limosa_server.registry.blobs import Blobs
 from limosa_server.rollouts import rollout_start
 from limosa_server.rollouts.controller import Controller
 from limosa_server.rollouts.rollout_ingest import on_reports
@@ -29,6 +29,7 @@ from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, RolloutRow, WaveRow
 from limosa_server.trust.director import Director
+from tests.fleet_server.databases import Database
 
 MODEL = "demo/motion"
 
@@ -70,8 +71,9 @@ class MortalStore(Store):
 class SmallFleet:
     """Devices `d0` … in the group `all`; bad ones fall back on version 2.0.0."""
 
-    def __init__(self, path: Path, *, devices: int = 4, running: str = "1.0.0") -> None:
-        self._open(path, SigningKey.generate(Algorithm.ED25519))
+    def __init__(self, place: Path | str, *, devices: int = 4, running: str = "1.0.0") -> None:
+        """`place`: what `Store.open` takes."""
+        self._open(place, SigningKey.generate(Algorithm.ED25519))
         with self.store.transaction() as tx:
             for i in range(devices):
                 self._add_device(tx, f"d{i}", running)
@@ -81,26 +83,25 @@ class SmallFleet:
             groups.create(tx, "all", selector=None, description="", now=self.now, actor="test")
             groups.join(tx, "all", [f"d{i}" for i in range(devices)], now=self.now)
 
-    def _open(self, path: Path, key: SigningKey) -> None:
-        self.path, self.key = path, key
+    def _open(self, place: Path | str, key: SigningKey) -> None:
+        self.place, self.key = place, key
         self.now = 1_700_000_000.0
         self.epoch = 1
         self.bad: set[str] = set()
         self.offline: set[str] = set()
         # A copy has its schema already.
         self.store = (
-            MortalStore(make_engine(path, busy_timeout_s=15.0), busy_timeout_s=15.0)
-            if path.exists()
-            else MortalStore.open(path)
+            MortalStore(make_engine(place, busy_timeout_s=15.0), busy_timeout_s=15.0)
+            if isinstance(place, Path) and place.exists()
+            else MortalStore.open(place)
         )
         self.controller = self._controller()
 
-    def copy(self, path: Path) -> Self:
+    def copy(self, database: Database) -> Self:
         """Another world that begins where this one is; this one is closed."""
         self.store.close()
-        shutil.copy(self.path, path)
         other = type(self).__new__(type(self))
-        other._open(path, self.key)
+        other._open(database.copy(self.place), self.key)
         return other
 
     def _add_device(self, tx: Transaction, name: str, running: str) -> None:
@@ -155,12 +156,13 @@ class SmallFleet:
 
     def _controller(self) -> Controller:
         director = Director(key=lambda: self.key, epoch=lambda: self.epoch)
-        return Controller(store=self.store, director=director, clock=lambda: self.now)
+        blobs = Blobs(self.path.parent / "blobs", max_bytes=2**20)
+        return Controller(store=self.store, director=director, blobs=blobs, clock=lambda: self.now)
 
     def restart(self) -> Self:
         """A new process over the same database."""
         self.store.close()
-        self.store = MortalStore(make_engine(self.path, busy_timeout_s=15.0), busy_timeout_s=15.0)
+        self.store = MortalStore(make_engine(self.place, busy_timeout_s=15.0), busy_timeout_s=15.0)
         self.controller = self._controller()
         return self
 

@@ -3,7 +3,7 @@
 RequestError
   GroupIsSelected, GroupExists, PlanStale, KeyReused
 VerdictError
-  PlanRefused, KnownBad
+  PlanRefused, KnownBad, GateNotPassed, ReleaseRetracted
 """
 
 from __future__ import annotations
@@ -28,6 +28,18 @@ class KnownBad(VerdictError):
     code = "LM-652"
     summary = "this very release failed before on devices of the target"
     default_hint = "publish a corrected version; a release cannot be repaired"
+
+
+class GateNotPassed(VerdictError):
+    code = "LM-642"
+    summary = "a release has not shown what its promotion gate asks for"
+    default_hint = "limosa release show NAME@VERSION says what is missing"
+
+
+class ReleaseRetracted(VerdictError):
+    code = "LM-643"
+    summary = "a release was retracted, or cannot be installed any more"
+    default_hint = "start a rollout of another version: limosa release list"
 
 
 class GroupIsSelected(RequestError):

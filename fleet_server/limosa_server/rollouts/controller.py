@@ -15,6 +15,8 @@ from limosa_server.core.advance import advance
 from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Order, Outcome, Promote
 from limosa_server.core.rollout import Rollout, RolloutStatus
+from limosa_server.registry.blobs import Blobs
+from limosa_server.registry.promotion import promote_if_shown
 from limosa_server.rollouts.rollout_rows import (
     decision_row,
     execution_of,
@@ -42,6 +44,7 @@ _FINE: Final = frozenset({"IDLE", "COMMITTED"})
 class Controller:
     store: Store
     director: Director
+    blobs: Blobs
     clock: Callable[[], float]
 
     def tick(self) -> int:
@@ -68,7 +71,7 @@ class Controller:
             if row is None or row.status not in ACTIVE:
                 return
             outcome = advance(_facts(tx, row, now))
-            _Writer(tx, row, self.director, now).write(outcome)
+            _Writer(tx, row, self.director, self.blobs, now).write(outcome)
 
     def _record_failure(self, number: int, error: Exception) -> None:
         now = self.clock()
@@ -165,10 +168,13 @@ def _version_index(tx: Transaction, model: str, version: str) -> dict[str, str]:
 class _Writer:
     """Writes one outcome: rows, desired documents, messages; all in one transaction."""
 
-    def __init__(self, tx: Transaction, row: RolloutRow, director: Director, now: float) -> None:
+    def __init__(
+        self, tx: Transaction, row: RolloutRow, director: Director, blobs: Blobs, now: float
+    ) -> None:
         self._tx = tx
         self._row = row
         self._director = director
+        self._blobs = blobs  # evidence lies there, which a promotion may ask for
         self._now = now
         self._runs: dict[str, DeviceExecution] = {}
 
@@ -234,6 +240,5 @@ class _Writer:
         release = self._tx.exec(
             select(Release).where(Release.model == self._row.model, Release.version == self._row.version)
         ).one()
-        release.stage = "production"
-        self._tx.add(release)
-        self._tx.announce("releases")
+        assert self._row.id is not None
+        promote_if_shown(self._tx, self._blobs, release, at=self._now, rollout=self._row.id)

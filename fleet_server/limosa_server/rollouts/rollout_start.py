@@ -19,6 +19,7 @@ from limosa_server.core.planning.plan import Candidate, Plan, ReleaseFacts, make
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.core.wave import WaveStatus
 from limosa_server.fleet import groups
+from limosa_server.registry.release_rows import check_offerable
 from limosa_server.rollouts.controller import ACTIVE
 from limosa_server.rollouts.rollout_ingest import CONTROLLER, move_count
 from limosa_server.rollouts.rollout_rows import execution_of, write_execution
@@ -62,6 +63,7 @@ def find_release(tx: Transaction, spec: RolloutSpec) -> Release:
             why=f"of {model} it has {', '.join(sorted(known))}" if known else f"it has none of {model}",
             hint="limosa release list",
         )
+    check_offerable(release, where="rollout.release")
     return release
 
 
@@ -70,13 +72,15 @@ def _check_way_back(tx: Transaction, spec: RolloutSpec) -> None:
     version = spec.on_failure.to
     if not version:
         return
-    wanted = select(Release.id).where(Release.model == str(spec.release.name), Release.version == version)
-    if tx.exec(wanted).first() is None:
+    wanted = select(Release).where(Release.model == str(spec.release.name), Release.version == version)
+    back = tx.exec(wanted).first()
+    if back is None:
         raise NotFound(
             f"the server has no release {spec.release.name}@{version}",
             where="rollout.on_failure.to",
             hint="limosa release list",
         )
+    check_offerable(back, where="rollout.on_failure.to")
 
 
 def refuse_bad(tx: Transaction, planned: Plan) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlmodel import col, select
-from tuf.api.metadata import Targets
 
 from limosa_contracts.canonical import parse_object
 from limosa_contracts.dsse import Envelope
@@ -18,13 +17,12 @@ from limosa_contracts.json_value import JsonObject
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import ModelName
 from limosa_contracts.permit import DowngradePermit
-from limosa_contracts.signing_keys import PublicKey
 from limosa_server.access import audit
 from limosa_server.errors import MetadataRefused
 from limosa_server.store import Transaction
 from limosa_server.tables.permits import Permit
-from limosa_server.tables.releases import Release, TufRole
-from limosa_server.trust.team_metadata import parse_targets
+from limosa_server.tables.releases import Release
+from limosa_server.trust.team_keys import team_keys
 
 
 def add(tx: Transaction, envelope: Envelope, *, at: float, actor: str) -> DowngradePermit:
@@ -90,7 +88,7 @@ def _parsed(envelope: Envelope) -> DowngradePermit:
 def _verified(tx: Transaction, envelope: Envelope) -> DowngradePermit:
     team = team_of(envelope)
     refused: LimosaError | None = None
-    for key in _keys(tx, team):
+    for key in team_keys(tx, team):
         try:
             return DowngradePermit.verify(envelope, key)
         except LimosaError as error:
@@ -98,17 +96,6 @@ def _verified(tx: Transaction, envelope: Envelope) -> DowngradePermit:
     raise MetadataRefused(
         f"the permit is not signed by team {team!r}", where="permit", why=str(refused or "it has no key")
     )
-
-
-def _keys(tx: Transaction, team: str) -> Sequence[PublicKey]:
-    row = tx.get(TufRole, "targets")
-    top: Targets | None = parse_targets(row.body.encode(), role="targets").signed if row else None
-    delegations = top.delegations if top is not None else None
-    role = (delegations.roles or {}).get(team) if delegations is not None else None
-    if delegations is None or role is None:
-        return ()
-    listed = (delegations.keys.get(keyid) for keyid in role.keyids)
-    return tuple(PublicKey.parse(str(key.keyval["public"]).encode()) for key in listed if key is not None)
 
 
 def _known(tx: Transaction, permit: DowngradePermit) -> None:
