@@ -11,11 +11,13 @@ from typing import Final, Self
 from limosa_contracts.base64_text import b64
 from limosa_contracts.canonical import encode_canonical, parse_object
 from limosa_contracts.errors import InvalidField
+from limosa_contracts.feedback import Feedback
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import MODEL, NAME, check_version
 from limosa_contracts.reported import CLOCKS
+from limosa_contracts.shadow import ShadowSketch
 
 SCHEMA: Final = "limosa.window/1"
 LATENCY_EDGES_US: Final = tuple(round(50 * 2 ** (i / 2)) for i in range(31))
@@ -59,6 +61,8 @@ class Window:
     n: int
     counters: dict[str, int]
     sketch: Sketch
+    feedback: Feedback | None = None  # None where no application said anything
+    shadow: ShadowSketch | None = None  # of a challenger
     extra: JsonObject = field(default_factory=dict)
 
     @property
@@ -91,14 +95,22 @@ class Window:
             n=fields.integer("n", low=0),
             counters=counters,
             sketch=unpack(b64(fields.text("packed", max_chars=2 * PACKED_MAX_BYTES), where="window.packed")),
+            feedback=fields.maybe("feedback", lambda n: Feedback.parse(fields.fields(n))),
+            shadow=fields.maybe("shadow", lambda n: ShadowSketch.parse(fields.fields(n))),
             extra=fields.rest(),
         )
 
     def encode(self) -> bytes:
         counters: dict[str, JsonValue] = dict(self.counters)
+        said: dict[str, JsonValue] = {}
+        if self.feedback is not None:
+            said["feedback"] = self.feedback.as_json()
+        if self.shadow is not None:
+            said["shadow"] = self.shadow.as_json()
         return encode_canonical(
             {
                 **self.extra,
+                **said,
                 "schema": SCHEMA,
                 "device": self.device,
                 "model": self.model,

@@ -1,6 +1,6 @@
 """What serving refuses, and how it fails. LM-550 to LM-579.
 
-RequestError    BadInferRequest, UnknownModel, InputNames, InputDtype, InputShape, InputRange,
+RequestError    BadInferRequest, BadFeedback, UnknownModel, InputNames, InputDtype, InputShape, InputRange,
                 InputCategory,
                 MethodRefused, EncodingRefused, HeadersTooLarge, BodyTooLarge, RequestTooSlow, BadHttp
 TransferError   Overloaded, NotServing, TooManyConnections
@@ -19,6 +19,13 @@ class BadInferRequest(RequestError):
     summary = "an inference request is not what the Open Inference Protocol asks for"
     http_status = 400
     default_hint = 'it looks like {"inputs": [{"name": …, "datatype": …, "shape": …, "data": …}]}'
+
+
+class BadFeedback(RequestError):
+    code = "LM-638"
+    summary = "feedback on a prediction cannot be read or counted"
+    http_status = 400
+    default_hint = 'it looks like {"id": …, "label": …} or {"id": …, "name": …, "value": …}'
 
 
 class UnknownModel(RequestError):

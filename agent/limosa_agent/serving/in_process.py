@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from limosa_agent.serving.errors import NoSlot
+from limosa_agent.serving.feedback_request import read_piece
 from limosa_agent.serving.files import read_bounded
 from limosa_agent.serving.in_process_voice import Voice
 from limosa_agent.serving.limits import ServingLimits
@@ -73,8 +74,8 @@ class Model:
     def serving(self) -> Serving:
         return self._loaded.serving
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name.
+    def run(self, inputs: Mapping[str, Array], id: str = "") -> dict[str, Array]:  # noqa: A002  # as OIP has it
+        """All outputs by name. `id`: under which `feedback` finds this prediction.
 
         Raises InputNames, InputDtype, InputShape, InputRange, InputCategory (counted as refused),
         InferenceFailed.
@@ -87,7 +88,7 @@ class Model:
             if began >= self._tell_at:
                 self._tell_at = began + TELL_EVERY_NS
                 try:
-                    return self.run(inputs)
+                    return self.run(inputs, id)
                 finally:
                     self._voice.tell()
             began = time.perf_counter_ns()
@@ -101,9 +102,35 @@ class Model:
             self._loaded.observations.fail(error.code)
             raise
         self._add(inputs, outputs, rows, time.perf_counter_ns() - began)
+        if id:
+            self._loaded.observations.feedback.remember(id, outputs, rows)
         return outputs
 
     predict = run
+
+    def feedback(
+        self,
+        id: str,  # noqa: A002  # as above
+        *,
+        label: str | int | None = None,
+        name: str = "",
+        value: float | None = None,
+        row: int = 0,
+    ) -> bool:
+        """What came of a prediction of this instance: its true class, or a value of the KPI `name`.
+
+        Whether it was counted: not if the prediction is forgotten, was of another version, or the same was
+        said before. Raises BadFeedback. Only sums leave the device (telemetry 5.2).
+        """
+        said: dict[str, JsonValue] = {"id": id, "row": row, "label": label, "value": value}
+        given = {key: item for key, item in said.items() if item is not None}
+        piece = read_piece(given | ({"name": name} if name else {}), "")
+        counted = self._loaded.observations.feedback.take([piece]).matched == 1
+        now = time.perf_counter_ns()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_EVERY_NS
+            self._voice.tell()
+        return counted
 
     def observation(self) -> dict[str, JsonValue]:
         """What the active release has seen since it was loaded here, as the worker reports it."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from limosa_agent.installed import installed_version
 from limosa_agent.serving.errors import BadInferRequest, NotServing, Overloaded, UnknownModel
+from limosa_agent.serving.feedback_request import parse_feedback
 from limosa_agent.serving.http_messages import (
     INFERENCE_HEADER,
     INFERENCE_HEADER_NAME,
@@ -42,7 +43,7 @@ ROUTES_MAX: Final = 256  # paths that are kept parsed
 
 PLATFORMS: Final = {"onnxruntime": "onnxruntime_onnx", "litert": "tensorflow_lite"}
 """Names of the protocol and of servers that speak it; another runtime goes by its own name."""
-EXTENSIONS: Final[tuple[JsonValue, ...]] = ("binary_tensor_data", "model_repository(index)")
+EXTENSIONS: Final[tuple[JsonValue, ...]] = ("binary_tensor_data", "model_repository(index)", "feedback")
 
 
 @dataclass(slots=True)
@@ -66,6 +67,10 @@ class Served:
             requests=KnownRequests(),
             answers=AnswerWriter(model=slot.model, version=slot.version, outputs=names),
         )
+
+    def take_feedback(self, body: bytes | memoryview) -> dict[str, JsonValue]:
+        """What came of it. Raises BadFeedback (rollouts 6)."""
+        return self.model.observations.feedback.take(parse_feedback(body)).as_json()
 
 
 @dataclass(slots=True)
@@ -113,6 +118,8 @@ class InferenceApi:
         check_method(route, request.method)
         if route.action == "infer":
             return self._infer(route, request)
+        if route.action == "feedback":
+            return json_reply(self._find(route).take_feedback(request.body))
         return self._describe(route)
 
     def longest_run_s(self, now: float) -> float:
@@ -220,7 +227,10 @@ def _answered(call: Call, outputs: Mapping[str, Array] | None, failed: Exception
         if isinstance(failed, (FaultError, TransferError)):
             served.model.observations.fail(failed.code)
         raise failed
-    served.model.observations.add(call.inputs, outputs, call.rows, call.spent_ns)
+    observations = served.model.observations
+    observations.add(call.inputs, outputs, call.rows, call.spent_ns)
+    if call.request.id:
+        observations.feedback.remember(call.request.id, outputs, call.rows)
     return served.answers.write(call.request, outputs)
 
 

@@ -19,6 +19,7 @@ class InferenceConfig:
     rows_max: int = _USUAL.rows_max  # rows of one request along its batch axis; above: 400
     queue_max: int = _USUAL.queue_max  # requests that wait for a thread; above: 429
     connections_max: int = _USUAL.connections_max  # above: 503 and closed
+    feedback_predictions: int = _USUAL.feedback_predictions  # remembered per model, if they had an id
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
@@ -33,6 +34,7 @@ class InferenceConfig:
             rows_max=count("rows_max", base.rows_max),
             queue_max=count("queue_max", base.queue_max, low=0),
             connections_max=count("connections_max", base.connections_max),
+            feedback_predictions=count("feedback_predictions", base.feedback_predictions, low=0),
         )
         fields.refuse_rest()
         return config
@@ -46,4 +48,5 @@ class InferenceConfig:
             rows_max=self.rows_max,
             queue_max=self.queue_max,
             connections_max=self.connections_max,
+            feedback_predictions=self.feedback_predictions,
         )

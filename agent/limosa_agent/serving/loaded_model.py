@@ -12,8 +12,10 @@ from typing import Final
 from limosa_agent.serving.errors import InferenceFailed, LoadFailed
 from limosa_agent.serving.files import read_bounded
 from limosa_agent.serving.golden import GoldenVectors, difference
+from limosa_agent.serving.graph_cache import graph_folder
 from limosa_agent.serving.limits import ServingLimits
 from limosa_agent.serving.observations import Observations
+from limosa_agent.serving.prediction_memory import FILE as PREDICTIONS
 from limosa_agent.serving.runtime import Runtime, load_runtime
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.schema_check import SchemaCheck
@@ -64,6 +66,7 @@ class LoadedModel:
                 manifest_sha256=slot.manifest_sha256,
                 ring_rows=limits.ring_rows,
                 ring_max_bytes=limits.ring_max_bytes,
+                feedback_predictions=limits.feedback_predictions,
             )
             self.run_us: Final = self._warm_up()
         except LoadFailed:
@@ -121,6 +124,13 @@ def load_all(
         models.append(LoadedModel(SlotRef.parse(slot, where=f"models[{i}]"), limits, options))
     counters.running = 0
     return models
+
+
+def remember_beside(model: LoadedModel) -> None:
+    """Its predictions are remembered in a file beside its slot, which goes with it, and survive a restart."""
+    folder = graph_folder(Path(model.slot.directory))
+    if folder is not None:
+        model.observations.feedback.keep_in(folder / PREDICTIONS)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from limosa_agent.serving.feedback import FeedbackBook
 from limosa_agent.serving.ring import Ring
 from limosa_agent.serving.tensor_codec import Array
 from limosa_contracts.baseline import Baseline
@@ -26,6 +27,7 @@ class Observations:
         manifest_sha256: str,
         ring_rows: int,
         ring_max_bytes: int,
+        feedback_predictions: int = 0,
     ) -> None:
         self._ring: Final = Ring(serving, baseline, rows=ring_rows, max_bytes=ring_max_bytes)
         self._manifest_sha256: Final = manifest_sha256
@@ -34,6 +36,7 @@ class Observations:
         self._errors: Final[Counter[str]] = Counter()
         self._refused: Final[Counter[str]] = Counter()
         self.replayed = 0
+        self.feedback: Final = FeedbackBook(serving, size=feedback_predictions)
 
     def refuse(self, code: str) -> None:
         """A request that the caller has to change."""
@@ -82,9 +85,10 @@ class Observations:
             "squares": counts.squares.tolist(),
             "baseline_id": self._baseline_id,
             "manifest_sha256": self._manifest_sha256,
+            **self.feedback.snapshot(),
         }
 
     @property
     def seen(self) -> int:
-        """Grows with every request, whatever came of it."""
-        return self._ring.seen + self._errors.total() + self._refused.total()
+        """Grows with every request and every piece of feedback, whatever came of it."""
+        return self._ring.seen + self._errors.total() + self._refused.total() + self.feedback.counts.total

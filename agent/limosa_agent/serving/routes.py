@@ -15,7 +15,7 @@ _SERVER: Final = {"": "server", "health/live": "live", "health/ready": "ready"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`action`: server, live, ready, metrics, index, metadata, model_ready, infer.
+    """`action`: server, live, ready, metrics, index, metadata, model_ready, infer, feedback.
 
     Empty version: whichever is active.
     """
@@ -55,6 +55,8 @@ def parse_route(target: bytes) -> Route:
         version, rest = rest[1], rest[2:]
     if rest == ["infer"]:
         return Route("infer", POST, model, version)
+    if rest == ["feedback"]:
+        return Route("feedback", POST, model, version)
     if rest == ["ready"]:
         return Route("model_ready", GET, model, version)
     if not rest:

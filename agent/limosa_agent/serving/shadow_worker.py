@@ -33,6 +33,7 @@ from limosa_agent.serving.shadow_copy import Copy
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_contracts.errors import FaultError, LimosaError, RequestError
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.shadow import ShadowSketch
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Challenger:
         self._agreement: Final = Agreement(loaded.serving)
         self._compared = 0
         self._disagreed = 0
+        self._sketch: ShadowSketch | None = None
         self._against = ""
         self._dropped: Final[dict[int, int]] = {}  # generation -> requests it gave no copy of
 
@@ -69,14 +71,18 @@ class Challenger:
             seen.fail(error.code)
             return
         seen.add(copy.inputs, outputs, rows, time.perf_counter_ns() - began)
-        compared, disagreed = self._agreement.compare(copy.outputs, outputs, rows=rows)
-        self._compared += compared
-        self._disagreed += disagreed
+        found = self._agreement.compare(copy.outputs, outputs, rows=rows)
+        self._compared += found.rows
+        self._disagreed += found.disagreed
+        if found.sketch is not None:
+            self._sketch = found.sketch if self._sketch is None else self._sketch.plus(found.sketch)
         self._against = copy.active
 
     def snapshot(self) -> dict[str, JsonValue]:
+        said: dict[str, JsonValue] = {} if self._sketch is None else {"shadow": self._sketch.as_json()}
         return {
             **self.loaded.observations.snapshot(),
+            **said,
             "rss_bytes": rss_bytes(),
             "cpu_s": time.process_time(),
             "shadow_compared": self._compared,

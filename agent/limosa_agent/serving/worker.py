@@ -33,7 +33,7 @@ from limosa_agent.serving.limited_child import (
     set_oom_score,
 )
 from limosa_agent.serving.limits import ServingLimits
-from limosa_agent.serving.loaded_model import LoadedModel, load_all
+from limosa_agent.serving.loaded_model import LoadedModel, load_all, remember_beside
 from limosa_agent.serving.protocol import HttpConnection, Traffic
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shadow_tap import ShadowTap
@@ -261,6 +261,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
     except LimosaError as error:
         await control.send({"error": error.as_json()})
         return 1
+    for model in models:
+        remember_beside(model)
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not look at it again
     worker = Worker(

@@ -16,6 +16,7 @@ from limosa_agent.telemetry.instance_message import InstanceMessage
 from limosa_agent.telemetry.windows import SHADOW_COUNTERS, Snapshot
 from limosa_contracts.baseline import BINS, CONFIDENCE_BINS, Baseline
 from limosa_contracts.errors import InvalidField
+from limosa_contracts.feedback import Kpi
 from limosa_contracts.window import LATENCY_EDGES_US
 
 INSTANCES_MAX: Final = 64
@@ -102,9 +103,12 @@ class Instances:
 def _parsed(message: InstanceMessage, shape: ReleaseShape) -> Snapshot:
     _check_codes(message.snapshot)
     snapshot = Snapshot.parse(message.snapshot)
-    amounts = (*snapshot.sketch.sums, *snapshot.sketch.squares)
+    kpis = snapshot.feedback.kpis.values() if snapshot.feedback is not None else ()
+    said = (amount for kpi in kpis for amount in (kpi.total, kpi.squares))
+    amounts = (*snapshot.sketch.sums, *snapshot.sketch.squares, *said)
     if (
         not shape.holds(snapshot)
+        or snapshot.shadow is not None
         or any(name in snapshot.counters for name in SHADOW_COUNTERS)
         or max(_counts(snapshot)) > COUNT_MAX
         or any(abs(amount) > AMOUNT_MAX for amount in amounts)
@@ -132,6 +136,25 @@ def _counts(snapshot: Snapshot) -> Sequence[int]:
         *sketch.classes,
         *sketch.confidence,
         *sketch.latency,
+        *_of_feedback(snapshot),
+    )
+
+
+def _of_feedback(snapshot: Snapshot) -> Sequence[int]:
+    said = snapshot.feedback
+    return () if said is None else (*(kpi.n for kpi in said.kpis.values()), *said.labelled, *said.correct)
+
+
+def _feedback_grew(before: Snapshot, now: Snapshot) -> bool:
+    if before.feedback is None or now.feedback is None:
+        return before.feedback is None
+    pairs = (
+        (before.feedback.labelled, now.feedback.labelled),
+        (before.feedback.correct, now.feedback.correct),
+    )
+    none = Kpi()
+    return all(x <= y for a, b in pairs for x, y in zip(a, b, strict=True)) and all(
+        kpi.n <= now.feedback.kpis.get(name, none).n for name, kpi in before.feedback.kpis.items()
     )
 
 
@@ -146,6 +169,8 @@ def _grew(before: Snapshot, now: Snapshot) -> bool:
         (before.sketch.latency, now.sketch.latency),
         *zip(before.sketch.bins, now.sketch.bins, strict=True),
     )
+    if not _feedback_grew(before, now):
+        return False
     return (
         counters and before.n <= now.n and all(x <= y for a, b in arrays for x, y in zip(a, b, strict=True))
     )

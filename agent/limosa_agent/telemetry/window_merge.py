@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
+from limosa_contracts.feedback import Feedback
+from limosa_contracts.shadow import ShadowSketch
 from limosa_contracts.window import Sketch, Window
 
 Number = TypeVar("Number", int, float)
@@ -25,6 +27,8 @@ def merge_windows(older: Window, newer: Window) -> Window:
         n=older.n + newer.n,
         counters={name: older.counters.get(name, 0) + newer.counters.get(name, 0) for name in names},
         sketch=add_sketches(older.sketch, newer.sketch),
+        feedback=together(older.feedback, newer.feedback),
+        shadow=together(older.shadow, newer.shadow),
     )
 
 
@@ -44,6 +48,21 @@ def combine_sketches(a: Sketch, b: Sketch, *, counts: Combine[int], amounts: Com
         confidence=counts(a.confidence, b.confidence),
         latency=counts(a.latency, b.latency),
     )
+
+
+Said = TypeVar("Said", Feedback, ShadowSketch)
+
+
+def together(a: Said | None, b: Said | None) -> Said | None:
+    """None where neither is there."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a.plus(b)
+
+
+def since(now: Said | None, earlier: Said | None) -> Said | None:
+    """What came after `earlier`; None where there is nothing now."""
+    return now if now is None or earlier is None else now.minus(earlier)
 
 
 def added(a: Sequence[Number], b: Sequence[Number]) -> tuple[Number, ...]:

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from limosa_agent.telemetry.window_merge import add_sketches, combine_sketches
+from limosa_agent.telemetry.window_merge import add_sketches, combine_sketches, since, together
 from limosa_contracts.baseline import BINS
+from limosa_contracts.feedback import Feedback
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.shadow import ShadowSketch
 from limosa_contracts.window import Sketch, Window, empty_sketch
 
 MIN_ROWS: Final = 20
@@ -23,6 +25,8 @@ MAX_ROWS: Final = 20_000
 WINDOW_S: Final = 3600.0
 SHADOW_COUNTERS: Final = ("shadow_compared", "shadow_disagreed", "shadow_dropped")
 """Of challengers only (telemetry 1.4)."""
+FEEDBACK_COUNTERS: Final = ("feedback_matched", "feedback_unmatched", "feedback_repeated")
+"""Where applications said anything (telemetry 5.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class Snapshot:
     counters: dict[str, int]
     sketch: Sketch
     baseline: str
+    feedback: Feedback | None = None
+    shadow: ShadowSketch | None = None
 
     @classmethod
     def parse(cls, value: Mapping[str, JsonValue]) -> Snapshot:
@@ -41,7 +47,7 @@ class Snapshot:
         counters: dict[str, int] = {}
         for name in ("requests", "failed_requests", "nan_outputs", "replayed", "unmeasured"):
             counters[name] = fields.optional(name, lambda n: fields.integer(n, low=0), 0)
-        for name in SHADOW_COUNTERS:
+        for name in (*SHADOW_COUNTERS, *FEEDBACK_COUNTERS):
             if fields.has(name):
                 counters[name] = fields.integer(name, low=0)
         for kind in ("errors", "refused"):
@@ -66,6 +72,8 @@ class Snapshot:
                 latency=fields.integers("latency", low=0),
             ),
             baseline=fields.text("baseline_id", max_chars=16),
+            feedback=fields.maybe("feedback", lambda n: Feedback.parse(fields.fields(n))),
+            shadow=fields.maybe("shadow", lambda n: ShadowSketch.parse(fields.fields(n))),
         )
 
     def minus(self, earlier: Snapshot) -> Snapshot:
@@ -77,6 +85,8 @@ class Snapshot:
             },
             sketch=_subtract(self.sketch, earlier.sketch),
             baseline=self.baseline,
+            feedback=since(self.feedback, earlier.feedback),
+            shadow=since(self.shadow, earlier.shadow),
         )
 
 
@@ -163,6 +173,8 @@ class WindowBook:
             length_s=max(0.0, mono_s - window.started_mono_s),
             counters={n: window.counters.get(n, 0) + fresh.counters.get(n, 0) for n in names},
             sketch=add_sketches(window.sketch, fresh.sketch),
+            feedback=together(window.feedback, fresh.feedback),
+            shadow=together(window.shadow, fresh.shadow),
         )
         return closed
 

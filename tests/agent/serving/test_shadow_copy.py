@@ -116,30 +116,48 @@ def table(*rows: list[float]) -> dict[str, npt.NDArray[np.generic]]:
     return {"y": np.array(rows, np.float32)}
 
 
+def counted(compared: Agreement, active: Tensors, challenger: Tensors, *, rows: int) -> tuple[int, int]:
+    found = compared.compare(active, challenger, rows=rows)
+    return found.rows, found.disagreed
+
+
+def test_sketch_says_how_sure_the_active_version_was_and_what_the_challenger_said() -> None:
+    by_class = agreement(probabilities="y")
+    active = table([0.05, 0.95], [0.55, 0.45], [0.52, 0.48], [float("nan"), 1.0])
+    challenger = table([0.1, 0.9], [0.4, 0.6], [0.1, 0.9], [0.1, 0.9])
+    found = by_class.compare(active, challenger, rows=4)
+    assert (found.rows, found.disagreed) == (4, 3)
+    assert found.sketch is not None
+    assert found.sketch.compared == (0, 0, 0, 0, 0, 2, 0, 0, 0, 1)  # what is no number is in no bin
+    assert found.sketch.disagreed == (0, 0, 0, 0, 0, 2, 0, 0, 0, 0)
+    assert dict(found.sketch.pairs) == {(0, 1): 2}
+    assert agreement().compare(active, challenger, rows=4).sketch is None
+
+
 def test_classes_agree_whatever_their_probabilities() -> None:
     by_class = agreement(probabilities="y")
     active, challenger = table([0.1, 0.9], [0.6, 0.4], [0.5, 0.5]), table([0.4, 0.6], [0.4, 0.6], [0.9, 0.1])
-    assert by_class.compare(active, challenger, rows=3) == (3, 1)
+    assert counted(by_class, active, challenger, rows=3) == (3, 1)
     broken = table([float("nan"), 0.6], [0.9, 0.1], [0.9, 0.1])
-    assert by_class.compare(active, broken, rows=3) == (3, 1)  # what is no number agrees with nothing
+    assert counted(by_class, active, broken, rows=3) == (3, 1)  # what is no number agrees with nothing
 
 
 def test_numbers_agree_within_the_golden_tolerance() -> None:
     by_value = agreement()
-    assert by_value.compare(table([1, 2], [3, 4]), table([1.09, 2], [3, 4.2]), rows=2) == (2, 1)
+    assert counted(by_value, table([1, 2], [3, 4]), table([1.09, 2], [3, 4.2]), rows=2) == (2, 1)
     nothing = table([float("nan"), float("inf")])
-    assert by_value.compare(nothing, nothing, rows=1) == (1, 0)  # both say the same
-    assert by_value.compare(table([1, 2]), nothing, rows=1) == (1, 1)
+    assert counted(by_value, nothing, nothing, rows=1) == (1, 0)  # both say the same
+    assert counted(by_value, table([1, 2]), nothing, rows=1) == (1, 1)
 
 
 def test_answers_of_another_form_are_not_compared() -> None:
     by_value = agreement()
-    assert by_value.compare(table([1, 2]), table([1, 2, 3]), rows=1) == (0, 0)
-    assert by_value.compare({"z": np.ones((1, 2), np.float32)}, table([1, 2]), rows=1) == (0, 0)
-    assert agreement(probabilities="y").compare(table([1, 2]), table([1, 2], [1, 2]), rows=2) == (0, 0)
+    assert counted(by_value, table([1, 2]), table([1, 2, 3]), rows=1) == (0, 0)
+    assert counted(by_value, {"z": np.ones((1, 2), np.float32)}, table([1, 2]), rows=1) == (0, 0)
+    assert counted(agreement(probabilities="y"), table([1, 2]), table([1, 2], [1, 2]), rows=2) == (0, 0)
 
 
 def test_texts_agree_if_they_are_equal() -> None:
     words = {"y": np.array([["a"], ["b"]], dtype=object)}
     other = {"y": np.array([["a"], ["c"]], dtype=object)}
-    assert agreement().compare(words, other, rows=2) == (2, 1)
+    assert counted(agreement(), words, other, rows=2) == (2, 1)
