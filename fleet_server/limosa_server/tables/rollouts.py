@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from limosa_server.tables.columns import blob_field, json_field, kept_field
+from limosa_server.tables.columns import blob_field, json_field, kept_field, with_default
 
 
 class RolloutRow(SQLModel, table=True):
@@ -38,6 +38,26 @@ class RolloutRow(SQLModel, table=True):
     request_sha256: str = ""
     failing_since: float | None = None  # the controller could not advance it since then
     failing_reason: str = ""
+    priority: int = with_default(0)
+    started_at: float | None = None
+    follows: bool = with_default(False)  # devices that join its group come in through the tail
+    group_revision: int = with_default(-1)  # of its group, when that was last looked at
+    settled: bool = with_default(False)  # the gates have passed; it only follows its group
+    stopping: bool = with_default(False)  # in CANCELING: those at it may finish
+    resume_at: float | None = None  # when a pause of its own making ends
+    bytes_free_at: float = with_default(0.0)  # when its bytes per second allow the next offer
+
+
+class ApprovalRow(SQLModel, table=True):
+    """What one person said to a rollout that waits for approval; the last word counts."""
+
+    __tablename__ = "rollout_approvals"
+
+    rollout: int = Field(primary_key=True, foreign_key="rollouts.id")
+    actor: str = Field(primary_key=True)
+    verdict: str  # approved | denied
+    remark: str = ""
+    at: float
 
 
 class WaveRow(SQLModel, table=True):
@@ -89,6 +109,11 @@ class ExecutionRow(SQLModel, table=True):
     return_index: str = ""
     document_epoch: int = 0
     document_counter: int = 0
+    size_bytes: int = with_default(0, big=True)  # of the variant that it fetches
+    verify_from: float = with_default(0.0)
+    not_before: float | None = None  # a further attempt waits until then
+    failed_as: str = with_default("")  # how the attempt before it ended
+    failed_under: dict[str, Any] = json_field(default="{}")
     due_at: float | None = None  # when the controller looks at it; None: nothing is left to look at
 
 
@@ -123,6 +148,7 @@ class AssignmentRow(SQLModel, table=True):
     trial: dict[str, Any] = json_field()
     report_every_s: float = 300.0
     report_every_in_probation_s: float = 10.0
+    windows: dict[str, Any] = json_field(default="{}")  # maintenance windows, {} for none
     updated_at: float
 
 
