@@ -126,6 +126,9 @@ TABLE: Final[tuple[Row, ...]] = (
             ("device enroll-token", "Make a token with which one device joins", "limosa device enroll-token"),
             ("device list", "List devices and what they run", "limosa device list"),
             ("device show", "Show one device and its last reports", "limosa device show dev-0017"),
+            ("device logs", "Read the newest lines of a device's log", "limosa device logs dev-0017"),
+            ("device status", "Ask a device what it serves, now", "limosa device status dev-0017"),
+            ("device identify", "Let a device make itself noticed", "limosa device identify dev-0017"),
             ("device revoke", "Take a device out of the fleet", "limosa device revoke dev-0017"),
             ("group create", "Make a group, static or by label selector", "limosa group create canary"),
             ("group list", "List groups", "limosa group list"),
@@ -162,6 +165,21 @@ TABLE: Final[tuple[Row, ...]] = (
         "server",
         (
             ("server run", "Run the fleet server", "limosa server run --data fleet --dev"),
+            (
+                "server backup",
+                "Copy a server's database and blobs while it runs",
+                "limosa server backup --data fleet backup",
+            ),
+            (
+                "server restore",
+                "Put a backup back where no server is",
+                "limosa server restore --data fleet backup",
+            ),
+            (
+                "server check",
+                "Say whether keys, database and blobs hold together",
+                "limosa server check --data fleet",
+            ),
             (
                 "server broker-config",
                 "Write the files of a mosquitto that runs by itself",

@@ -7,6 +7,9 @@ from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
     "server run": "limosa_server.cli.server:run",
+    "server backup": "limosa_server.cli.backup:backup",
+    "server restore": "limosa_server.cli.backup:restore",
+    "server check": "limosa_server.cli.backup:check",
     "server broker-config": "limosa_server.cli.config_files:broker_config",
     "server nginx-config": "limosa_server.cli.config_files:nginx_config",
     "token create": "limosa_server.cli.token:create",
@@ -15,6 +18,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "device enroll-token": "limosa_server.cli.device:enroll_token",
     "device list": "limosa_server.cli.device:list_devices",
     "device show": "limosa_server.cli.device:show",
+    "device logs": "limosa_server.cli.device_commands:logs",
+    "device status": "limosa_server.cli.device_commands:status",
+    "device identify": "limosa_server.cli.device_commands:identify",
     "device revoke": "limosa_server.cli.device:revoke",
     "group create": "limosa_server.cli.group:create",
     "group list": "limosa_server.cli.group:list_groups",

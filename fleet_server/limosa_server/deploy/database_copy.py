@@ -28,7 +28,7 @@ def kind_of(place: Path | str) -> str:
 
 
 def revision_of(engine: Engine) -> str:
-    """"" for a database without tables."""
+    """ "" for a database without tables."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision() or ""
 

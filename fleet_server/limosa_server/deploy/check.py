@@ -1,0 +1,220 @@
+"""Whether a server's folder, database and keys hold together: findings, the worst first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, func, text
+from sqlmodel import col, select
+
+from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState
+from limosa_contracts.dsse import Envelope
+from limosa_contracts.errors import LimosaError
+from limosa_contracts.json_value import JsonObject
+from limosa_contracts.limits import LIMITS
+from limosa_contracts.signing_keys import SigningKey
+from limosa_server.access.audit import first_break
+from limosa_server.core.counts import Counts
+from limosa_server.deploy.copies import files_below, sha256_of
+from limosa_server.deploy.database_copy import revision_of
+from limosa_server.settings import ServerSettings
+from limosa_server.store.engine import make_engine, shown
+from limosa_server.store.migrate import head
+from limosa_server.store.transaction import Transaction
+from limosa_server.tables.access import AuditRow
+from limosa_server.tables.releases import Release, RepositoryBlob, Variant
+from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, WaveRow
+from limosa_server.trust.trust_folder import TrustFolder
+
+KEYS: Final = ("snapshot", "timestamp", "director", "audit", "device-ca")
+FREE_MIN_BYTES: Final = 512 * 1024**2  # below, a large push or a busy day fills the disk
+LISTED_MAX: Final = 5  # names in one finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`bad`: something does not hold; else it is worth knowing."""
+
+    bad: bool
+    what: str
+    where: str
+    hint: str = ""
+
+    def as_json(self) -> JsonObject:
+        return {"bad": self.bad, "what": self.what, "where": self.where, "hint": self.hint}
+
+
+def check(settings: ServerSettings, place: Path | str, *, read_blobs: bool) -> list[Finding]:
+    """Writes nothing. `read_blobs`: every blob's digest too, which reads them all."""
+    found = [*_trust(settings), *_disk(settings)]
+    engine = make_engine(place, busy_timeout_s=settings.limits.busy_timeout_s)
+    try:
+        found += _database(settings, engine, read_blobs=read_blobs)
+    finally:
+        engine.dispose()
+    return sorted(found, key=lambda one: not one.bad)
+
+
+def _trust(settings: ServerSettings) -> Iterator[Finding]:
+    trust = TrustFolder(settings.trust)
+    steps: list[Callable[[], object]] = [
+        trust.authority,
+        trust.epoch,
+        trust.root,
+        *[_key_reader(trust, name) for name in KEYS],
+    ]
+    for step in steps:
+        try:
+            step()
+        except LimosaError as error:
+            yield Finding(bad=True, what=error.what, where=error.where, hint=error.hint)
+    for path in files_below(settings.trust / "keys"):
+        if path.stat().st_mode & 0o077:
+            yield Finding(
+                bad=True, what="a key can be read by others", where=str(path), hint=f"chmod 600 {path}"
+            )
+
+
+def _key_reader(trust: TrustFolder, name: str) -> Callable[[], SigningKey]:
+    return lambda: trust.key(name)
+
+
+def _disk(settings: ServerSettings) -> Iterator[Finding]:
+    if not settings.data.is_dir():
+        return
+    found = os.statvfs(settings.data)
+    free = found.f_bavail * found.f_frsize
+    if free < FREE_MIN_BYTES:
+        what = f"{free // 2**20} MiB are free on the disk"
+        yield Finding(bad=True, what=what, where=str(settings.data), hint="make room")
+
+
+def _database(settings: ServerSettings, engine: Engine, *, read_blobs: bool) -> Iterator[Finding]:
+    place = shown(engine.url)
+    if engine.dialect.name == "sqlite" and not Path(place).exists():
+        yield Finding(bad=True, what="there is no database", where=place, hint="limosa server run makes one")
+        return
+    revision = revision_of(engine)
+    if revision != head():
+        what = f"the schema is {revision or 'empty'}, this program's is {head()}"
+        yield Finding(bad=True, what=what, where=place, hint="limosa server run upgrades it")
+        return
+    if engine.dialect.name == "sqlite":
+        yield from _sqlite(engine, place)
+    with Transaction(engine, autoflush=False) as tx:
+        yield from _audit(tx)
+        yield from _counters(tx)
+        yield from _documents(tx, settings)
+        yield from _releases(tx, settings, read_blobs=read_blobs)
+
+
+def _sqlite(engine: Engine, place: str) -> Iterator[Finding]:
+    hint = "stop the server, and put a backup in its place: limosa server restore"
+    with engine.connect() as connection:
+        said = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+        if list(said) != ["ok"]:
+            yield Finding(bad=True, what=f"the database is damaged: {said[0]}", where=place, hint=hint)
+        for row in connection.execute(text("PRAGMA foreign_key_check")).all()[:LISTED_MAX]:
+            yield Finding(
+                bad=True, what=f"a row of {row[0]} refers to none of {row[2]}", where=place, hint=hint
+            )
+
+
+def _audit(tx: Transaction) -> Iterator[Finding]:
+    broken = first_break(
+        tx.exec(select(AuditRow).order_by(col(AuditRow.seq)).execution_options(yield_per=1000))
+    )
+    if broken is not None:
+        yield Finding(
+            bad=True,
+            what="the audit trail was changed",
+            where=f"audit row {broken}",
+            hint="limosa audit verify; compare with a backup, and with the heads that devices hold",
+        )
+
+
+def _counters(tx: Transaction) -> Iterator[Finding]:
+    """Counters are kept, not counted (rollouts 3.6): here they are counted."""
+    counted: dict[tuple[int, int], dict[str, int]] = {}
+    query = select(ExecutionRow.rollout, ExecutionRow.wave, ExecutionRow.state, func.count()).group_by(
+        col(ExecutionRow.rollout), col(ExecutionRow.wave), col(ExecutionRow.state)
+    )
+    for rollout, wave, state, number in tx.exec(query):
+        counted.setdefault((rollout, wave), {})[state] = number
+    for row in tx.exec(select(WaveRow)):
+        kept = Counts.from_json(row.counts)
+        if kept != Counts.from_json(dict(counted.get((row.rollout, row.index), {}))):
+            yield Finding(
+                bad=True,
+                what="a wave's counters are not what its devices are",
+                where=f"rollout {row.rollout}, wave {row.name}",
+                hint="limosa rollout pause; a gate would judge by wrong numbers",
+            )
+
+
+def _documents(tx: Transaction, settings: ServerSettings) -> Iterator[Finding]:
+    """Whether devices would take what is published for them."""
+    try:
+        key = TrustFolder(settings.trust).key("director").public
+    except LimosaError:
+        return  # told already
+    bad = []
+    for row in tx.exec(select(DesiredDocument).order_by(col(DesiredDocument.device))):
+        try:
+            envelope = Envelope.parse(row.envelope, max_bytes=2 * LIMITS.mqtt_message_max_bytes)
+            envelope.verify(key, payload_type=PAYLOAD_TYPE)
+            if DesiredState.parse(envelope.payload).device != row.device:
+                bad.append(row.device)
+        except LimosaError:
+            bad.append(row.device)
+    if bad:
+        yield Finding(
+            bad=True,
+            what=f"{len(bad)} desired documents do not verify with the director's key",
+            where=", ".join(bad[:LISTED_MAX]),
+            hint="they are signed anew at half of their life; a replaced key signs all at the next start",
+        )
+
+
+def _releases(tx: Transaction, settings: ServerSettings, *, read_blobs: bool) -> Iterator[Finding]:
+    known = dict(tx.exec(select(RepositoryBlob.sha256, RepositoryBlob.size)).all())
+    wanted = {index: f"{model}@{version}" for model, version, index in tx.exec(
+        select(Release.model, Release.version, Release.index_sha256)
+    )}  # fmt: skip
+    wanted |= {
+        manifest: f"{model}@{version}"
+        for manifest, model, version in tx.exec(
+            select(Variant.manifest_sha256, Release.model, Release.version).join(
+                Release, col(Release.id) == col(Variant.release_id)
+            )
+        )
+    }
+    for sha256 in sorted(wanted.keys() - known.keys()):
+        yield _lost(f"a part of {wanted[sha256]} is not in the registry", sha256)
+    for sha256, size in sorted(known.items()):
+        path = settings.blobs / "sha256" / sha256[:2] / sha256
+        if not path.is_file():
+            yield _lost("a blob is missing", sha256)
+        elif path.stat().st_size != size or (read_blobs and sha256_of(path) != sha256):
+            yield _lost("a blob is not what it was", sha256)
+    there = {path.name for path in files_below(settings.blobs / "sha256")}
+    if orphans := sorted(there - known.keys()):
+        yield Finding(
+            bad=False,
+            what=f"{len(orphans)} files of the blob folder belong to nothing",
+            where=", ".join(one[:12] for one in orphans[:LISTED_MAX]),
+            hint="an upload that broke off, or a retracted release; they do no harm",
+        )
+
+
+def _lost(what: str, sha256: str) -> Finding:
+    return Finding(
+        bad=True,
+        what=what,
+        where=f"sha256:{sha256}",
+        hint="publish the release again: the same bytes take the same place",
+    )
