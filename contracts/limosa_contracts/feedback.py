@@ -9,7 +9,7 @@ from typing import Final, Self
 from limosa_contracts.baseline import CONFIDENCE_BINS
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
-from limosa_contracts.json_value import JsonValue
+from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.names import NAME
 
 KPIS_MAX: Final = 15
@@ -70,7 +70,8 @@ class Feedback:
     @classmethod
     def parse(cls, fields: Fields) -> Self:
         """Raises InvalidField."""
-        given = fields.optional("kpis", fields.object, {})
+        nothing: JsonObject = {}
+        given = fields.optional("kpis", fields.object, nothing)
         if len(given) > KPIS_MAX:
             raise InvalidField(
                 f"{len(given)} KPIs", where=fields.at("kpis"), why=f"at most {KPIS_MAX} are counted"

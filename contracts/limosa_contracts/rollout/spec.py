@@ -19,6 +19,7 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import NAME, ReleaseName
 from limosa_contracts.rollout.abort import DEFAULT_ABORT, AbortRule, read_rules
 from limosa_contracts.rollout.approval import Approval
+from limosa_contracts.rollout.modes import Mode, Modes, check_modes, default_waves
 from limosa_contracts.rollout.on_failure import OnFailure, read_on_failure
 from limosa_contracts.rollout.rate import Rate
 from limosa_contracts.rollout.reading import enum_values, read_duration, read_selector, refuse_later
@@ -61,6 +62,11 @@ class RolloutSpec:
     retry: Retry = field(default_factory=Retry)
     schedule: Schedule = field(default_factory=Schedule)
     approval: Approval | None = None
+    modes: Modes = field(default_factory=Modes)
+
+    @property
+    def mode(self) -> Mode:
+        return self.modes.mode
 
     @property
     def target(self) -> str:
@@ -76,6 +82,7 @@ class RolloutSpec:
         """From what tomllib or a JSON parser gave. Raises InvalidField, InvalidSelector."""
         fields = Fields(value, where=where)
         refuse_later(fields, "")
+        modes = Modes.parse(fields)
         abort = read_rules(fields)
         every, in_probation = _telemetry(fields)
         spec = cls(
@@ -91,7 +98,7 @@ class RolloutSpec:
                 "priority", lambda n: fields.integer(n, low=-PRIORITY_MAX, high=PRIORITY_MAX), 0
             ),
             allow_downgrade=fields.optional("allow_downgrade", fields.boolean, False),
-            waves=read_waves(fields),
+            waves=default_waves(modes, fields.has("waves"), read_waves(fields)),
             rate=fields.optional("rate", lambda n: Rate.parse(fields.fields(n)), Rate()),
             success=fields.optional("success", lambda n: Success.parse(fields.fields(n)), Success()),
             abort=abort,
@@ -103,8 +110,16 @@ class RolloutSpec:
             retry=fields.optional("retry", lambda n: Retry.parse(fields.fields(n)), Retry()),
             schedule=fields.optional("schedule", lambda n: Schedule.parse(fields.fields(n)), Schedule()),
             approval=fields.maybe("approval", lambda n: Approval.parse(fields.fields(n))),
+            modes=modes,
         )
         fields.refuse_rest()
+        check_modes(
+            modes,
+            fields,
+            actions=tuple(rule.action for rule in abort),
+            rollback=spec.on_failure.rollback,
+            continuous=spec.continuous,
+        )
         if bool(spec.group) == (spec.selector is not None):
             raise InvalidField(
                 "a rollout has one target", where=fields.at("group"), why="give group or selector"
@@ -133,6 +148,7 @@ class RolloutSpec:
             **({"retry": self.retry.as_json()} if self.retry != Retry() else {}),
             **({"schedule": self.schedule.as_json()} if self.schedule != Schedule() else {}),
             **({"approval": self.approval.as_json()} if self.approval is not None else {}),
+            **self.modes.as_json(),
         }
 
     def encode(self) -> bytes:
