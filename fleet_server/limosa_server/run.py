@@ -21,11 +21,13 @@ import uvicorn
 from limosa_server.access import audit_heads
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
+from limosa_server.fleet import device_commands
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker
 from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.pages.live import STOPPING
 from limosa_server.settings import ServerSettings
 from limosa_server.state import ServerState
+from limosa_server.store.claim import Claim
 from limosa_server.trust.revocation_list import ANNOUNCED
 from limosa_server.trust.revocations import Revocations
 from limosa_server.trust.trust_folder import TrustFolder
@@ -51,6 +53,9 @@ def run_server(settings: ServerSettings) -> None:
         endpoints = endpoints_of(settings, listener.getsockname()[1], broker.port)
         state = make_state(settings, endpoints, time.time)
         stack.callback(state.store.close)
+        claim = Claim(state.store.engine)
+        claim.hold()
+        stack.callback(claim.release)
         stack.callback(state.deltas.stop)
         if first_admin(state) is not None:
             sys.stderr.write(f"the first admin token is in {settings.data / 'admin.token'}\n")
@@ -59,7 +64,7 @@ def run_server(settings: ServerSettings) -> None:
         workers.start()
         stack.callback(workers.stop)
         revocations = _revocation_loop(state, Revocations(state, address, broker.reload))
-        for loop in (_controller_loop(state), _housekeeping_loop(state), revocations):
+        for loop in (_controller_loop(state, claim), _housekeeping_loop(state), revocations):
             loop.start()
             stack.callback(loop.stop)
         _serve(settings, trust, state, listener)
@@ -108,9 +113,14 @@ class Loop:
             self._wake.wait(self._every_s)
 
 
-def _controller_loop(state: ServerState) -> Loop:
+def _controller_loop(state: ServerState, claim: Claim) -> Loop:
     controller = make_controller(state)
-    return Loop("controller", state, controller.tick, every_s=state.settings.tick_s, topics=WAKE_UP)
+
+    def work() -> None:
+        claim.hold()  # whoever lost the database may find that another server has taken over
+        controller.tick()
+
+    return Loop("controller", state, work, every_s=state.settings.tick_s, topics=WAKE_UP)
 
 
 def _housekeeping_loop(state: ServerState) -> Loop:
@@ -118,6 +128,8 @@ def _housekeeping_loop(state: ServerState) -> Loop:
         now = state.clock()
         state.tuf.republish(now)
         audit_heads.sign_due(state.store, state.trust.key("audit"), epoch=state.trust.epoch(), now=now)
+        with state.store.transaction() as tx:
+            device_commands.forget(tx, now=now)
         state.blobs.drop_idle_uploads(now=now, idle_s=state.settings.limits.upload_idle_s)
 
     return Loop("housekeeping", state, work, every_s=HOUSEKEEPING_S, topics=frozenset())

@@ -59,11 +59,22 @@ class DeltaSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """What of the registry is kept. Times in seconds."""
+
+    left_kept_s: float = 30 * 86400.0  # bytes of a release that was archived or retracted and nobody needs
+    push_grace_s: float = 86400.0  # a blob without a manifest: its push may be under way
+    touch_every_s: float = 3600.0  # how often asking for a blob makes it new again
+    collect_every_s: float = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """`public_url` is what devices call the server: no trailing slash; it is the audience of their
     assertions. The broker listens on the same host. Port 0 takes a free one."""
 
     data: Path
+    database_url: str = ""  # of a PostgreSQL database; without it SQLite, in the data folder
     host: str = "127.0.0.1"
     port: int = 8443
     mqtt_port: int = 8883
@@ -75,6 +86,7 @@ class ServerSettings:
     tick_s: float = 1.0  # the controller wakes at least this often
     limits: ServerLimits = field(default_factory=ServerLimits)
     delta_settings: DeltaSettings = field(default_factory=DeltaSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
 
     def __post_init__(self) -> None:
         if self.dev and not is_loopback(self.host):
@@ -100,8 +112,9 @@ class ServerSettings:
             )
 
     @property
-    def database(self) -> Path:
-        return self.data / "limosa.db"
+    def database(self) -> Path | str:
+        """What `Store.open` takes."""
+        return self.database_url or self.data / "limosa.db"
 
     @property
     def trust(self) -> Path:

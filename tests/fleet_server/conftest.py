@@ -10,14 +10,23 @@ import pytest
 from limosa_server.access.roles import Role
 from limosa_server.assembly import make_controller
 from limosa_server.rollouts.controller import Controller
+from tests.fleet_server.databases import Database, database, kinds_of, postgresql_cluster
 from tests.fleet_server.obedient import publish
 from tests.fleet_server.world import Device, Fleet, running_fleet
 
+__all__ = ["database", "postgresql_cluster"]  # fixtures of every test below this folder
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Which databases a test runs on."""
+    if "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", kinds_of(metafunc), indirect=True)
+
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, database: Database) -> Iterator[Fleet]:
     """A server in this process."""
-    with running_fleet(tmp_path) as running:
+    with running_fleet(tmp_path, database_url=database.url()) as running:
         yield running
 
 

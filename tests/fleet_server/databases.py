@@ -41,6 +41,10 @@ class Database:
             return self.folder / f"{name}.db"
         return self._create("template0" if empty else TEMPLATE)
 
+    def url(self) -> str:
+        """For settings: "" is SQLite in the data folder."""
+        return "" if self.kind == "sqlite" else str(self.place())
+
     def copy(self, place: Path | str) -> Path | str:
         """Another database with the same rows; nobody may be connected to the first."""
         if isinstance(place, Path):
@@ -68,11 +72,6 @@ def kinds_of(metafunc: pytest.Metafunc) -> list[str]:
         return [kind for kind in KINDS if kind in chosen.split(",")]
     both = metafunc.definition.get_closest_marker("both_databases")
     return list(KINDS) if both else ["sqlite"]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database" in metafunc.fixturenames:
-        metafunc.parametrize("database", kinds_of(metafunc), indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -71,8 +71,9 @@ class MortalStore(Store):
 class SmallFleet:
     """Devices `d0` … in the group `all`; bad ones fall back on version 2.0.0."""
 
-    def __init__(self, place: Path | str, *, devices: int = 4, running: str = "1.0.0") -> None:
-        """`place`: what `Store.open` takes."""
+    def __init__(self, place: Path | str, folder: Path, *, devices: int = 4, running: str = "1.0.0") -> None:
+        """`place`: what `Store.open` takes; `folder`: for the blobs."""
+        self.folder = folder
         self._open(place, SigningKey.generate(Algorithm.ED25519))
         with self.store.transaction() as tx:
             for i in range(devices):
@@ -101,6 +102,7 @@ class SmallFleet:
         """Another world that begins where this one is; this one is closed."""
         self.store.close()
         other = type(self).__new__(type(self))
+        other.folder = self.folder
         other._open(database.copy(self.place), self.key)
         return other
 
@@ -156,7 +158,7 @@ class SmallFleet:
 
     def _controller(self) -> Controller:
         director = Director(key=lambda: self.key, epoch=lambda: self.epoch)
-        blobs = Blobs(self.path.parent / "blobs", max_bytes=2**20)
+        blobs = Blobs(self.folder / "blobs", max_bytes=2**20)
         return Controller(store=self.store, director=director, blobs=blobs, clock=lambda: self.now)
 
     def restart(self) -> Self:

@@ -35,8 +35,7 @@ def test_a_token_is_shown_once_stored_as_a_hash_and_ends_when_revoked(fleet: Fle
     admin = fleet.headers()
     made = fleet.http.post("/api/v1/tokens", json={"name": "ci", "role": "viewer"}, headers=admin).json()
     secret = made["token"].partition(".")[2]
-    database = fleet.state.settings.database
-    everything = b"".join(path.read_bytes() for path in database.parent.glob("limosa.db*"))
+    everything = b"".join(path.read_bytes() for path in fleet.state.settings.data.glob("limosa.db*"))
     assert secret.encode() not in everything
     assert secret not in fleet.http.get("/api/v1/tokens", headers=admin).text
     assert secret not in fleet.http.get("/api/v1/audit", headers=admin).text

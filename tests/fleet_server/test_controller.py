@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlmodel import select
@@ -21,12 +21,17 @@ from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release
 from limosa_server.tables.reports import OutboxRow
 from limosa_server.tables.rollouts import DecisionRow, RolloutRow
+from tests.fleet_server.databases import Database
 from tests.fleet_server.small_fleet import Killed, SmallFleet, spec_of
+
+pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> SmallFleet:
-    return SmallFleet(tmp_path / "limosa.db")
+def fleet(database: Database) -> Iterator[SmallFleet]:
+    made = SmallFleet(database.place(), database.folder)
+    yield made
+    made.store.close()
 
 
 def test_a_good_release_completes_and_is_promoted_to_production(fleet: SmallFleet) -> None:
@@ -58,15 +63,15 @@ def test_a_bad_release_is_rolled_back_and_refused_when_it_is_tried_again(fleet: 
 @pytest.mark.parametrize("before", [True, False], ids=["before the commit", "after the commit"])
 @pytest.mark.parametrize("bad", [False, True], ids=["good release", "bad release"])
 def test_the_server_is_killed_at_every_single_commit_of_a_rollout(
-    tmp_path: Path, before: bool, bad: bool
+    database: Database, before: bool, bad: bool
 ) -> None:
     """At each commit a run of its own; the end is the same as if nothing had happened."""
-    first = SmallFleet(tmp_path / "first.db", devices=3)
+    first = SmallFleet(database.place("first"), database.folder, devices=3)
     rollout = first.start()
     commit = 0
     while True:
         commit += 1
-        fleet = first.copy(tmp_path / f"{commit}.db")
+        fleet = first.copy(database)
         if bad:  # all but the canary, so that a device that had committed must go back too
             fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
         fleet.store.arm(commit, before=before)

@@ -20,6 +20,8 @@ from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
 from tests.fleet_server.obedient import publish
 from tests.fleet_server.world import MODEL, Device, Fleet, as_batch
 
+pytestmark = pytest.mark.both_databases
+
 
 def post(fleet: Fleet, device: Device, *messages: ReportMessage) -> list[dict[str, int]]:
     answer = fleet.http.post("/api/v1/device/reports", json=as_batch(*messages), headers=fleet.access(device))

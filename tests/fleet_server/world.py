@@ -109,13 +109,18 @@ class Fleet:
 
 @contextmanager
 def running_fleet(
-    folder: Path, limits: ServerLimits | None = None, deltas: DeltaSettings | None = None
+    folder: Path,
+    limits: ServerLimits | None = None,
+    deltas: DeltaSettings | None = None,
+    *,
+    database_url: str = "",
 ) -> Iterator[Fleet]:
     make_trust(folder)
     clock = Clock(datetime.now(UTC).timestamp())
     endpoints = Endpoints(base_url=BASE_URL, mqtt_host="127.0.0.1", mqtt_port=1, mqtt_tls=False)
     settings = ServerSettings(
         data=folder / "data",
+        database_url=database_url,
         dev=True,
         limits=limits or ServerLimits(),
         delta_settings=deltas or DeltaSettings(),

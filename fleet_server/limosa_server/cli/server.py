@@ -20,11 +20,16 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
     examples=[
         "limosa server run --data ./fleet --dev  # on this machine only, without TLS",
         "limosa server run --data /var/lib/limosa-server --listen 0.0.0.0:8443 --public-url https://fleet.example:8443",
+        "limosa server run --data /var/lib/limosa-server --database postgresql:///limosa?host=/run/postgresql",
     ],
 )
 @click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="Folder of database, blobs and trust/."
 )
+@click.option(
+    "--database", default="", metavar="URL", envvar="LIMOSA_DATABASE",
+    help="A PostgreSQL database, as postgresql:///limosa?host=/run/postgresql; without it SQLite in DATA.",
+)  # fmt: skip
 @click.option(
     "--listen", default="127.0.0.1:8443", show_default=True, help="HOST:PORT; port 0 takes a free one."
 )
@@ -48,6 +53,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 @json_option
 def run(
     data: Path,
+    database: str,
     listen: str,
     mqtt_port: int,
     public_url: str,
@@ -66,6 +72,7 @@ def run(
     host, port = parse_listen(listen)
     settings = ServerSettings(
         data=data.absolute(),
+        database_url=database,
         host=host,
         port=port,
         mqtt_port=mqtt_port,
