@@ -54,7 +54,15 @@ def same(stored_sha256: str, given_sha256: str) -> bool:
 
 
 def create_api_token(
-    tx: Transaction, *, name: str, role: Role, team: str, created_by: str, at: float, expires_at: float
+    tx: Transaction,
+    *,
+    name: str,
+    role: Role,
+    team: str,
+    created_by: str,
+    at: float,
+    expires_at: float,
+    group: str = "",
 ) -> DrawnToken:
     drawn = draw("lmp")
     tx.add(
@@ -64,6 +72,7 @@ def create_api_token(
             name=name,
             role=role.value,
             team=team,
+            group=group,
             created_at=at,
             created_by=created_by,
             expires_at=expires_at,

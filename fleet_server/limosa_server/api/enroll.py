@@ -10,15 +10,18 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_server.access import audit, tokens
+from limosa_server.access.scope import GROUP
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet import enrollment, groups
 from limosa_server.mqtt.broker_config import SERVER_NAME
 from limosa_server.tables.access import EnrollmentToken
+from limosa_server.tables.devices import Device
 
 router = Router(route_class=AnswerRoute, tags=["enrolment"])
 YEAR_S = 365 * 86400.0
@@ -59,6 +62,7 @@ def enroll(body: JsonBody, state: State) -> dict[str, JsonValue]:
         example={"group": "lab", "labels": {"site": "lab"}},
     ),
 )
+@scoped(GROUP)
 def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, JsonValue]:
     """Makes a token for one device; it is shown in this answer and never again."""
     fields = Fields(body, where="enrollment token")
@@ -76,14 +80,17 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
         expires_at=now
         + fields.optional("expires_in_s", lambda n: fields.number(n, low=1, high=YEAR_S), default_s),
         device=fields.optional("device", lambda n: fields.text(n, pattern=NAME), ""),
-        group=fields.optional("group", lambda n: fields.text(n, pattern=NAME), ""),
+        group=fields.optional("group", lambda n: fields.text(n, pattern=NAME), caller.group),
         serial=fields.optional("serial", lambda n: fields.text(n, max_chars=128), ""),
         labels=dict(labels),
     )
     fields.refuse_rest()
     if row.device == SERVER_NAME:
         raise fields.wrong("device", "this name is the server's own")
+    caller.scope.check_group(row.group)
     with state.store.transaction() as tx:
+        if row.device and tx.get(Device, row.device) is not None:
+            caller.scope.check_device(tx, row.device)  # the token takes that device's place
         if row.group:
             groups.join(tx, row.group, [], now=now)  # refuses a group that is not there, or by selector
         tx.add(row)
@@ -95,6 +102,7 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
 
 
 @router.get("/api/v1/enrollment-tokens")
+@scoped(GROUP)
 def list_tokens(
     state: State, caller: Operator, limit: Limit = LIMITS.page_size_max, cursor: Cursor = ""
 ) -> dict[str, JsonValue]:
@@ -102,7 +110,7 @@ def list_tokens(
     with state.store.read() as tx:
         rows = tx.exec(
             select(EnrollmentToken)
-            .where(EnrollmentToken.id > decode_cursor(cursor))
+            .where(EnrollmentToken.id > decode_cursor(cursor), caller.scope.groups(EnrollmentToken.group))
             .order_by(col(EnrollmentToken.id))
             .limit(limit + 1)
         ).all()

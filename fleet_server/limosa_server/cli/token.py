@@ -19,11 +19,13 @@ PATH = "/api/v1/tokens"
     examples=[
         "limosa token create --role operator --name alice",
         "limosa token create --role publisher --team demo --name ci --expires 90d --json",
+        "limosa token create --role operator --group lab --name bob  # these devices and no others",
     ],
 )
 @click.option("--role", type=click.Choice(ROLE_NAMES), required=True)
 @click.option("--name", default="", help="Whose it is; the role's name if left out.")
-@click.option("--team", default="", help="Only for this team.")
+@click.option("--team", default="", help="Only for this team's models.")
+@click.option("--group", default="", help="Only for this group's devices.")
 @click.option("--expires", default="365d", show_default=True, help="For how long, e.g. 90d or 12h.")
 @server_options
 @json_option
@@ -31,6 +33,7 @@ def create(
     role: str,
     name: str,
     team: str,
+    group: str,
     expires: str,
     server: str | None,
     token: str | None,
@@ -43,6 +46,7 @@ def create(
         "role": role,
         "expires_in_s": parse_duration(expires, where="--expires"),
         **({"team": team} if team else {}),
+        **({"group": group} if group else {}),
     }
     with Client.of(server, token, ca) as client:
         made = client.post(PATH, body)
@@ -61,13 +65,14 @@ def list_tokens(server: str | None, token: str | None, ca: str | None, as_json: 
         {"items": list(found)},
         as_json=as_json,
         text=lambda: columns(
-            ["ID", "NAME", "ROLE", "TEAM", "EXPIRES", "LAST USED", ""],
+            ["ID", "NAME", "ROLE", "TEAM", "GROUP", "EXPIRES", "LAST USED", ""],
             [
                 [
                     str(one["id"]),
                     str(one["name"]),
                     str(one["role"]),
                     str(one["team"]) or "(all)",
+                    str(one["group"]) or "(all)",
                     day(one["expires_at"]),
                     day(one["last_used_at"]),
                     _mark(one["revoked_at"]),
