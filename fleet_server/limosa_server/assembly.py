@@ -23,7 +23,7 @@ from limosa_server.metrics import make_metrics
 from limosa_server.registry import running
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.deltas import Deltas
-from limosa_server.rollouts import rollout_ingest
+from limosa_server.rollouts import modes_ingest, rollout_ingest
 from limosa_server.rollouts.controller import Controller
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints, ServerState
@@ -96,7 +96,7 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
         metrics=metrics,
         endpoints=endpoints,
         clock=clock,
-        report_handlers=[rollout_ingest.on_reports, running.on_reports],
+        report_handlers=[rollout_ingest.on_reports, running.on_reports, modes_ingest.on_reports],
         device_handlers=[_follow_labels],
         desired=SignedDocuments(),
     )

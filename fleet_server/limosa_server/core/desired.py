@@ -48,8 +48,9 @@ def document(
     audit_head: str = "",
     life_s: int = LIFE_S,
 ) -> DesiredState:
-    """Models in the order of their names; the most frequent reporting that any of them asks for."""
-    ordered = sorted(assignments, key=lambda one: one.model.model)
+    """Models in the order of their names, what answers before what runs in its shadow; the most frequent
+    reporting that any of them asks for."""
+    ordered = sorted(assignments, key=lambda one: (one.model.model, one.model.mode))
     issued = int(now)
     return DesiredState(
         device=device,

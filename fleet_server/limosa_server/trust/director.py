@@ -16,6 +16,7 @@ from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit_heads
 from limosa_server.core.desired import LIFE_S, Assignment, document, due, next_counter
 from limosa_server.mqtt import outbox
+from limosa_server.rollouts import shadow_lane
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
@@ -42,7 +43,7 @@ class Director:
         before = previous.counter if previous is not None and previous.epoch == epoch else 0
         state = document(
             device,
-            [_assignment(row, _permit(tx, row)) for row in rows],
+            [*(_assignment(row, _permit(tx, row)) for row in rows), *shadow_lane.assignments(tx, device)],
             epoch=epoch,
             counter=next_counter(before, now=now, reported=seen),
             now=now,

@@ -1,0 +1,73 @@
+"""Which challenger runs beside which model on which device: the rows behind mode "shadow" (rollouts 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlmodel import col, select
+
+from limosa_contracts.desired import DesiredModel
+from limosa_server.core.desired import Assignment
+from limosa_server.core.rollout import Rollout, RolloutStatus
+from limosa_server.store import Transaction
+from limosa_server.tables.modes import ShadowAssignmentRow
+from limosa_server.tables.rollouts import RolloutRow
+
+SHADOW: Final = "shadow"
+ENDED: Final = tuple(status.value for status in RolloutStatus if status.terminal)
+
+
+def assignments(tx: Transaction, device: str) -> list[Assignment]:
+    """The challengers of one device, for its desired document."""
+    rows = tx.exec(select(ShadowAssignmentRow).where(ShadowAssignmentRow.device == device)).all()
+    return [
+        Assignment(
+            model=DesiredModel(
+                model=row.model,
+                version=row.version,
+                index_sha256=row.index_sha256,
+                mode=SHADOW,
+                rollout=str(row.rollout),
+                attempt=row.attempt,
+            ),
+            report_every_s=row.report_every_s,
+            report_every_in_probation_s=row.report_every_in_probation_s,
+        )
+        for row in rows
+    ]
+
+
+def put_beside(tx: Transaction, device: str, rollout: Rollout, *, attempt: int, now: float) -> None:
+    """The rollout's release becomes the challenger; of two rollouts the newer one holds the lane."""
+    model = str(rollout.spec.release.name)
+    row = tx.get(ShadowAssignmentRow, (device, model))
+    if row is not None and row.rollout > rollout.id:
+        return
+    row = row or ShadowAssignmentRow(
+        device=device, model=model, version="", index_sha256="", rollout=0, updated_at=0.0
+    )
+    row.version, row.index_sha256 = str(rollout.spec.release.version), rollout.index_sha256
+    row.rollout, row.attempt = rollout.id, attempt
+    row.report_every_s = rollout.spec.report_every_s
+    row.report_every_in_probation_s = rollout.spec.report_every_in_probation_s
+    row.updated_at = now
+    tx.add(row)
+
+
+def take_away(tx: Transaction, device: str, rollout: Rollout) -> None:
+    """What answers was never touched, so there is nothing to put in its place."""
+    row = tx.get(ShadowAssignmentRow, (device, str(rollout.spec.release.name)))
+    if row is not None and row.rollout == rollout.id:
+        tx.delete(row)
+
+
+def left_behind(tx: Transaction, *, limit: int) -> Sequence[ShadowAssignmentRow]:
+    """Challengers of rollouts that have ended, however they did: their devices are told so."""
+    return tx.exec(
+        select(ShadowAssignmentRow)
+        .join(RolloutRow, col(RolloutRow.id) == col(ShadowAssignmentRow.rollout))
+        .where(col(RolloutRow.status).in_(ENDED))
+        .order_by(col(ShadowAssignmentRow.device), col(ShadowAssignmentRow.model))
+        .limit(limit)
+    ).all()

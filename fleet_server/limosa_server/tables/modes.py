@@ -1,0 +1,85 @@
+"""What runs in the shadow, who is in which arm of a comparison, and what their windows said (rollouts 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Index
+from sqlmodel import Field, SQLModel
+
+from limosa_server.tables.columns import json_field
+
+
+class ShadowAssignmentRow(SQLModel, table=True):
+    """What one device shall run of one model beside the version that answers.
+
+    A table of its own: whatever reads AssignmentRow asks what a device answers with.
+    """
+
+    __tablename__ = "shadow_assignments"
+
+    device: str = Field(primary_key=True, foreign_key="devices.id")
+    model: str = Field(primary_key=True)
+    version: str
+    index_sha256: str
+    rollout: int = Field(foreign_key="rollouts.id", index=True)
+    attempt: int = 1
+    report_every_s: float = 300.0
+    report_every_in_probation_s: float = 10.0
+    updated_at: float
+
+
+class ArmRow(SQLModel, table=True):
+    """One device in a comparison: arm "a" keeps what it runs, "b" gets the release."""
+
+    __tablename__ = "arms"
+
+    rollout: int = Field(primary_key=True, foreign_key="rollouts.id")
+    device: str = Field(primary_key=True, foreign_key="devices.id", index=True)
+    arm: str
+    stratum: str
+    version: str  # that it ran when it was drawn
+
+
+class ShadowWindowRow(SQLModel, table=True):
+    """Of one window of a challenger: rows compared, and that disagree; the higher `rev` holds."""
+
+    __tablename__ = "shadow_windows"
+    __table_args__ = (Index("shadow_windows_of", "model", "version", "device"),)
+
+    device: str = Field(primary_key=True)
+    boot: str = Field(primary_key=True)
+    window_index: int = Field(primary_key=True, sa_type=BigInteger)
+    model_digest: str = Field(primary_key=True)
+    model: str
+    version: str
+    rev: int = Field(sa_type=BigInteger)
+    compared: int = Field(sa_type=BigInteger)
+    disagreed: int = Field(sa_type=BigInteger)
+    dropped: int = Field(sa_type=BigInteger)
+    sketch: dict[str, Any] = json_field()  # a ShadowSketch, {} where there are no classes
+    received_at: float = Field(index=True)
+
+
+class KpiWindowRow(SQLModel, table=True):
+    """Of one window: how many values of a KPI there were, their sum and the sum of their squares.
+
+    `bins` of the KPI "accuracy": labelled and correct per bin of confidence.
+    """
+
+    __tablename__ = "kpi_windows"
+    __table_args__ = (Index("kpi_windows_of", "model", "kpi", "device"),)
+
+    device: str = Field(primary_key=True)
+    boot: str = Field(primary_key=True)
+    window_index: int = Field(primary_key=True, sa_type=BigInteger)
+    model_digest: str = Field(primary_key=True)
+    kpi: str = Field(primary_key=True)
+    model: str
+    version: str
+    rev: int = Field(sa_type=BigInteger)
+    n: int = Field(sa_type=BigInteger)
+    total: float
+    squares: float
+    bins: dict[str, Any] = json_field()
+    received_at: float = Field(index=True)
