@@ -18,7 +18,9 @@ from fastapi import Depends, Request
 from limosa_contracts.errors import NotAuthenticated, NotAuthorised
 from limosa_server.access import tokens
 from limosa_server.access.roles import GRANTS, Role
+from limosa_server.access.scope import Scope
 from limosa_server.api.problems import takes_basic
+from limosa_server.api.scoped import check_scope
 from limosa_server.api.state import State
 from limosa_server.errors import DeviceRevoked
 from limosa_server.state import ServerState
@@ -27,12 +29,17 @@ from limosa_server.tables.devices import Device, DeviceCertificate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A person or program with an API token. `team` "" is not bound to one."""
+    """A person or program with an API token. `team` and `group`: "" is not bound to one."""
 
     token_id: str
     name: str
     role: Role
     team: str
+    group: str = ""
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(team=self.team, group=self.group)
 
     @property
     def actor(self) -> str:
@@ -44,12 +51,7 @@ class Caller:
 
     def needs_team(self, team: str) -> None:
         """Raises NotAuthorised if the token is bound to another team."""
-        if self.team and self.team != team:
-            raise NotAuthorised(
-                f"this token is bound to team {self.team}",
-                where=team,
-                hint=f"limosa token create --team {team}",
-            )
+        self.scope.check_team(team)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ def caller_of(state: ServerState, text: str) -> Caller:
     if row.last_used_at is None or now - row.last_used_at >= tokens.LAST_USE_EVERY_S:
         with state.store.transaction() as tx:
             tokens.touch(tx, row.id, now=now)
-    return Caller(token_id=row.id, name=row.name, role=Role(row.role), team=row.team)
+    return Caller(token_id=row.id, name=row.name, role=Role(row.role), team=row.team, group=row.group)
 
 
 def device_of(state: ServerState, text: str) -> DeviceCaller:
@@ -99,7 +101,7 @@ def device_of(state: ServerState, text: str) -> DeviceCaller:
 
 
 def require(role: Role) -> Callable[..., Caller]:
-    """A dependency: the caller, if the token's role includes `role`."""
+    """A dependency: the caller, if the token's role includes `role` and its scope the request."""
 
     def dependency(request: Request, state: State) -> Caller:
         caller = caller_of(state, credential(request))
@@ -107,6 +109,7 @@ def require(role: Role) -> Callable[..., Caller]:
             raise NotAuthorised(
                 f"this needs the role {role.value}", why=f"the token has the role {caller.role.value}"
             )
+        check_scope(request, state, caller.scope)
         return caller
 
     return dependency
@@ -122,7 +125,11 @@ def require_device(request: Request, state: State) -> DeviceCaller:
 def require_reader(request: Request, state: State) -> Caller | DeviceCaller:
     """A device or anybody with an API token: for blobs."""
     text = credential(request)
-    return device_of(state, text) if text.startswith("lmd_") else caller_of(state, text)
+    if text.startswith("lmd_"):
+        return device_of(state, text)
+    caller = caller_of(state, text)
+    check_scope(request, state, caller.scope)
+    return caller
 
 
 Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]

@@ -14,11 +14,13 @@ from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_server.access import audit
+from limosa_server.access.scope import GROUP, TEAM, WHOLE, Scope
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet.enrollment import check_labels, set_labels
 from limosa_server.store import Transaction
@@ -32,6 +34,7 @@ EVENTS_SHOWN = 20
 
 
 @router.get("")
+@scoped(TEAM, GROUP)
 def list_devices(
     state: State,
     caller: Viewer,
@@ -42,6 +45,7 @@ def list_devices(
 ) -> dict[str, JsonValue]:
     """Devices by id, with their labels and models."""
     query = select(Device).where(Device.id > decode_cursor(cursor)).order_by(col(Device.id)).limit(limit + 1)
+    query = query.where(caller.scope.devices(Device.id))
     if device_state:
         query = query.where(Device.state == device_state)
     if label:
@@ -50,22 +54,23 @@ def list_devices(
         query = query.where(col(Device.id).in_(having))
     with state.store.read() as tx:
         rows = tx.exec(query).all()
-        shapes = {row.id: device_shape(tx, row) for row in rows[:limit]}
+        shapes = {row.id: device_shape(tx, row, caller.scope) for row in rows[:limit]}
     return page(rows, limit=limit, key=lambda row: row.id, shape=lambda row: shapes[row.id])
 
 
 @router.get("/{device}")
+@scoped(TEAM)
 def show(device: DeviceId, state: State, caller: Viewer) -> dict[str, JsonValue]:
     """One device, with its last events."""
     with state.store.read() as tx:
         row = find_device(tx, device)
         events = tx.exec(
             select(EventRow)
-            .where(EventRow.device == device)
+            .where(EventRow.device == device, caller.scope.models(EventRow.model))
             .order_by(col(EventRow.id).desc())
             .limit(EVENTS_SHOWN)
         ).all()
-        return {**device_shape(tx, row), "events": [event_shape(event) for event in events]}
+        return {**device_shape(tx, row, caller.scope), "events": [event_shape(event) for event in events]}
 
 
 @router.put(
@@ -122,7 +127,8 @@ def find_device(tx: Transaction, device: str) -> Device:
     return row
 
 
-def device_shape(tx: Transaction, row: Device) -> dict[str, JsonValue]:
+def device_shape(tx: Transaction, row: Device, scope: Scope = WHOLE) -> dict[str, JsonValue]:
+    """`scope`: of other teams' models nothing is said."""
     models = tx.exec(select(DeviceModel).where(DeviceModel.device == row.id).order_by(col(DeviceModel.model)))
     return {
         "id": row.id,
@@ -139,7 +145,7 @@ def device_shape(tx: Transaction, row: Device) -> dict[str, JsonValue]:
         "desired": {"epoch": row.desired_epoch, "counter": row.desired_counter},
         "capabilities": dict(row.capabilities),
         "resources": dict(row.resources),
-        "models": [_model_shape(model) for model in models],
+        "models": [_model_shape(model) for model in models if scope.sees_model(model.model)],
     }
 
 

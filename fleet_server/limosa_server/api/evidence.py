@@ -12,9 +12,11 @@ from limosa_contracts.evidence_statement import EVIDENCE_TYPE, referrers_tag
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import ModelName, check_version
 from limosa_contracts.oci import ImageIndex, Manifest
+from limosa_server.access.scope import GROUP
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.errors import BlobUnknown
 from limosa_server.registry import registry_rows
@@ -26,6 +28,7 @@ router = Router(route_class=AnswerRoute, prefix="/api/v1/releases", tags=["relea
 
 
 @router.get("/{team}/{model}/{version}/evidence")
+@scoped(GROUP)
 def list_evidence(team: str, model: str, version: str, state: State, caller: Viewer) -> dict[str, JsonValue]:
     """Files of evidence with their digests; each is fetched as a blob of the registry."""
     name = ModelName.parse(f"{team}/{model}")

@@ -11,12 +11,14 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
 from limosa_contracts.selector import Selector
 from limosa_server.access import audit
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.conditional import check_if_match
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet import groups
 from limosa_server.store import Transaction
@@ -69,19 +71,25 @@ def create(body: JsonBody, state: State, caller: Operator) -> dict[str, JsonValu
 
 
 @router.get("")
+@scoped(TEAM, GROUP)
 def list_groups(
     state: State, caller: Viewer, limit: Limit = LIMITS.page_size_max, cursor: Cursor = ""
 ) -> dict[str, JsonValue]:
     """Groups by name, with how many devices each has."""
     with state.store.read() as tx:
         rows = tx.exec(
-            select(Group).where(Group.name > decode_cursor(cursor)).order_by(col(Group.name)).limit(limit + 1)
+            select(Group)
+            .where(Group.name > decode_cursor(cursor), caller.scope.groups(Group.name))
+            .order_by(col(Group.name))
+            .limit(limit + 1)
         ).all()
         return page(rows, limit=limit, key=lambda row: row.name, shape=lambda row: _shape(tx, row))
 
 
 @router.get("/{name}")
+@scoped(TEAM, GROUP)
 def show(name: str, state: State, caller: Viewer, response: Response) -> dict[str, JsonValue]:
+    caller.scope.check_group(name)
     with state.store.read() as tx:
         group = groups.get(tx, name)
         response.headers["ETag"] = _etag(group)
@@ -89,10 +97,12 @@ def show(name: str, state: State, caller: Viewer, response: Response) -> dict[st
 
 
 @router.get("/{name}/devices")
+@scoped(TEAM, GROUP)
 def members(
     name: str, state: State, caller: Viewer, limit: Limit = LIMITS.page_size_max, cursor: Cursor = ""
 ) -> dict[str, JsonValue]:
     """Devices of a group, by id."""
+    caller.scope.check_group(name)
     with state.store.read() as tx:
         groups.get(tx, name)
         rows = tx.exec(

@@ -11,6 +11,7 @@ from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST, NAME
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Reader
 from limosa_server.api.conditional import not_modified
@@ -18,6 +19,7 @@ from limosa_server.api.handing_over import blob_location
 from limosa_server.api.oci_delta import delta_response
 from limosa_server.api.ranged import ranged
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.registry import registry_rows
 from limosa_server.state import ServerState
@@ -39,6 +41,7 @@ BINARY: dict[int | str, dict[str, Any]] = {
 
 @router.get("/")
 @router.get("", include_in_schema=False)
+@scoped(TEAM, GROUP)
 def root(caller: Reader) -> dict[str, JsonValue]:
     """The protocol's greeting: who gets it may go on."""
     return {}
@@ -46,6 +49,7 @@ def root(caller: Reader) -> dict[str, JsonValue]:
 
 @router.get("/{team}/{model}/blobs/{digest}", response_class=Response, responses=BINARY)
 @router.head("/{team}/{model}/blobs/{digest}", response_class=Response, responses=BINARY)
+@scoped(GROUP)
 async def blob(
     request: Request,
     team: Team,
@@ -79,6 +83,7 @@ def _blob(request: Request, state: ServerState, *, repository: str, digest: str)
 
 @router.get("/{team}/{model}/manifests/{reference}", response_class=Response, responses=BINARY)
 @router.head("/{team}/{model}/manifests/{reference}", response_class=Response, responses=BINARY)
+@scoped(GROUP)
 def manifest(
     request: Request, team: Team, model: Model, reference: Reference, state: State, caller: Reader
 ) -> Response:
@@ -103,6 +108,7 @@ def manifest(
 
 
 @router.get("/{team}/{model}/tags/list")
+@scoped(GROUP)
 def list_tags(
     team: Team,
     model: Model,

@@ -6,10 +6,12 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import InvalidField, LimosaError
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
+from limosa_server.access.scope import TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Publisher
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.trust import permits
 
@@ -17,6 +19,7 @@ router = Router(route_class=AnswerRoute, prefix="/api/v1/permits", tags=["permit
 
 
 @router.put("", openapi_extra=json_schema({"permit": {"type": "object"}}, required=["permit"]))
+@scoped(TEAM)
 def add(body: JsonBody, state: State, caller: Publisher) -> dict[str, JsonValue]:
     """A permit as `limosa permit` signs it: a DSSE envelope. Idempotent."""
     fields = Fields(body, where="permit")

@@ -11,10 +11,12 @@ from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import ModelName, check_version
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import DeviceModel
@@ -24,6 +26,7 @@ router = Router(route_class=AnswerRoute, prefix="/api/v1/releases", tags=["relea
 
 
 @router.get("")
+@scoped(TEAM, GROUP)
 def list_releases(
     state: State,
     caller: Viewer,
@@ -34,6 +37,7 @@ def list_releases(
 ) -> dict[str, JsonValue]:
     """Releases, newest first."""
     query = select(Release).order_by(col(Release.id).desc()).limit(limit + 1)
+    query = query.where(caller.scope.models(Release.model))
     if cursor:
         query = query.where(col(Release.id) < number_of(cursor))
     if model:
@@ -46,6 +50,7 @@ def list_releases(
 
 
 @router.get("/{team}/{model}/{version}")
+@scoped(GROUP)
 def show(team: str, model: str, version: str, state: State, caller: Viewer) -> dict[str, JsonValue]:
     name = ModelName.parse(f"{team}/{model}")
     check_version(version)
@@ -55,7 +60,7 @@ def show(team: str, model: str, version: str, state: State, caller: Viewer) -> d
             raise NotFound(f"the server has no release {name}@{version}", hint="limosa release list")
         running = tx.exec(
             select(DeviceModel.device)
-            .where(DeviceModel.active_index == row.index_sha256)
+            .where(DeviceModel.active_index == row.index_sha256, caller.scope.devices(DeviceModel.device))
             .order_by(col(DeviceModel.device))
             .limit(LIMITS.page_size_max)
         ).all()

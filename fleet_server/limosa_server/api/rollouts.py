@@ -17,12 +17,14 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.access import audit
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.releases import number_of
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.core.errors import KeyReused, PlanStale
 from limosa_server.core.rollout import RolloutStatus
@@ -59,14 +61,17 @@ _BODY = json_schema(
 
 
 @router.post("/plan", openapi_extra=_BODY)
+@scoped(TEAM, GROUP)
 def plan(body: JsonBody, state: State, caller: Viewer) -> dict[str, JsonValue]:
     """What a start would do; nothing is written."""
     spec, salt, _ = _parse(body)
+    caller.scope.check_rollout(model=str(spec.release.name), target=spec.target)
     with state.store.read() as tx:
         return rollout_start.plan(tx, spec, salt=salt, now=state.clock()).as_json()
 
 
 @router.post("", status_code=201, openapi_extra=_BODY)
+@scoped(TEAM, GROUP)
 def start(
     body: JsonBody,
     state: State,
@@ -82,7 +87,7 @@ def start(
     with state.store.transaction() as tx:
         row = _known(tx, key, request_sha256)
         if row is None:
-            caller.needs_team(spec.release.name.team)
+            caller.scope.check_rollout(model=str(spec.release.name), target=spec.target)
             planned = rollout_start.plan(tx, spec, salt=salt, now=now)
             if fingerprint and planned.fingerprint != fingerprint:
                 raise PlanStale(
@@ -109,6 +114,7 @@ def start(
 
 
 @router.get("")
+@scoped(TEAM, GROUP)
 def list_rollouts(
     state: State,
     caller: Viewer,
@@ -120,6 +126,7 @@ def list_rollouts(
     """Rollouts, newest first."""
     now = state.clock()
     query = select(RolloutRow).order_by(col(RolloutRow.id).desc()).limit(limit + 1)
+    query = query.where(caller.scope.rollouts(RolloutRow.model, RolloutRow.target))
     if cursor:
         query = query.where(col(RolloutRow.id) < number_of(cursor))
     if status:

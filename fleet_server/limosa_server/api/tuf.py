@@ -15,6 +15,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
+from limosa_server.access.scope import GROUP
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Publisher, Viewer
 from limosa_server.api.bodies import json_schema, parsed, read_body
@@ -22,6 +23,7 @@ from limosa_server.api.conditional import check_if_match, not_modified
 from limosa_server.api.oci_pull import Model, Team
 from limosa_server.api.releases import release_json
 from limosa_server.api.routing import Router
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.registry import publishing, registry_rows
 from limosa_server.state import ServerState
@@ -67,6 +69,7 @@ def release_target(team: Team, model: Model, version: str, name: FileName, state
 
 
 @router.get("/api/v1/teams/{team}/metadata/{role}", response_class=Response)
+@scoped(GROUP)
 def current(request: Request, team: Team, role: RoleName, state: State, caller: Viewer) -> Response:
     """The current metadata of a role of the team; its ETag is its version."""
     with state.store.read() as tx:

@@ -16,6 +16,7 @@ from limosa_contracts.errors import InvalidField, LimosaError, NotAuthenticated,
 from limosa_server.access.roles import Role
 from limosa_server.api.auth import Caller
 from limosa_server.api.bodies import read_body
+from limosa_server.api.scoped import check_scope
 from limosa_server.api.state import State, server_state
 from limosa_server.pages.errors import FormRefused
 from limosa_server.pages.limits import LIMITS
@@ -94,6 +95,7 @@ def visitor(request: Request, state: State) -> Visitor:
     caller = caller_of(state, session)
     if not caller.may(Role.VIEWER):
         raise NotAuthorised("this needs the role viewer", why=f"the token has the role {caller.role.value}")
+    check_scope(request, state, caller.scope)
     request.state.visitor = Visitor(session=session, caller=caller, proof=session.form_proof(state))
     found: Visitor = request.state.visitor
     return found

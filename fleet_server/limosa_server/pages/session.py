@@ -81,7 +81,7 @@ def caller_of(state: ServerState, session: Session) -> Caller:
     if row.last_used_at is None or now - row.last_used_at >= tokens.LAST_USE_EVERY_S:
         with state.store.transaction() as tx:
             tokens.touch(tx, row.id, now=now)
-    return Caller(token_id=row.id, name=row.name, role=Role(row.role), team=row.team)
+    return Caller(token_id=row.id, name=row.name, role=Role(row.role), team=row.team, group=row.group)
 
 
 def cookie_name(state: ServerState) -> str:
