@@ -3,16 +3,25 @@
 RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
   BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta,
-  NotAMirror, DatabaseRefused
+  NotAMirror, DatabaseRefused, DeviceOffline, TooManyCommands
 FaultError
-  BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged
+  BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged, BlobDamaged
 TransferError
-  StorageFull, StoreBusy, StoreDown, DeltaNotReady
+  StorageFull, StoreBusy, StoreDown, DeltaNotReady, NoAnswer
+VerdictError
+  CommandRefused
 """
 
 from __future__ import annotations
 
-from limosa_contracts.errors import FaultError, NotAuthenticated, RequestError, TransferError, TrustError
+from limosa_contracts.errors import (
+    FaultError,
+    NotAuthenticated,
+    RequestError,
+    TransferError,
+    TrustError,
+    VerdictError,
+)
 from limosa_server.core import errors as rollout_errors  # noqa: F401  # its codes are known wherever these are
 
 
@@ -135,6 +144,12 @@ class StoreNewer(FaultError):
     default_hint = 'pip install --upgrade "limosa[server]"'
 
 
+class BlobDamaged(FaultError):
+    code = "LM-646"
+    summary = "a manifest in the blob folder is missing, or not what was pushed"
+    default_hint = "push it again: limosa publish, or limosa server restore"
+
+
 class StoreDamaged(FaultError):
     code = "LM-626"
     summary = "the database file cannot be read as one"
@@ -151,6 +166,33 @@ class BackupFailed(FaultError):
     code = "LM-675"
     summary = "a backup cannot be made, read or put back"
     default_hint = "limosa server check says what is wrong with a server, or with a backup"
+
+
+class DeviceOffline(RequestError):
+    code = "LM-663"
+    summary = "a device that is not connected cannot be asked anything"
+    http_status = 409
+    exit_code = 6
+    default_hint = "limosa device show DEVICE says when it was last heard; ask again when it is back"
+
+
+class TooManyCommands(RequestError):
+    code = "LM-664"
+    summary = "a device is asked more than it answers"
+    http_status = 409
+    default_hint = "wait for its answers, or two minutes"
+
+
+class CommandRefused(VerdictError):
+    code = "LM-665"
+    summary = "a device says no to a command"
+
+
+class NoAnswer(TransferError):
+    code = "LM-666"
+    summary = "a device did not answer a command in time"
+    exit_code = 7
+    default_hint = "its link may have just gone: limosa device show DEVICE"
 
 
 class DatabaseRefused(RequestError):

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 BURST: Final = 10  # commands that are obeyed as they come;
 EVERY_S: Final = 5.0  # then one in this time: each reads files
-AT_ONCE_MAX: Final = 2  # whoever asks for more gets no answer to it
+WAITING_MAX: Final = 8  # one is worked off after the other; whoever asks for more gets no answer
 REMEMBERED: Final = 64  # commands that are known when they come a second time
 IDENTIFY_S: Final = 10.0  # for the program that makes the device noticed
 LINE_MAX_CHARS: Final = 4000  # of one text in an answer
@@ -54,6 +54,7 @@ class Commands:
         self._send = send
         self._pace = Trickle(burst=BURST, every_s=EVERY_S)
         self._known: deque[str] = deque(maxlen=REMEMBERED)
+        self._turn = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def receive(self, envelope: bytes) -> None:
@@ -65,7 +66,7 @@ class Commands:
         if command.device != self._view.identity.device or command.id in self._known:
             return  # another's, or once more: brokers repeat
         self._known.append(command.id)
-        if len(self._under_way) >= AT_ONCE_MAX:
+        if len(self._under_way) >= WAITING_MAX:
             return
         task = asyncio.create_task(self._answer(command), name="command")
         self._under_way.add(task)
@@ -78,7 +79,9 @@ class Commands:
             answer = self._of(command, {}, refused=why)
         else:
             try:
-                answer = bounded(self._of(command, await ANSWERS[command.kind](self._view, command)))
+                async with self._turn:
+                    body = await ANSWERS[command.kind](self._view, command)
+                answer = bounded(self._of(command, body))
             except Exception as error:
                 log.exception("a command was not carried out")
                 answer = self._of(command, {}, refused=f"it failed: {type(error).__name__}")

@@ -141,12 +141,23 @@ class Bus:
                 self._client.ack(one.mid, 1)
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None, token: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool,
+        expiry_s: int | None,
+        token: int | None = None,
+        answer_to: str = "",
+        correlation: str = "",
     ) -> None:
         """QoS 1. Without a connection it waits in memory; `on_delivered(token)` says when it is out."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
+        if answer_to:
+            properties.ResponseTopic = answer_to
+            properties.CorrelationData = correlation.encode()
         sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         # paho calls `_published` under a lock of its own, which its `publish` takes too: ours must never
         # be held around it. So the acknowledgement may come before the token is filed.

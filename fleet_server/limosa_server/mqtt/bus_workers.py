@@ -11,6 +11,8 @@ from limosa_contracts.errors import LimosaError
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix, Topic, device_topic
+from limosa_server.fleet import device_commands
+from limosa_server.fleet.presence import later
 from limosa_server.mqtt import outbox
 from limosa_server.mqtt.bus import BrokerAddress, Bus, Received
 from limosa_server.reports import report_rows
@@ -92,11 +94,14 @@ class BusWorkers:
     def _take(self, batch: list[Received]) -> None:
         reports: list[Incoming] = []
         statuses: dict[str, Status] = {}
+        answers: list[tuple[str, bytes]] = []
         for one in batch:
             try:
                 topic = Topic.parse(one.topic)
                 if topic.suffix is Suffix.STATUS:
-                    statuses[topic.device] = Status.parse(one.payload)
+                    later(statuses, topic.device, Status.parse(one.payload))
+                elif topic.suffix is Suffix.ANSWER:
+                    answers.append((topic.device, one.payload))
                 else:
                     message = ReportMessage.from_mqtt(
                         suffix=topic.suffix, properties=list(one.properties), payload=one.payload
@@ -113,6 +118,8 @@ class BusWorkers:
                 retain=False,
                 expiry_s=self._state.settings.limits.ack_expiry_s,
             )
+        if answers:
+            device_commands.take_answers(self._state.store, answers, now=self._state.clock())
         if statuses:
             now = self._state.clock()
             with self._state.store.transaction() as tx:
@@ -151,7 +158,13 @@ class BusWorkers:
             for row in rows:
                 assert row.id is not None
                 self.bus.publish(
-                    row.topic, row.payload, retain=row.retain, expiry_s=row.expiry_s, token=row.id
+                    row.topic,
+                    row.payload,
+                    retain=row.retain,
+                    expiry_s=row.expiry_s,
+                    token=row.id,
+                    answer_to=row.answer_to,
+                    correlation=row.correlation,
                 )
                 self._last_row = row.id
             if len(rows) < OUTBOX_BATCH:

@@ -19,14 +19,27 @@ def publish(
     payload: bytes,
     retain: bool = False,
     expiry_s: int | None = None,
+    answer_to: str = "",
+    correlation: str = "",
 ) -> None:
     """Will be published, in order, at least once, when the transaction has committed.
 
-    A retained message replaces those of its topic that still wait: only the last one counts.
+    A retained message replaces those of its topic that still wait: only the last one counts. An empty
+    one takes away what the broker retains. `answer_to` and `correlation` go along as MQTT 5 has them.
     """
     if retain:
         tx.execute(delete(OutboxRow).where(col(OutboxRow.topic) == topic, col(OutboxRow.retain).is_(True)))
-    tx.add(OutboxRow(topic=topic, payload=payload, retain=retain, expiry_s=expiry_s, created_at=at))
+    tx.add(
+        OutboxRow(
+            topic=topic,
+            payload=payload,
+            retain=retain,
+            expiry_s=expiry_s,
+            created_at=at,
+            answer_to=answer_to,
+            correlation=correlation,
+        )
+    )
     tx.announce(ANNOUNCED)
 
 
