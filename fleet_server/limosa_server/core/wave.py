@@ -64,6 +64,14 @@ class Wave:
     since: float = 0.0
     reason: str = ""
     counts: Counts = field(default_factory=Counts)
+    away: Counts = field(default_factory=Counts)  # of the open ones, those that cannot be reached
+    silent: int = 0  # of those, the ones that had switched (rollouts 3.4)
+    way_back: dict[str, int] = field(default_factory=dict)  # Return -> devices
+
+    @property
+    def present(self) -> int:
+        """Open executions of devices that can be reached."""
+        return self.counts.open - self.away.total
 
     def after(self, event: WaveEvent, *, reason: str, now: float) -> Wave:
         """Raises Conflict for an event that the table does not have in this state."""

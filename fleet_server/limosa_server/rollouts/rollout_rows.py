@@ -54,12 +54,16 @@ def wave_of(row: WaveRow) -> Wave:
         since=row.since,
         reason=row.reason,
         counts=Counts.from_json(row.counts),
+        away=Counts.from_json(row.away),
+        silent=row.silent,
+        way_back=dict(row.way_back),
     )
 
 
 def write_wave(row: WaveRow, wave: Wave) -> None:
     row.status, row.since, row.reason = wave.status.value, wave.since, wave.reason
-    row.counts = dict(wave.counts.as_json())
+    row.counts, row.away = dict(wave.counts.as_json()), dict(wave.away.as_json())
+    row.silent, row.way_back = wave.silent, dict(wave.way_back)
 
 
 def execution_of(row: ExecutionRow) -> DeviceExecution:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from limosa_contracts.phases import Execution, Phase
 from limosa_contracts.reported import Installed, ReportedModel
 from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core import tally
 from limosa_server.core.advance import advance
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import RANK, DeviceExecution, Return, on_phase, on_reported, on_way_back
@@ -190,6 +191,10 @@ class Fleet:
         for wave in self.waves:
             mine = [run.state for run in self.runs.values() if run.wave == wave.index]
             assert wave.counts == Counts.recount(mine), f"counters of wave {wave.name} are not the recount"
+            away = [run for run in self.runs.values() if run.wave == wave.index and run.away]
+            gone = [run for run in away if not run.state.terminal]
+            assert wave.away == Counts.recount(run.state for run in gone)
+            assert wave.silent == sum(run.step in tally.SILENT_STEPS for run in gone)
         for before, after in zip(self.waves, self.waves[1:], strict=False):
             if after.status is WaveStatus.IN_PROGRESS:
                 assert before.status is WaveStatus.SUCCEEDED, "a wave started before the gate had passed"
@@ -279,9 +284,7 @@ class Fleet:
         before = self.runs[after.device]
         self._keep_rank(after)
         self.runs[after.device] = after
-        if before.state is not after.state:
-            wave = self.waves[after.wave]
-            self.waves[after.wave] = replace(wave, counts=wave.counts.moved(before.state, after.state))
+        tally.move(self.waves, before, after)
 
     # -- what a test does ----------------------------------------------------------------------
 

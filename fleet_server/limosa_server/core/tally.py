@@ -1,0 +1,43 @@
+"""Keeps a wave's counters in step with its executions (rollouts 3.6): moved with each, never counted."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from dataclasses import replace
+from typing import Final
+
+from limosa_server.core.execution import DeviceExecution, Return
+from limosa_server.core.wave import Wave
+
+SILENT_STEPS: Final = frozenset({"activating", "probation"})
+"""A device that vanishes here has switched, or is about to (rollouts 3.4)."""
+
+
+def counted(wave: Wave, run: DeviceExecution, n: int) -> Wave:
+    """The wave with `n` more executions like this one (-1: one less)."""
+    away = run.away and not run.state.terminal
+    return replace(
+        wave,
+        counts=wave.counts.plus(run.state, n),
+        away=wave.away.plus(run.state, n) if away else wave.away,
+        silent=wave.silent + (n if away and run.step in SILENT_STEPS else 0),
+        way_back=_plus(wave.way_back, run.returning, n),
+    )
+
+
+def move(waves: MutableSequence[Wave], before: DeviceExecution, after: DeviceExecution) -> None:
+    """Moves one execution, within its wave or to another; `waves` by their index."""
+    if before is not after and _key(before) != _key(after):
+        waves[before.wave] = counted(waves[before.wave], before, -1)
+        waves[after.wave] = counted(waves[after.wave], after, 1)
+
+
+def _key(run: DeviceExecution) -> tuple[object, ...]:
+    return run.wave, run.state, run.away, run.step in SILENT_STEPS, run.returning
+
+
+def _plus(kept: dict[str, int], returning: Return, n: int) -> dict[str, int]:
+    if returning is Return.NONE:
+        return kept
+    changed = {**kept, returning.value: kept.get(returning.value, 0) + n}
+    return {name: count for name, count in sorted(changed.items()) if count}
