@@ -1,0 +1,1 @@
+"""Servers and fleets that benchmarks run."""
