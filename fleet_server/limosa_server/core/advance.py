@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from limosa_contracts.duration import format_duration
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.abort import Action, Failure
 from limosa_contracts.rollout.on_failure import Scope
-from limosa_server.core import way_back
+from limosa_contracts.rollout.timeouts import AtEnd
+from limosa_server.core import following, pace, way_back
+from limosa_server.core.beginning import begin, lost_all
 from limosa_server.core.board import Board
-from limosa_server.core.facts import Facts, Outcome, Promote
+from limosa_server.core.facts import Facts, Outcome
 from limosa_server.core.judging import gate
 from limosa_server.core.judging.judge import Verdict, judge, meets
-from limosa_server.core.offers import budget, make_offers, move_clocks, offer, time_out
+from limosa_server.core.offers import make_offers, move_clocks, offer, time_out
 from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
 from limosa_server.core.wording import devices
-
-_LOST = (Execution.SUPERSEDED, Execution.REMOVED)
 
 
 def advance(facts: Facts) -> Outcome:
@@ -30,12 +31,14 @@ def advance(facts: Facts) -> Outcome:
     board = Board(facts)
     move_clocks(board)
     match board.rollout.status:
-        case RolloutStatus.VALIDATING:
-            _start(board)
+        case RolloutStatus.VALIDATING | RolloutStatus.WAITING_FOR_APPROVAL | RolloutStatus.SCHEDULED:
+            if begin(board):
+                _run(board)
         case RolloutStatus.RUNNING | RolloutStatus.PAUSED:
             time_out(board)
             _run(board)
         case RolloutStatus.CANCELING:
+            time_out(board)
             way_back.cancel(board)
         case RolloutStatus.ROLLING_BACK:
             way_back.roll_back(board)
@@ -44,32 +47,30 @@ def advance(facts: Facts) -> Outcome:
     return board.outcome()
 
 
-def _start(board: Board) -> None:
-    if _superseded(board):
-        return
-    if not board.runs:
-        board.move(RolloutEvent.REFUSE, "none of its devices can take the release")
-        board.decide("refused", "INVALID", board.rollout.reason)
-        return
-    board.move(RolloutEvent.START, "started")
-    board.decide("started", "RUNNING", f"{devices(len(board.runs))} in {len(board.waves) - 1} waves")
-    _run(board)
-
-
 def _run(board: Board) -> None:
-    if _superseded(board) or _abort(board):
+    if lost_all(board) or _abort(board) or _time_is_over(board):
         return
+    pace.resume_by_itself(board)
     # Each round moves at least one wave one state on, so this ends.
     while board.rollout.status is RolloutStatus.RUNNING and _round(board):
         pass
 
 
-def _superseded(board: Board) -> bool:
-    totals = board.totals
-    if totals.total == 0 or totals.of(*_LOST) < totals.total:
+def _time_is_over(board: Board) -> bool:
+    """`timeouts.end`: no rollout goes on for ever by being forgotten."""
+    timeouts, started = board.rollout.spec.timeouts, board.rollout.started_at
+    if timeouts.end_s is None or started is None or board.now - started <= timeouts.end_s:
         return False
-    board.move(RolloutEvent.SUPERSEDE, "a newer rollout of the same model has taken all of its devices")
-    board.decide("superseded", "SUPERSEDED", board.rollout.reason)
+    if board.rollout.settled:
+        if board.rollout.status is RolloutStatus.PAUSED:
+            board.move(RolloutEvent.RESUME, "its time is over")
+        following.complete(board)
+        return True
+    sentence = f"its time is over: {format_duration(timeouts.end_s)}"
+    board.move(RolloutEvent.CANCEL, sentence)
+    board.rollout = replace(board.rollout, stopping=timeouts.at_end is AtEnd.STOP)
+    board.decide("ended", "CANCELING", sentence)
+    way_back.cancel(board)
     return True
 
 
@@ -77,7 +78,7 @@ def _abort(board: Board) -> bool:
     """Whether a rule fired. In PAUSED only those that do more than pause."""
     wave = board.current()
     totals = board.totals
-    paused = board.rollout.status is RolloutStatus.PAUSED
+    paused = board.rollout.status is RolloutStatus.PAUSED and not board.rollout.pause.ends_by_itself
     scopes = [("all waves", totals, board.silent())]
     if wave is not None and not wave.tail:
         scopes.insert(0, (f"wave {wave.name}", wave.counts, board.silent(wave.index)))
@@ -103,7 +104,7 @@ def _abort(board: Board) -> bool:
 
 def _carry_out(board: Board, action: Action, sentence: str, wave: Wave | None) -> None:
     if action is Action.PAUSE:
-        board.move(RolloutEvent.PAUSE, sentence, pause=Pause.GATE_FAILED)
+        board.move(board.rollout.pausing, sentence, pause=Pause.GATE_FAILED)
         return
     if wave is not None:
         _fail_wave(board, wave, sentence)
@@ -150,7 +151,7 @@ def _round(board: Board) -> bool:
 
 
 def _start_wave(board: Board, wave: Wave) -> bool:
-    if wave.tail and not any(board.open(wave.index)):
+    if wave.tail and not board.rollout.follows and not any(board.open(wave.index)):
         # Nobody was left behind; what had gone to the tail and ended is judged with all at the end.
         board.move_wave(wave, WaveEvent.NOBODY, "no device was left for it")
         return True
@@ -169,14 +170,23 @@ def _through(board: Board, wave: Wave) -> bool:
     """Whether every device that can be reached has ended; the others go to the tail (rollouts 3.5)."""
     waiting = list(board.open(wave.index))
     present = [run for run in waiting if not run.away]
+    if wave.tail and board.rollout.settled and board.rollout.follows:
+        following.say(board, waiting)
+        return False
     if wave.tail:
         waited = board.now - wave.since >= board.rollout.spec.success.reachable_within_s
         if waiting and not (waited and _enough_executed(board, len(present))):
-            board.say(f"{devices(len(waiting))} away; the rollout waits")
+            if board.rollout.status is RolloutStatus.RUNNING:
+                board.say(f"{devices(len(waiting))} away; the rollout waits")
+            return False
+        if board.rollout.follows and meets_all(board):
+            following.settle(board)
             return False
         board.move_wave(wave, WaveEvent.BELOW, "those that came back are through")
         return True
     if present:
+        if board.rollout.status is not RolloutStatus.RUNNING or pace.bytes_spent(board):
+            return False  # it has said why it waits
         board.say(f"wave {wave.name}: {len(waiting)} of {devices(wave.counts.total)} not through")
         return False
     if waiting and wave.counts.executed == 0:
@@ -258,15 +268,15 @@ def _complete(board: Board) -> bool:
         return True
     # Gates have passed, so those who are away may have it too; the rate still holds (rollouts 3.10).
     for run in [run for run in board.open() if run.state is Execution.QUEUED]:
-        if budget(board) <= 0:
-            board.say("devices that are away are offered the release, as fast as the rate allows")
+        if pace.budget(board) <= 0 or pace.hold_back(board):
+            if board.rollout.status is RolloutStatus.RUNNING:
+                board.say("devices that are away are offered the release, as fast as the rate allows")
             return False
         offer(board, run, reason="the rollout is complete; it follows when it comes back")
-    stragglers = list(board.open())
-    follow = f"; {len(stragglers)} stragglers get it when they come back" if stragglers else ""
-    sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"
-    board.move(RolloutEvent.COMPLETE, sentence)
-    board.rollout = replace(board.rollout, stragglers=len(stragglers))
-    board.orders.append(Promote())
-    board.decide("completed", "COMPLETED", sentence)
+    following.complete(board)
     return True
+
+
+def meets_all(board: Board) -> bool:
+    totals = board.totals
+    return totals.executed > 0 and meets(totals, board.rollout.spec.success.percent)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from limosa_contracts.json_value import JsonValue
-from limosa_contracts.phases import Execution
+from limosa_server.core import tally
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.facts import DeviceFacts, Facts, Order, Outcome
@@ -14,7 +14,6 @@ from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, RolloutEvent
 from limosa_server.core.wave import Wave, WaveEvent
 
-SILENT_STEPS = frozenset({"activating", "probation"})
 NOBODY = DeviceFacts()
 
 
@@ -40,14 +39,9 @@ class Board:
         before = self.runs[run.device]
         if before == run:
             return
-        if (before.wave, before.state) != (run.wave, run.state):
-            self._count(before.wave, before.state, -1)
-            self._count(run.wave, run.state, 1)
+        tally.move(self.waves, before, run)
         self.runs[run.device] = run
         self.changed[run.device] = run
-
-    def _count(self, wave: int, state: Execution, n: int) -> None:
-        self.waves[wave] = replace(self.waves[wave], counts=self.waves[wave].counts.plus(state, n))
 
     def open(self, wave: int | None = None) -> Iterator[DeviceExecution]:
         """Executions that have not ended, in the order of their devices' names."""
@@ -65,7 +59,7 @@ class Board:
 
     def silent(self, wave: int | None = None) -> int:
         """Devices that switched and were not heard of for longer than allowed (rollouts 3.4)."""
-        return sum(run.away and run.step in SILENT_STEPS for run in self.open(wave))
+        return sum(one.silent for one in self.waves if wave in (None, one.index))
 
     def current(self) -> Wave | None:
         """The wave that is under way: the first that has not passed."""

@@ -1,7 +1,7 @@
 """Errors of groups and rollouts: LM-650 to LM-699.
 
 RequestError
-  GroupIsSelected, GroupExists, PlanStale, KeyReused
+  GroupIsSelected, GroupExists, PlanStale, KeyReused, ApprovalRefused
 VerdictError
   PlanRefused, KnownBad, GateNotPassed, ReleaseRetracted
 """
@@ -61,3 +61,10 @@ class KeyReused(RequestError):
     summary = "an idempotency key was used before for another request"
     http_status = 409
     default_hint = "use a new key for each rollout"
+
+
+class ApprovalRefused(RequestError):
+    code = "LM-616"
+    summary = "this person may not approve or deny this rollout, or not now"
+    http_status = 409
+    default_hint = "limosa rollout status ROLLOUT says for whom it waits"

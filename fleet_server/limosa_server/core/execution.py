@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import EXECUTION_OF_PHASE, Execution, Phase
 from limosa_contracts.reported import ReportedModel
 
@@ -90,6 +91,11 @@ RANK: Final[Mapping[Execution, int]] = {
 """No event lowers the rank, so terminal states are monotonic per attempt and nothing flaps."""
 
 
+WAITING = "waiting_for_window"
+VERIFYING_STEPS: Final = frozenset({"staged", "self_testing", "activating", "probation", "falling_back"})
+"""From the downloaded bytes to the device's verdict; a maintenance window is waited for in between."""
+
+
 class Return(Enum):
     """The way back of a device whose rollout is undone: an overlay, the outcome stays as it was."""
 
@@ -105,7 +111,8 @@ class Return(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceExecution:
     """`clock_from`: since when the running clock of the two counts. `away`: *unreachable*, an overlay.
-    `document`: (epoch, counter) of the desired document that carried the last order, (0, 0) for none."""
+    `document`: (epoch, counter) of the desired document that carried the last order, (0, 0) for none.
+    `not_before`, `failed_as`, `failed_under`: of an attempt that follows a failed one (core.retrying)."""
 
     device: str
     wave: int
@@ -125,6 +132,11 @@ class DeviceExecution:
     return_version: str = ""
     return_index: str = ""
     document: tuple[int, int] = (0, 0)
+    size_bytes: int = 0  # of the variant that it fetches
+    verify_from: float = 0.0
+    not_before: float | None = None
+    failed_as: str = ""
+    failed_under: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def after(
         self, event: ExecutionEvent, *, now: float, step: str, reason: str = "", code: str = ""
@@ -133,6 +145,10 @@ class DeviceExecution:
         if state is self.state and (state.terminal or step == self.step):
             return self
         first_progress = state is Execution.IN_PROGRESS and self.state is not Execution.IN_PROGRESS
+        clock_from = now if first_progress or state is Execution.NOTIFIED else self.clock_from
+        if self.step == WAITING:  # no clock runs while a device may not switch
+            clock_from = min(now, clock_from + now - self.since)
+        begins_to_verify = step in VERIFYING_STEPS and self.step not in VERIFYING_STEPS
         return replace(
             self,
             state=state,
@@ -140,7 +156,8 @@ class DeviceExecution:
             reason=reason,
             reason_code=code,
             since=now,
-            clock_from=now if first_progress or state is Execution.NOTIFIED else self.clock_from,
+            clock_from=clock_from,
+            verify_from=now if begins_to_verify else self.verify_from,
         )
 
 

@@ -6,21 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from limosa_server.core.approval import Vote
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.judging.judge import Decision
+from limosa_server.core.retrying import NO_CONDITION, Condition
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFacts:
-    """What is known of a device now. `at_rest`: no attempt is under way for this model."""
+    """What is known of a device now. `at_rest`: no attempt is under way for this model.
+    `usual_gap_s`: it is as good as never silent for longer (core.habit); None while that is not known."""
 
     online: bool = False
     last_seen: float = 0.0
     running_version: str = ""
     running_index: str = ""
     at_rest: bool = True
+    usual_gap_s: float | None = None
+    condition: Condition = NO_CONDITION
 
     def silent_for(self, now: float) -> float:
         """Seconds without a sign of it; 0 while the broker holds its connection."""
@@ -29,7 +34,12 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`runs`: the open executions; in ROLLING_BACK also those that may have to go back."""
+    """`runs`: the open executions; in ROLLING_BACK also those that may have to go back.
+
+    Before the start: `obstacle`, why it may not start any more ("" if it may); `approvals`, what people
+    said; `held`, devices that a rollout of higher rank has, with its number. `opens_at`: when the next
+    maintenance window opens, where none is open now and nothing may be downloaded meanwhile.
+    """
 
     now: float
     rollout: Rollout
@@ -39,6 +49,10 @@ class Facts:
     offered_last_minute: int = 0
     may_return_to: tuple[str, ...] = ()
     index_of_version: Mapping[str, str] = field(default_factory=dict)  # for on_failure.to
+    obstacle: str = ""
+    approvals: tuple[Vote, ...] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
+    opens_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +72,16 @@ class GoBack:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Rollouts of lower rank lose the devices that this one has too (rollouts 2)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Promote:
     """The release has proven itself: its stage becomes production."""
 
 
-Order: TypeAlias = Offer | GoBack | Promote
+Order: TypeAlias = Offer | GoBack | Promote | TakeOver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from limosa_contracts.duration import format_duration
 from limosa_contracts.phases import Execution
+from limosa_contracts.rollout.timeouts import Timeouts
+from limosa_server.core import pace, retrying
 from limosa_server.core.board import Board
-from limosa_server.core.execution import DeviceExecution, ExecutionEvent
+from limosa_server.core.execution import VERIFYING_STEPS, WAITING, DeviceExecution, ExecutionEvent
 from limosa_server.core.facts import Offer
 from limosa_server.core.wave import Wave
 
@@ -22,36 +24,63 @@ def move_clocks(board: Board) -> None:
 
 
 def time_out(board: Board) -> None:
-    timeouts = board.rollout.spec.timeouts
+    """Ends what took too long, unless it is tried again; and gives up what waited in vain for that."""
+    timeouts, retry = board.rollout.spec.timeouts, board.rollout.spec.retry
     for run in list(board.open()):
-        allowed, what = {
-            Execution.NOTIFIED: (timeouts.offer_s, "did not begin"),
-            Execution.IN_PROGRESS: (timeouts.in_progress_s, f"was {run.step}"),
-        }.get(run.state, (float("inf"), ""))
-        if not run.away and board.now - run.clock_from > allowed:
-            reason = f"{what} within {format_duration(allowed)}"
-            board.put(
-                run.after(
-                    ExecutionEvent.TIME_OUT, now=board.now, step="timed_out", reason=reason, code="timed_out"
-                )
+        if run.away:
+            continue
+        if run.state is Execution.QUEUED:
+            if run.not_before is not None and board.now - run.clock_from > timeouts.in_progress_s:
+                board.put(retrying.give_up(run, now=board.now))
+            continue
+        late = too_late(run, timeouts, now=board.now)
+        if late:
+            ended = run.after(
+                ExecutionEvent.TIME_OUT, now=board.now, step="timed_out", reason=late, code="timed_out"
             )
+            condition = board.device(run.device).condition
+            board.put(retrying.again(ended, retry, condition, now=board.now))
+
+
+def too_late(run: DeviceExecution, timeouts: Timeouts, *, now: float) -> str:
+    """Why the time of a device that can be reached is up, "" if it is not. A device that waits for its
+    maintenance window has all the time in the world."""
+    if run.state is Execution.NOTIFIED:
+        clocks = [(timeouts.offer_s, run.clock_from, "did not begin")]
+    elif run.state is not Execution.IN_PROGRESS or run.step == WAITING:
+        return ""
+    else:
+        clocks = [(timeouts.in_progress_s, run.clock_from, f"was {run.step}")]
+        if timeouts.download_stall_s is not None and run.step == "downloading":
+            clocks.append((timeouts.download_stall_s, max(run.since, run.clock_from), "was downloading"))
+        if timeouts.verify_s is not None and run.step in VERIFYING_STEPS:
+            clocks.append((timeouts.verify_s, max(run.verify_from, run.clock_from), f"was {run.step}"))
+    return next(
+        (
+            f"{what} within {format_duration(allowed)}" if "did not" in what else _still(what, allowed)
+            for allowed, begun, what in clocks
+            if now - begun > allowed
+        ),
+        "",
+    )
+
+
+def _still(what: str, allowed_s: float) -> str:
+    return f"{what} still after {format_duration(allowed_s)}"
 
 
 def make_offers(board: Board, wave: Wave) -> None:
     """Offers the release to devices of the wave that can be reached, as many as the rate allows."""
-    for run in [run for run in board.open(wave.index) if run.state is Execution.QUEUED and not run.away]:
-        if budget(board) <= 0:
+    for run in list(board.open(wave.index)):
+        if run.state is not Execution.QUEUED or run.away or not ready(board, run):
+            continue
+        if pace.budget(board) <= 0 or pace.hold_back(board):
             return
         offer(board, run)
 
 
-def budget(board: Board) -> int:
-    rate = board.rollout.spec.rate
-    left = rate.maximum_per_minute - board.facts.offered_last_minute - board.offered
-    if rate.max_in_progress is not None:
-        busy = board.totals.of(Execution.NOTIFIED, Execution.IN_PROGRESS)
-        left = min(left, rate.max_in_progress - busy)
-    return left
+def ready(board: Board, run: DeviceExecution) -> bool:
+    return retrying.may_try(run, board.device(run.device).condition, now=board.now)
 
 
 def offer(board: Board, run: DeviceExecution, *, reason: str = "offered") -> None:
@@ -64,9 +93,12 @@ def offer(board: Board, run: DeviceExecution, *, reason: str = "offered") -> Non
         replace(
             run.after(event, now=board.now, step=step, reason="it ran it before" if running else reason),
             offered_at=board.now,
+            not_before=None,
             from_version=facts.running_version,
             from_index=facts.running_index,
         )
     )
+    if not running:
+        pace.spend(board, run.size_bytes)
     board.orders.append(Offer(run.device))
     board.offered += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from limosa_contracts.errors import Conflict
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.counts import Counts
@@ -16,7 +17,7 @@ from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
 def pause(rollout: Rollout, *, now: float, by: str, remark: str = "") -> tuple[Rollout, Decision]:
     """Raises Conflict where the state does not allow it."""
     reason = f"paused by {by}" + (f": {remark}" if remark else "")
-    paused = rollout.after(RolloutEvent.PAUSE, reason=reason, now=now, pause=Pause.MANUAL)
+    paused = rollout.after(rollout.pausing, reason=reason, now=now, pause=Pause.MANUAL)
     return paused, _decision("paused", "PAUSED", reason, by=by)
 
 
@@ -40,15 +41,43 @@ def resume(
     return resumed, accepted, _decision("resumed", "RUNNING", reason, by=by, failed=totals.failed)
 
 
+def submit(rollout: Rollout, *, now: float, by: str) -> tuple[Rollout, Decision]:
+    """A draft is asked for. Raises Conflict."""
+    submitted = rollout.after(RolloutEvent.SUBMIT, reason="its devices are being checked", now=now)
+    return submitted, _decision("submitted", "VALIDATING", f"submitted by {by}", by=by)
+
+
+def finish(rollout: Rollout, *, now: float, by: str, remark: str = "") -> tuple[Rollout, Decision]:
+    """It follows its group no longer, and completes by its own rules. Raises Conflict."""
+    if not rollout.follows or rollout.status.terminal:
+        raise Conflict(
+            "it does not follow its group",
+            where=f"rollout {rollout.id}",
+            why=f"it is {rollout.status.value}"
+            if rollout.status.terminal
+            else f"target_selection is {rollout.spec.target_selection.value}",
+        )
+    reason = f"devices that join follow no more, by {by}" + (f": {remark}" if remark else "")
+    return replace(rollout, follows=False, reason=reason), _decision(
+        "finished", rollout.status.value, reason, by=by
+    )
+
+
 def cancel(
-    rollout: Rollout, *, now: float, by: str, rollback: bool, remark: str = ""
+    rollout: Rollout, *, now: float, by: str, rollback: bool = False, finish: bool = False, remark: str = ""
 ) -> tuple[Rollout, Decision]:
-    """`rollback`: devices that committed go back too. Raises Conflict where the state forbids it."""
+    """`rollback`: devices that committed go back too. `finish`: those at it may finish.
+
+    Raises Conflict where the state forbids it.
+    """
+    if rollback and finish:
+        raise Conflict("a device cannot finish and go back", where="finish", hint="give one of the two")
     reason = f"canceled by {by}" + (f": {remark}" if remark else "")
     event = RolloutEvent.ROLL_BACK if rollback else RolloutEvent.CANCEL
     ended = rollout.after(event, reason=reason, now=now)
     if rollback:
         ended = replace(ended, rollback_scope=Scope.ALL)
+    ended = replace(ended, stopping=finish)
     return ended, _decision("canceled", ended.status.value, reason, by=by)
 
 

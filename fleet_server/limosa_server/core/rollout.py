@@ -19,6 +19,8 @@ class Allows:
     pause: bool = False
     resume: bool = False
     cancel: bool = False
+    decide: bool = False  # approve or deny
+    submit: bool = False
     terminal: bool = False
 
 
@@ -67,10 +69,10 @@ class RolloutStatus(Enum):
 
 _END: Final = Allows(terminal=True)
 _ALLOWS: Final[Mapping[RolloutStatus, Allows]] = {
-    RolloutStatus.DRAFT: Allows(cancel=True),
+    RolloutStatus.DRAFT: Allows(submit=True, cancel=True),
     RolloutStatus.VALIDATING: Allows(cancel=True),
     RolloutStatus.INVALID: _END,
-    RolloutStatus.WAITING_FOR_APPROVAL: Allows(cancel=True),
+    RolloutStatus.WAITING_FOR_APPROVAL: Allows(decide=True, cancel=True),
     RolloutStatus.APPROVAL_DENIED: _END,
     RolloutStatus.SCHEDULED: Allows(cancel=True),
     RolloutStatus.RUNNING: Allows(pause=True, cancel=True),
@@ -92,7 +94,13 @@ class Pause(Enum):
     GATE_FAILED = "gate_failed"
     INCONCLUSIVE = "inconclusive"
     OUTSIDE_WINDOW = "outside_window"
+    """No maintenance window is open, and devices may not download outside of one. It ends by itself."""
     BUDGET = "budget"
+    """The bytes per second are spent for a while. It ends by itself."""
+
+    @property
+    def ends_by_itself(self) -> bool:
+        return self in (Pause.OUTSIDE_WINDOW, Pause.BUDGET)
 
 
 class RolloutEvent(Enum):
@@ -103,6 +111,7 @@ class RolloutEvent(Enum):
     SCHEDULE = "schedule"
     START = "start"
     PAUSE = "pause"
+    HOLD = "hold"
     RESUME = "resume"
     CANCEL = "cancel"
     STOPPED = "stopped"
@@ -131,10 +140,17 @@ TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]]
         _E.DENY: _S.APPROVAL_DENIED,
         _E.SCHEDULE: _S.SCHEDULED,
         _E.START: _S.RUNNING,
+        _E.REFUSE: _S.INVALID,
         _E.CANCEL: _S.CANCELING,
+        _E.SUPERSEDE: _S.SUPERSEDED,
     },
     _S.APPROVAL_DENIED: {},
-    _S.SCHEDULED: {_E.START: _S.RUNNING, _E.CANCEL: _S.CANCELING},
+    _S.SCHEDULED: {
+        _E.START: _S.RUNNING,
+        _E.REFUSE: _S.INVALID,
+        _E.CANCEL: _S.CANCELING,
+        _E.SUPERSEDE: _S.SUPERSEDED,
+    },
     _S.RUNNING: {
         _E.PAUSE: _S.PAUSED,
         _E.CANCEL: _S.CANCELING,
@@ -144,6 +160,7 @@ TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]]
         _E.SUPERSEDE: _S.SUPERSEDED,
     },
     _S.PAUSED: {
+        _E.HOLD: _S.PAUSED,  # a pause of its own making becomes a person's, or a failed gate's
         _E.RESUME: _S.RUNNING,
         _E.CANCEL: _S.CANCELING,
         _E.ROLL_BACK: _S.ROLLING_BACK,
@@ -162,7 +179,10 @@ TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """`accepted_failures`: an operator resumed in spite of this many; a rule fires again above it."""
+    """`accepted_failures`: an operator resumed in spite of this many; a rule fires again above it.
+    Times are Unix seconds. `resume_at`: when a pause that ends by itself does. `bytes_free_at`: when
+    `rate.max_bytes_per_second` allows the next offer. `stopping`: in CANCELING, those at it may finish.
+    `follows`: devices that join its group come in through the tail; `settled`: its gates have passed."""
 
     id: int
     spec: RolloutSpec
@@ -175,15 +195,42 @@ class Rollout:
     stragglers: int = 0
     rollback_scope: Scope = Scope.NONE
     failed_wave: int | None = None
+    created_by: str = ""
+    started_at: float | None = None
+    follows: bool = False
+    settled: bool = False
+    stopping: bool = False
+    resume_at: float | None = None
+    bytes_free_at: float = 0.0
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Of two rollouts of a model the higher one has the devices that are in both (rollouts 2)."""
+        return (self.spec.priority, self.id)
+
+    @property
+    def pausing(self) -> RolloutEvent:
+        """The event that pauses it, or that makes a pause of its own making last."""
+        return RolloutEvent.HOLD if self.pause.ends_by_itself else RolloutEvent.PAUSE
 
     def after(self, event: RolloutEvent, *, reason: str, now: float, pause: Pause = Pause.NONE) -> Rollout:
         """Raises Conflict for an event that the table does not have in this state."""
         status = TRANSITIONS[self.status].get(event)
-        if status is None:
+        held = event is RolloutEvent.HOLD and not self.pause.ends_by_itself
+        if status is None or held:
             raise Conflict(
                 f"a rollout that is {self.status.value} cannot {event.value}",
                 where=f"rollout {self.id}",
                 why=self.reason,
                 hint=f"limosa rollout status {self.id}",
             )
-        return replace(self, status=status, since=now, reason=reason, pause=pause)
+        started = now if event is RolloutEvent.START else self.started_at
+        return replace(
+            self,
+            status=status,
+            since=now,
+            reason=reason,
+            pause=pause,
+            started_at=started,
+            resume_at=None,
+        )

@@ -17,15 +17,29 @@ _TAKEN = (Execution.SUPERSEDED, Execution.REMOVED)
 
 
 def cancel(board: Board) -> None:
+    """Ends it; where those at it may finish, when the last that can be reached has."""
+    if board.rollout.stopping and _some_finish(board):
+        return
     withdraw_open(board, "the rollout was canceled")
     sentence = f"canceled: {board.rollout.reason}"
     board.move(RolloutEvent.STOPPED, board.rollout.reason)
     board.decide("canceled", "CANCELED", sentence)
 
 
-def withdraw_open(board: Board, reason: str) -> None:
+def _some_finish(board: Board) -> bool:
+    """Whether devices are at it still; those that have not begun end here."""
+    withdraw_open(board, "the rollout was stopped", queued_only=True)
+    busy = sum(not run.away for run in board.open())
+    if busy:
+        board.say(f"{devices(busy)} at it may finish")
+    return busy > 0
+
+
+def withdraw_open(board: Board, reason: str, *, queued_only: bool = False) -> None:
     """Executions that have not ended end here; who was offered the release is told to stay."""
     for run in list(board.open()):
+        if queued_only and run.state is not Execution.QUEUED:
+            continue
         ended = run.after(
             ExecutionEvent.CANCEL, now=board.now, step="canceled", reason=reason, code="canceled"
         )

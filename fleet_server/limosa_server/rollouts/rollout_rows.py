@@ -27,6 +27,13 @@ def rollout_of(row: RolloutRow) -> Rollout:
         stragglers=row.stragglers,
         rollback_scope=Scope(row.rollback_scope),
         failed_wave=row.failed_wave,
+        created_by=row.created_by,
+        started_at=row.started_at,
+        follows=row.follows,
+        settled=row.settled,
+        stopping=row.stopping,
+        resume_at=row.resume_at,
+        bytes_free_at=row.bytes_free_at,
     )
 
 
@@ -37,6 +44,9 @@ def write_rollout(row: RolloutRow, rollout: Rollout) -> bool:
     row.reason, row.since = rollout.reason, rollout.since
     row.accepted_failures, row.stragglers = rollout.accepted_failures, rollout.stragglers
     row.rollback_scope, row.failed_wave = rollout.rollback_scope.value, rollout.failed_wave
+    row.started_at, row.resume_at = rollout.started_at, rollout.resume_at
+    row.follows, row.settled, row.stopping = rollout.follows, rollout.settled, rollout.stopping
+    row.bytes_free_at = rollout.bytes_free_at
     if rollout.status.terminal and row.ended_at is None:
         row.ended_at = rollout.since
     return changed
@@ -86,6 +96,11 @@ def execution_of(row: ExecutionRow) -> DeviceExecution:
         return_version=row.return_version,
         return_index=row.return_index,
         document=(row.document_epoch, row.document_counter),
+        size_bytes=row.size_bytes,
+        verify_from=row.verify_from,
+        not_before=row.not_before,
+        failed_as=row.failed_as,
+        failed_under=row.failed_under,
     )
 
 
@@ -98,6 +113,8 @@ def write_execution(row: ExecutionRow, run: DeviceExecution) -> None:
     row.returning, row.return_version = run.returning.value, run.return_version
     row.return_index = run.return_index
     row.document_epoch, row.document_counter = run.document
+    row.verify_from, row.not_before = run.verify_from, run.not_before
+    row.failed_as, row.failed_under = run.failed_as, dict(run.failed_under)
 
 
 def decision_row(rollout: int, decision: Decision, *, at: float) -> DecisionRow:

@@ -1,0 +1,59 @@
+"""Who has agreed to a rollout, and who may (rollouts 2, 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limosa_contracts.rollout.approval import Approval
+from limosa_server.core.errors import ApprovalRefused
+from limosa_server.core.rollout import Rollout, RolloutStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One person's last word."""
+
+    actor: str
+    approves: bool
+    remark: str = ""
+    at: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        said = "approved" if self.approves else "denied"
+        return f"{said} by {self.actor}" + (f": {self.remark}" if self.remark else "")
+
+
+def check_vote(rollout: Rollout, vote: Vote) -> None:
+    """Raises ApprovalRefused where this person may not say this now."""
+    where = f"rollout {rollout.id}"
+    if rollout.status is not RolloutStatus.WAITING_FOR_APPROVAL:
+        raise ApprovalRefused(f"it does not wait for approval: it is {rollout.status.value}", where=where)
+    wanted = rollout.spec.approval or Approval()
+    if vote.approves and wanted.four_eyes and vote.actor == rollout.created_by:
+        raise ApprovalRefused(
+            f"{vote.actor} made this rollout, so somebody else must agree",
+            where=where,
+            why="approval.four_eyes",
+        )
+    if wanted.remark and not vote.remark:
+        raise ApprovalRefused("a remark is needed", where="remark", why="approval.remark")
+
+
+def missing(rollout: Rollout, votes: Sequence[Vote]) -> int:
+    """How many people must still agree. An author's own voice does not count under four eyes."""
+    wanted = rollout.spec.approval
+    if wanted is None:
+        return 0
+    who = {vote.actor for vote in votes if vote.approves}
+    if wanted.four_eyes:
+        who.discard(rollout.created_by)
+    return max(0, wanted.approvers - len(who))
+
+
+def denial(votes: Sequence[Vote]) -> Vote | None:
+    """The first who said no."""
+    return min(
+        (vote for vote in votes if not vote.approves), key=lambda vote: (vote.at, vote.actor), default=None
+    )

@@ -1,0 +1,41 @@
+"""A rollout that has passed its gates: it completes, or goes on to follow its group (rollouts 3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from limosa_server.core.board import Board
+from limosa_server.core.execution import DeviceExecution
+from limosa_server.core.facts import Promote
+from limosa_server.core.rollout import RolloutEvent
+from limosa_server.core.wording import devices
+
+
+def settle(board: Board) -> None:
+    """Its gates have passed. Who joins from now on still comes in through the tail: rate-limited, and
+    the abort rules hold."""
+    totals = board.totals
+    board.rollout = replace(board.rollout, settled=True)
+    board.orders.append(Promote())
+    sentence = f"{totals.succeeded} of {totals.executed} executed devices run it; it follows its group"
+    board.decide("settled", "RUNNING", sentence)
+    say(board, list(board.open()))
+
+
+def say(board: Board, waiting: Sequence[DeviceExecution]) -> None:
+    totals = board.totals
+    left = f"; {devices(len(waiting))} not through" if waiting else ""
+    board.say(f"it follows its group: {devices(totals.succeeded)} run it{left}")
+
+
+def complete(board: Board) -> None:
+    """It ends well. Devices that were offered the release and are away follow; the others never began."""
+    totals = board.totals
+    stragglers = list(board.open())
+    follow = f"; {len(stragglers)} stragglers get it when they come back" if stragglers else ""
+    sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"
+    board.move(RolloutEvent.COMPLETE, sentence)
+    board.rollout = replace(board.rollout, stragglers=len(stragglers), follows=False)
+    board.orders.append(Promote())
+    board.decide("completed", "COMPLETED", sentence)
