@@ -29,10 +29,11 @@ class Decision:
     numbers: dict[str, JsonValue]
     wave: int | None = None
     by: str = "controller"
+    inputs: bytes = b""  # what it was made on, where that is more than the numbers
 
     @property
     def inputs_sha256(self) -> str:
-        return hashlib.sha256(encode_canonical(self.numbers)).hexdigest()
+        return hashlib.sha256(self.inputs or encode_canonical(self.numbers)).hexdigest()
 
 
 def meets(counts: Counts, percent: float) -> bool:
