@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 
 from limosa_contracts.duration import format_duration, parse_duration
 from limosa_contracts.errors import InvalidField, RequestError
+from limosa_contracts.rollout.analysis import OnInconclusive
+from limosa_contracts.rollout.control import Control
+from limosa_contracts.rollout.metrics import METRICS, NoData
 from limosa_contracts.rollout.rate import Exponential, Rate
 from limosa_contracts.rollout.spec import RolloutSpec
 
 GOLDEN = Path(__file__).parent / "golden" / "rollout_spec-1.json"
 GOLDEN_FULL = Path(__file__).parent / "golden" / "rollout_spec-2.json"
+GOLDEN_COMPARED = Path(__file__).parent / "golden" / "rollout_spec-3.json"
 FILE = """
 release = "demo/motion@2.0.0"
 group = "watches"
@@ -62,6 +66,24 @@ def test_the_golden_file_of_version_1_still_parses_to_the_same() -> None:
 def test_the_golden_file_with_every_field_is_read_and_written_byte_for_byte() -> None:
     data = GOLDEN_FULL.read_bytes()
     assert RolloutSpec.parse(json.loads(data)).encode() == data
+
+
+def test_what_is_compared_is_read_and_written_byte_for_byte() -> None:
+    data = GOLDEN_COMPARED.read_bytes()
+    spec = RolloutSpec.parse(json.loads(data))
+    assert spec.encode() == data
+    assert spec.control == Control(percent=30.0, stratify_by=("profile", "zone"))
+    latency, crashes = spec.analysis
+    assert (latency.margin, latency.critical, latency.no_data) == (0.1, True, NoData.FAIL)
+    assert (crashes.margin, crashes.looks, crashes.alpha) == (None, 2, 0.01)
+    assert spec.on_inconclusive is OnInconclusive.PAUSE
+
+
+def test_a_file_that_says_nothing_of_controls_compares_every_metric() -> None:
+    spec = RolloutSpec.parse({"release": "a/b@1.0.0", "group": "g"})
+    assert spec.control.percent == 20
+    assert [rule.metric for rule in spec.analysis] == list(METRICS)
+    assert [rule.metric for rule in spec.analysis if rule.critical] == ["failures"]
 
 
 def test_a_start_in_any_zone_is_the_same_moment() -> None:
@@ -118,8 +140,16 @@ def test_what_is_left_out_is_safe() -> None:
             "on_failure.rollback",
             "none",
         ),
-        ({"control": {"percent": 20}}, "control", "not supported by this version"),
-        ({"analysis": [{"metric": "latency"}]}, "analysis", "not supported by this version"),
+        ({"control": {"percent": 60}}, "control.percent", "outside"),
+        ({"control": {"stratify_by": ["site", "site"]}}, "control.stratify_by", "twice"),
+        ({"control": {"stratify_by": ["no label!"]}}, "control.stratify_by[0]", "match"),
+        ({"analysis": []}, "analysis", "control.percent = 0"),
+        ({"analysis": [{"metric": "mood"}]}, "analysis[0].metric", "latency"),
+        ({"analysis": [{"metric": "latency", "margn": 0.1}]}, "analysis[0].margn", "margin"),
+        ({"analysis": [{"metric": "latency"}, {"metric": "latency"}]}, "analysis", "twice"),
+        ({"analysis": [{"metric": "latency"}, {"metric": "memory", "looks": 2}]}, "analysis", "looks"),
+        ({"analysis": [{"metric": "latency", "alpha": 0.5}]}, "analysis[0].alpha", "outside"),
+        ({"on_inconclusive": "pass"}, "on_inconclusive", "extend"),
         ({"schedule": {"start": "now"}}, "schedule.start", "not a time"),
         ({"schedule": {"start": "2026-12-01T02:00:00"}}, "schedule.start", "time zone"),
         ({"schedule": {"start": "9999-12-01T02:00:00Z"}}, "schedule.start", "2100"),

@@ -1,19 +1,14 @@
-"""How blocks of a rollout are read: lengths of time, selectors, choices; what is refused for now."""
+"""How blocks of a rollout are read: lengths of time, selectors, choices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
-from typing import Final
 
 from limosa_contracts.duration import format_duration, parse_duration
-from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.selector import Selector
-
-LATER: Final[Mapping[str, tuple[str, ...]]] = {"": ("control", "analysis", "on_inconclusive")}
-"""Fields of rollouts 4 that this version does not carry out. They are refused, never ignored."""
 
 
 def enum_values(kind: type[Enum]) -> tuple[str, ...]:
@@ -36,17 +31,6 @@ def read_duration(fields: Fields, *, at_least: float = 0.0) -> Callable[[str], f
 
 def read_selector(fields: Fields) -> Callable[[str], Selector]:
     return lambda name: Selector.parse(fields.text(name), where=fields.at(name))
-
-
-def refuse_later(fields: Fields, block: str) -> None:
-    for name in LATER[block]:
-        if fields.has(name):
-            raise InvalidField(
-                f"{name!r} is not supported by this version",
-                where=fields.at(name),
-                why="it would not be carried out, so it is refused rather than ignored",
-                hint="leave it out",
-            )
 
 
 def read_choice(fields: Fields, kind: type[Enum], name: str, default: str) -> str:

@@ -18,11 +18,19 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import NAME, ReleaseName
 from limosa_contracts.rollout.abort import DEFAULT_ABORT, AbortRule, read_rules
+from limosa_contracts.rollout.analysis import (
+    DEFAULT_ANALYSIS,
+    AnalysisRule,
+    OnInconclusive,
+    read_analysis,
+    read_on_inconclusive,
+)
 from limosa_contracts.rollout.approval import Approval
+from limosa_contracts.rollout.control import Control
 from limosa_contracts.rollout.modes import Mode, Modes, check_modes, default_waves
 from limosa_contracts.rollout.on_failure import OnFailure, read_on_failure
 from limosa_contracts.rollout.rate import Rate
-from limosa_contracts.rollout.reading import enum_values, read_duration, read_selector, refuse_later
+from limosa_contracts.rollout.reading import enum_values, read_duration, read_selector
 from limosa_contracts.rollout.retry import Retry
 from limosa_contracts.rollout.schedule import Schedule
 from limosa_contracts.rollout.success import Success
@@ -54,6 +62,9 @@ class RolloutSpec:
     rate: Rate = field(default_factory=Rate)
     success: Success = field(default_factory=Success)
     abort: tuple[AbortRule, ...] = DEFAULT_ABORT
+    control: Control = field(default_factory=Control)
+    analysis: tuple[AnalysisRule, ...] = DEFAULT_ANALYSIS
+    on_inconclusive: OnInconclusive = OnInconclusive.EXTEND
     trial: Trial = field(default_factory=Trial)
     report_every_s: float = 300.0
     report_every_in_probation_s: float = 10.0
@@ -81,7 +92,6 @@ class RolloutSpec:
     def parse(cls, value: JsonValue, *, where: str = "rollout") -> Self:
         """From what tomllib or a JSON parser gave. Raises InvalidField, InvalidSelector."""
         fields = Fields(value, where=where)
-        refuse_later(fields, "")
         modes = Modes.parse(fields)
         abort = read_rules(fields)
         every, in_probation = _telemetry(fields)
@@ -102,6 +112,9 @@ class RolloutSpec:
             rate=fields.optional("rate", lambda n: Rate.parse(fields.fields(n)), Rate()),
             success=fields.optional("success", lambda n: Success.parse(fields.fields(n)), Success()),
             abort=abort,
+            control=fields.optional("control", lambda n: Control.parse(fields.fields(n)), Control()),
+            analysis=read_analysis(fields),
+            on_inconclusive=read_on_inconclusive(fields),
             trial=fields.optional("trial", lambda n: _trial(fields.fields(n)), Trial()),
             report_every_s=every,
             report_every_in_probation_s=in_probation,
@@ -138,6 +151,17 @@ class RolloutSpec:
             "rate": self.rate.as_json(),
             "success": self.success.as_json(),
             "abort": [rule.as_json() for rule in self.abort],
+            **({"control": self.control.as_json()} if self.control != Control() else {}),
+            **(
+                {"analysis": [rule.as_json() for rule in self.analysis]}
+                if self.analysis != DEFAULT_ANALYSIS
+                else {}
+            ),
+            **(
+                {"on_inconclusive": self.on_inconclusive.value}
+                if self.on_inconclusive is not OnInconclusive.EXTEND
+                else {}
+            ),
             "trial": self.trial.as_json(),
             "telemetry": {
                 "report_every": format_duration(self.report_every_s),
