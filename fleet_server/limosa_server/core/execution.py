@@ -91,7 +91,9 @@ RANK: Final[Mapping[Execution, int]] = {
 """No event lowers the rank, so terminal states are monotonic per attempt and nothing flaps."""
 
 
-WAITING = "waiting_for_window"
+SILENT_STEPS: Final = frozenset({"activating", "probation"})
+"""A device that vanishes here has switched, or is about to (rollouts 3.4)."""
+WAITING: Final = "waiting_for_window"
 VERIFYING_STEPS: Final = frozenset({"staged", "self_testing", "activating", "probation", "falling_back"})
 """From the downloaded bytes to the device's verdict; a maintenance window is waited for in between."""
 
@@ -125,6 +127,7 @@ class DeviceExecution:
     offered_at: float | None = None
     clock_from: float = 0.0
     away: bool = False
+    silent: bool = False  # away after the switch for longer than its own habits explain
     from_version: str = ""  # what it ran when it was offered the release
     from_index: str = ""
     committed: bool = False

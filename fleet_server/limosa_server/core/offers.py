@@ -9,18 +9,33 @@ from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.timeouts import Timeouts
 from limosa_server.core import pace, retrying
 from limosa_server.core.board import Board
-from limosa_server.core.execution import VERIFYING_STEPS, WAITING, DeviceExecution, ExecutionEvent
+from limosa_server.core.execution import (
+    SILENT_STEPS,
+    VERIFYING_STEPS,
+    WAITING,
+    DeviceExecution,
+    ExecutionEvent,
+)
 from limosa_server.core.facts import Offer
+from limosa_server.core.habit import is_silent
 from limosa_server.core.wave import Wave
 
 
 def move_clocks(board: Board) -> None:
-    """Notes who is away. Neither clock runs meanwhile; it starts anew when the device is back."""
+    """Notes who is away, and for longer than its habits explain (rollouts 3.4). Neither clock runs
+    meanwhile; it starts anew when the device is back."""
     silence = board.rollout.spec.timeouts.silence_s
     for run in list(board.runs.values()):
-        away = board.device(run.device).silent_for(board.now) > silence
-        if away != run.away:
-            board.put(replace(run, away=away, clock_from=run.clock_from if away else board.now))
+        device = board.device(run.device)
+        silent_for = device.silent_for(board.now)
+        away = silent_for > silence
+        silent = run.step in SILENT_STEPS and is_silent(
+            silent_for, allowed_s=silence, usual_gap_s=device.usual_gap_s
+        )
+        if away != run.away or silent != run.silent:
+            back = run.away and not away
+            clock_from = board.now if back else run.clock_from
+            board.put(replace(run, away=away, silent=silent, clock_from=clock_from))
 
 
 def time_out(board: Board) -> None:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence
 from dataclasses import replace
-from typing import Final
 
 from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.wave import Wave
-
-SILENT_STEPS: Final = frozenset({"activating", "probation"})
-"""A device that vanishes here has switched, or is about to (rollouts 3.4)."""
 
 
 def counted(wave: Wave, run: DeviceExecution, n: int) -> Wave:
@@ -20,7 +16,7 @@ def counted(wave: Wave, run: DeviceExecution, n: int) -> Wave:
         wave,
         counts=wave.counts.plus(run.state, n),
         away=wave.away.plus(run.state, n) if away else wave.away,
-        silent=wave.silent + (n if away and run.step in SILENT_STEPS else 0),
+        silent=wave.silent + (n if away and run.silent else 0),
         way_back=_plus(wave.way_back, run.returning, n),
     )
 
@@ -33,7 +29,7 @@ def move(waves: MutableSequence[Wave], before: DeviceExecution, after: DeviceExe
 
 
 def _key(run: DeviceExecution) -> tuple[object, ...]:
-    return run.wave, run.state, run.away, run.step in SILENT_STEPS, run.returning
+    return run.wave, run.state, run.away, run.silent, run.returning
 
 
 def _plus(kept: dict[str, int], returning: Return, n: int) -> dict[str, int]:

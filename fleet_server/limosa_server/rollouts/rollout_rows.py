@@ -98,6 +98,7 @@ def execution_of(row: ExecutionRow) -> DeviceExecution:
         document=(row.document_epoch, row.document_counter),
         size_bytes=row.size_bytes,
         verify_from=row.verify_from,
+        silent=row.silent,
         not_before=row.not_before,
         failed_as=row.failed_as,
         failed_under=row.failed_under,
@@ -113,7 +114,7 @@ def write_execution(row: ExecutionRow, run: DeviceExecution) -> None:
     row.returning, row.return_version = run.returning.value, run.return_version
     row.return_index = run.return_index
     row.document_epoch, row.document_counter = run.document
-    row.verify_from, row.not_before = run.verify_from, run.not_before
+    row.silent, row.verify_from, row.not_before = run.silent, run.verify_from, run.not_before
     row.failed_as, row.failed_under = run.failed_as, dict(run.failed_under)
 
 

@@ -111,6 +111,7 @@ class ExecutionRow(SQLModel, table=True):
     document_counter: int = 0
     size_bytes: int = with_default(0, big=True)  # of the variant that it fetches
     verify_from: float = with_default(0.0)
+    silent: bool = with_default(False)
     not_before: float | None = None  # a further attempt waits until then
     failed_as: str = with_default("")  # how the attempt before it ended
     failed_under: dict[str, Any] = json_field(default="{}")

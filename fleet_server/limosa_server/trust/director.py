@@ -107,6 +107,7 @@ def _assignment(row: AssignmentRow, permit: JsonObject | None) -> Assignment:
             rollout=row.rollout,
             attempt=row.attempt,
             trial=Trial.parse(Fields(row.trial, where="trial")),
+            window=row.windows or None,
             permit=permit,
         ),
         report_every_s=row.report_every_s,

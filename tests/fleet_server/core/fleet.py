@@ -194,7 +194,7 @@ class Fleet:
             away = [run for run in self.runs.values() if run.wave == wave.index and run.away]
             gone = [run for run in away if not run.state.terminal]
             assert wave.away == Counts.recount(run.state for run in gone)
-            assert wave.silent == sum(run.step in tally.SILENT_STEPS for run in gone)
+            assert wave.silent == sum(run.silent for run in gone)
         for before, after in zip(self.waves, self.waves[1:], strict=False):
             if after.status is WaveStatus.IN_PROGRESS:
                 assert before.status is WaveStatus.SUCCEEDED, "a wave started before the gate had passed"

@@ -32,6 +32,7 @@ def upgrade() -> None:
     )
     for table, column in _columns():
         op.add_column(table, column)
+    op.execute("UPDATE executions SET silent = away WHERE step IN ('activating', 'probation')")
 
 
 def _columns() -> list[tuple[str, sa.Column[object]]]:
@@ -46,6 +47,7 @@ def _columns() -> list[tuple[str, sa.Column[object]]]:
         ("rollouts", sa.Column("bytes_free_at", sa.Float(), nullable=False, server_default="0.0")),
         ("executions", sa.Column("size_bytes", sa.BigInteger(), nullable=False, server_default="0")),
         ("executions", sa.Column("verify_from", sa.Float(), nullable=False, server_default="0.0")),
+        ("executions", sa.Column("silent", sa.Boolean(), nullable=False, server_default=sa.false())),
         ("executions", sa.Column("not_before", sa.Float(), nullable=True)),
         ("executions", sa.Column("failed_as", sa.String(), nullable=False, server_default="")),
         ("executions", sa.Column("failed_under", sa.JSON(), nullable=False, server_default="{}")),
