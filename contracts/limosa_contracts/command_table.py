@@ -137,6 +137,53 @@ TABLE: Final[tuple[Row, ...]] = (
             ("group remove", "Remove devices from a static group", "limosa group remove canary dev-0017"),
             ("release list", "List the releases the server holds", "limosa release list"),
             ("release show", "Show a release and its variants", "limosa release show demo/motion@1.0.0"),
+            ("release running", "Say how many devices run which release", "limosa release running"),
+            (
+                "release lineage",
+                "Say what a release was built from, and what became of it",
+                "limosa release lineage demo/motion@1.1.0",
+            ),
+            (
+                "release compare",
+                "Say what differs between two releases",
+                "limosa release compare demo/motion@1.0.0 demo/motion@1.1.0",
+            ),
+            (
+                "release evidence",
+                "Fetch the evidence of a release, its signature checked",
+                "limosa release evidence demo/motion@1.1.0",
+            ),
+            (
+                "release promote",
+                "Move a release to production, or to another server",
+                "limosa release promote demo/motion@1.1.0 --reason 'proven on site 3'",
+            ),
+            (
+                "release archive",
+                "Take a release out of use; its record stays",
+                "limosa release archive demo/motion@1.0.0 --reason 'nobody runs it'",
+            ),
+            (
+                "release restore",
+                "Bring a release back from the archive",
+                "limosa release restore demo/motion@1.0.0 --reason 'site 3 needs it'",
+            ),
+            (
+                "release retract",
+                "Offer a release to nobody any more",
+                "limosa release retract demo/motion@2.0.0 --reason 'wrong labels in training'",
+            ),
+            ("release gates", "Show what production asks of a release", "limosa release gates"),
+            (
+                "release set-gate",
+                "Set what production asks of a release",
+                "limosa release set-gate vision --rule devices=20,for=48h",
+            ),
+            (
+                "release collect",
+                "Throw away bytes that nothing needs",
+                "limosa release collect --dry-run",
+            ),
             (
                 "mirror export",
                 "Write a stick for devices without a network",
@@ -214,7 +261,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "toolchain": "Environments that some targets need for compiling",
     "device": "Devices: let them join, list, show, revoke",
     "group": "Groups of devices, static or by label selector",
-    "release": "Releases the server holds",
+    "release": "Releases: stages, lineage, who runs them; retract, compare, collect",
     "mirror": "Sticks for devices without a network",
     "rollout": "Plan, start, watch and stop rollouts",
     "server": "Run the fleet server and look after it",

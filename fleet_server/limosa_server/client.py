@@ -85,6 +85,9 @@ class Client:
     ) -> JsonObject:
         return self._ask("POST", path, body=body or {}, headers=headers)
 
+    def put(self, path: str, body: JsonObject) -> JsonObject:
+        return self._ask("PUT", path, body=body)
+
     def delete(self, path: str) -> JsonObject:
         return self._ask("DELETE", path)
 

@@ -11,9 +11,10 @@ from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST, NAME
+from limosa_server.access.roles import Role
 from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
-from limosa_server.api.auth import Reader
+from limosa_server.api.auth import Caller, DeviceCaller, Reader
 from limosa_server.api.conditional import not_modified
 from limosa_server.api.handing_over import blob_location
 from limosa_server.api.oci_delta import delta_response
@@ -23,6 +24,7 @@ from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.registry import registry_rows
 from limosa_server.state import ServerState
+from limosa_server.tables.releases import RepositoryBlob
 
 router = Router(route_class=AnswerRoute, prefix="/v2", tags=["registry"])
 OCTETS = "application/octet-stream"
@@ -63,13 +65,17 @@ async def blob(
     repository = f"{team}/{model}"
     if base is not None:
         return await delta_response(request, state, repository=repository, digest=digest, base=base)
-    return await run_in_threadpool(_blob, request, state, repository=repository, digest=digest)
+    return await run_in_threadpool(_blob, request, state, caller, repository=repository, digest=digest)
 
 
-def _blob(request: Request, state: ServerState, *, repository: str, digest: str) -> Response:
+def _blob(
+    request: Request, state: ServerState, caller: Caller | DeviceCaller, *, repository: str, digest: str
+) -> Response:
     sha256 = digest.removeprefix("sha256:")
     with state.store.read() as tx:
         row = registry_rows.find(tx, repository, sha256)
+    if request.method == "HEAD":
+        _keep_for_push(state, caller, row)
     return ranged(
         request,
         sha256=sha256,
@@ -79,6 +85,16 @@ def _blob(request: Request, state: ServerState, *, repository: str, digest: str)
         stream=lambda first, length: state.blobs.stream(sha256, start=first, length=length),
         location=blob_location(state, sha256),
     )
+
+
+def _keep_for_push(state: ServerState, caller: Caller | DeviceCaller, row: RepositoryBlob) -> None:
+    """Who may push asks first, and does not send what is here: it must not be collected meanwhile."""
+    now = state.clock()
+    if isinstance(caller, DeviceCaller) or not caller.may(Role.PUBLISHER):
+        return
+    if now - row.pushed_at > state.settings.registry.touch_every_s:
+        with state.store.transaction() as tx:
+            registry_rows.touch(tx, row.repository, row.sha256, now=now)
 
 
 @router.get("/{team}/{model}/manifests/{reference}", response_class=Response, responses=BINARY)

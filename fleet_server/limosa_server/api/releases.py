@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from fastapi import Query
 from sqlmodel import col, select
 
-from limosa_contracts.errors import InvalidField, NotFound
+from limosa_contracts.errors import InvalidField
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
-from limosa_contracts.names import ModelName, check_version
+from limosa_contracts.names import ModelName, ReleaseName, check_version
 from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Viewer
@@ -18,8 +18,8 @@ from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
+from limosa_server.registry import promotion, release_rows, running
 from limosa_server.store import Transaction
-from limosa_server.tables.devices import DeviceModel
 from limosa_server.tables.releases import Release, Variant
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/releases", tags=["releases"])
@@ -52,19 +52,22 @@ def list_releases(
 @router.get("/{team}/{model}/{version}")
 @scoped(GROUP)
 def show(team: str, model: str, version: str, state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """One release: its variants, who runs it, the steps of its life, what production still asks of it."""
     name = ModelName.parse(f"{team}/{model}")
     check_version(version)
     with state.store.read() as tx:
-        row = tx.exec(select(Release).where(Release.model == str(name), Release.version == version)).first()
-        if row is None:
-            raise NotFound(f"the server has no release {name}@{version}", hint="limosa release list")
-        running = tx.exec(
-            select(DeviceModel.device)
-            .where(DeviceModel.active_index == row.index_sha256, caller.scope.devices(DeviceModel.device))
-            .order_by(col(DeviceModel.device))
-            .limit(LIMITS.page_size_max)
-        ).all()
-        return {**release_json(tx, row), "running_on": list(running)}
+        row = release_rows.find(tx, ReleaseName(name, version))
+        runs_on = running.devices_running(tx, row.index_sha256, scope=caller.scope)
+        checked = promotion.gate(tx, state.blobs, row, at=state.clock())
+        return {
+            **release_json(tx, row),
+            "running_on": list(runs_on),
+            "gate": [one.as_json() for one in checked] if row.stage == "staging" else [],
+            "steps": [
+                {"at": one.at, "what": one.what, "by": one.by, "reason": one.reason}
+                for one in release_rows.steps(tx, row)
+            ],
+        }
 
 
 def number_of(cursor: str) -> int:
@@ -90,6 +93,11 @@ def release_json(tx: Transaction, row: Release) -> dict[str, JsonValue]:
         "published_at": row.published_at,
         "published_by": row.published_by,
         "size_bytes": row.size_bytes,
+        "retracted": None
+        if row.retracted_at is None
+        else {"at": row.retracted_at, "by": row.retracted_by, "reason": row.retract_reason},
+        "collected_at": row.collected_at,
+        "devices": running.counts(tx, [row.index_sha256]).get(row.index_sha256, 0),
         "variants": [
             {
                 "name": one.name,

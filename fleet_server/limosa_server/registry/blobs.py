@@ -42,6 +42,7 @@ class Blobs:
         self._uploads = folder / "uploads"
         self._max_bytes = max_bytes
         self._locks = tuple(threading.Lock() for _ in range(STRIPES))
+        self._naming = threading.Lock()  # a blob gets its name, or loses it
         self._blobs.mkdir(parents=True, exist_ok=True)
         self._uploads.mkdir(parents=True, exist_ok=True)
 
@@ -111,9 +112,27 @@ class Blobs:
                 target.parent.mkdir(exist_ok=True)
                 sync_folder(self._blobs)
             size = path.stat().st_size
-            path.replace(target)
+            with self._naming:
+                path.replace(target)
             sync_folder(target.parent)
         return size
+
+    def stored(self) -> Iterator[str]:
+        """Digests of every blob on disk, whoever refers to it."""
+        for folder in sorted(self._blobs.iterdir()):
+            for path in sorted(folder.iterdir()):
+                if SHA256_HEX.fullmatch(path.name):
+                    yield path.name
+
+    def remove(self, sha256: str, *, written_before: float) -> int:
+        """Bytes freed. A blob that came in again since then stays: a push of it is under way."""
+        path = self.path(sha256)
+        with self._naming, suppress(FileNotFoundError):
+            facts = path.stat()
+            if facts.st_mtime < written_before:
+                path.unlink()
+                return facts.st_size
+        return 0
 
     def cancel(self, upload_id: str) -> None:
         with self._one_at_a_time(upload_id) as path:

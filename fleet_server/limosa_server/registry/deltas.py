@@ -71,6 +71,12 @@ class Deltas:
         self._metrics.deltas.labels(result="cached").inc()
         return delta
 
+    def size_of(self, base: str, new: str) -> int | None:
+        """Bytes of the delta if it is on disk; nothing counts as asked for."""
+        with self._lock:
+            delta = self._ready.get((base, new))
+        return None if delta is None else delta.size
+
     def make(self, base: str, new: str) -> Future[Delta | None] | None:
         """The delta to be; None if it is known not to pay, or too many are in line."""
         key = (base, new)
@@ -85,6 +91,17 @@ class Deltas:
             future = self._worker.submit(self._make, key)
             self._making[key] = future
             return future
+
+    def drop_strangers(self, alive: frozenset[str]) -> int:
+        """Removes deltas from or to a blob that is gone; bytes freed."""
+        with self._lock:
+            gone = [key for key in self._ready if not alive.issuperset(key)]
+            freed = 0
+            for key in gone:
+                delta = self._ready.pop(key)
+                freed += delta.size
+                delta.path.unlink(missing_ok=True)
+        return freed
 
     def stop(self) -> None:
         """Ends the worker; nothing half-made is left under a name that counts."""

@@ -95,6 +95,11 @@ def rules_of(tx: Transaction, model: str) -> tuple[str, tuple[Rule, ...]]:
     return scope, parse_rules(rows[scope].rules, where=f"gate {scope}")
 
 
+def every_gate(tx: Transaction) -> list[PromotionGateRow]:
+    """Scopes with rules of their own, by name."""
+    return list(tx.exec(select(PromotionGateRow).order_by(col(PromotionGateRow.scope))))
+
+
 def set_rules(tx: Transaction, scope: str, rules: Sequence[Rule] | None, *, at: float, actor: str) -> None:
     """None takes the scope's own rules away, so that the wider ones hold."""
     row = tx.get(PromotionGateRow, scope)

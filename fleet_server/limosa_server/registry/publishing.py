@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from limosa_contracts.baseline import Baseline
 from limosa_contracts.canonical import parse_object
@@ -27,6 +27,7 @@ from limosa_contracts.serving import BASELINE_FILE
 from limosa_server.access import audit
 from limosa_server.errors import MetadataRefused
 from limosa_server.registry import registry_rows
+from limosa_server.registry.release_rows import note
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release, TufRole, Variant
@@ -47,7 +48,7 @@ def publish(
         team_role, checked = state.tuf.check(tx, team, offered, now=now)
         for role, metadata in checked.items():
             listed = releases_of(team, team_role, role, metadata.signed)
-            _archive_missing(tx, role, {one.name.target_path for one in listed})
+            _archive_missing(tx, role, {one.name.target_path for one in listed}, at=now, actor=actor)
             registered = (_register(tx, state, one, actor=actor, now=now) for one in listed)
             fresh.extend(release for release in registered if release is not None)
             state.tuf.keep(tx, team=team, role=role, metadata=metadata, body=offered[role])
@@ -79,6 +80,10 @@ def _register(
                 f"{signed.name} is published already, with other bytes", hint="publish it as another version"
             )
         known.may_return_to, known.min_agent = list(signed.custom.may_return_to), signed.custom.min_agent
+        known.delisted = False
+        if known.collected_at is not None and registry_rows.has(tx, model, signed.index_sha256) is not None:
+            _read_index(tx, state, signed, model)
+            known.collected_at = None  # its bytes were pushed again
         return None
     _check_counter(tx, signed, model)
     index = _read_index(tx, state, signed, model)
@@ -100,6 +105,7 @@ def _register(
         variant = _variant(tx, state, model, release.id, position, descriptor)
         release.size_bytes += variant.size_bytes
         tx.add(variant)
+    note(tx, release, "published", at=now, by=actor, reason="")
     return release
 
 
@@ -173,12 +179,15 @@ def _baseline_id(state: ServerState, manifest: Manifest) -> str:
     return Baseline.parse(state.blobs.read(layer.sha256)).baseline_id
 
 
-def _archive_missing(tx: Transaction, role: str, listed: set[str]) -> None:
+def _archive_missing(tx: Transaction, role: str, listed: set[str], *, at: float, actor: str) -> None:
     """A release that its team no longer lists keeps its record, but cannot be installed any more."""
     row = tx.get(TufRole, role)
     before = set(parse_targets(row.body.encode(), role=role).signed.targets) if row else set()
     for path in before - listed:
         team, model, version, _ = path.split("/")
-        query = select(Release).where(Release.model == f"{team}/{model}", Release.version == version)
+        query = select(Release).where(
+            Release.model == f"{team}/{model}", Release.version == version, col(Release.delisted).is_(False)
+        )
         for release in tx.exec(query):
-            release.stage = "archived"
+            release.stage, release.delisted = "archived", True
+            note(tx, release, "archived", at=at, by=actor, reason="its team does not list it any more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
 from sqlmodel import col, select
 
 from limosa_contracts.errors import InvalidArtifact
@@ -38,18 +39,22 @@ def by_reference(tx: Transaction, repository: str, reference: str) -> Repository
 def add(
     tx: Transaction, repository: str, sha256: str, *, size: int, now: float, media_type: str = ""
 ) -> None:
-    """Idempotent; a blob that turns out to be a manifest gets its media type."""
+    """Idempotent; a blob that turns out to be a manifest gets its media type. What is pushed again counts
+    as new, so that it is not collected before its manifest comes."""
     statement = insert(tx, RepositoryBlob).values(
         repository=repository, sha256=sha256, size=size, media_type=media_type, pushed_at=now
     )
-    if media_type:
-        tx.execute(
-            statement.on_conflict_do_update(
-                index_elements=["repository", "sha256"], set_={"media_type": media_type}
-            )
-        )
-    else:
-        tx.execute(statement.on_conflict_do_nothing())
+    again: dict[str, object] = {"pushed_at": now, **({"media_type": media_type} if media_type else {})}
+    tx.execute(statement.on_conflict_do_update(index_elements=["repository", "sha256"], set_=again))
+
+
+def touch(tx: Transaction, repository: str, sha256: str, *, now: float) -> None:
+    """A publisher who was told that a blob is here will not send it: it stays as if just pushed."""
+    tx.execute(
+        update(RepositoryBlob)
+        .where(col(RepositoryBlob.repository) == repository, col(RepositoryBlob.sha256) == sha256)
+        .values(pushed_at=now)
+    )
 
 
 def tag(tx: Transaction, repository: str, name: str, sha256: str, *, now: float) -> None:

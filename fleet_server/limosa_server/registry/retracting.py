@@ -12,7 +12,7 @@ from limosa_server.access import audit
 from limosa_server.core import operate
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.registry import release_rows, running
-from limosa_server.rollouts.rollout_ingest import CONTROLLER
+from limosa_server.rollouts.executions import CONTROLLER
 from limosa_server.rollouts.rollout_rows import decision_row, rollout_of, write_rollout
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release

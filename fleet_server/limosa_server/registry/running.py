@@ -12,6 +12,7 @@ from sqlalchemy import update
 from sqlmodel import col, select
 
 from limosa_contracts.reported import Installed, Reported
+from limosa_server.access.scope import WHOLE, Scope
 from limosa_server.state import Report
 from limosa_server.store import Transaction
 from limosa_server.tables.lifecycle import ReleaseCount, ReleaseDevice
@@ -86,11 +87,13 @@ def fleet_counts(tx: Transaction, *, model: str = "") -> list[ReleaseCount]:
     )
 
 
-def devices_running(tx: Transaction, index_sha256: str, *, limit: int = LISTED_MAX) -> list[str]:
-    """In the order of their names."""
+def devices_running(
+    tx: Transaction, index_sha256: str, *, scope: Scope = WHOLE, limit: int = LISTED_MAX
+) -> list[str]:
+    """In the order of their names; those within `scope`."""
     query = (
         select(ReleaseDevice.device)
-        .where(ReleaseDevice.index_sha256 == index_sha256)
+        .where(ReleaseDevice.index_sha256 == index_sha256, scope.devices(ReleaseDevice.device))
         .order_by(col(ReleaseDevice.device))
         .limit(limit)
     )

@@ -25,6 +25,8 @@ def _releases() -> None:
     op.add_column("releases", sa.Column("retract_reason", sa.String(), server_default="", nullable=False))
     op.add_column("releases", sa.Column("delisted", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("releases", sa.Column("collected_at", sa.Float(), nullable=True))
+    # Until now only a team that listed a release no more archived it.
+    op.execute("UPDATE releases SET delisted = (stage = 'archived')")
     op.create_table(
         "release_steps",
         sa.Column("id", sa.Integer(), nullable=False),
