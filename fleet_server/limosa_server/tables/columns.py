@@ -32,8 +32,10 @@ def with_default(value: bool | int | float | str, *, big: bool = False) -> Any:
     return Field(default=value, sa_column_kwargs={"server_default": given})
 
 
-def json_list() -> Any:
-    return Field(default_factory=list, sa_type=JSON)
+def json_list(*, default: str | None = None) -> Any:
+    """A JSON list. `default`: what rows have that were written before there was this column."""
+    arguments = {} if default is None else {"server_default": default}
+    return Field(default_factory=list, sa_type=JSON, sa_column_kwargs=arguments)
 
 
 def blob_field() -> Any:

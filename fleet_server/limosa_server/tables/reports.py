@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from limosa_server.tables.columns import blob_field, json_field
+from limosa_server.tables.columns import blob_field, json_field, json_list, with_default
 
 
 class InboxMark(SQLModel, table=True):
@@ -64,6 +64,9 @@ class WindowRow(SQLModel, table=True):
     received_at: float = Field(index=True)
     counters: dict[str, Any] = json_field()
     body: bytes = blob_field()  # the report as it came
+    latency: list[int] = json_list(default="[]")  # of the body, what waves are compared by
+    classes: list[int] = json_list(default="[]")
+    memory_bytes: int = with_default(0, big=True)  # 0 where the device does not say
 
 
 class RefusedReport(SQLModel, table=True):

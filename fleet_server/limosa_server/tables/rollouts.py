@@ -77,6 +77,10 @@ class WaveRow(SQLModel, table=True):
     away: dict[str, Any] = kept_field()  # of the open ones: state -> devices that cannot be reached
     silent: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     way_back: dict[str, Any] = kept_field()  # where on the way back -> devices
+    judge: str = with_default("criteria")  # criteria | compare
+    why_counts: str = with_default("")  # why counts alone decide
+    looks: int = with_default(0)  # that the comparison has taken
+    extended: bool = with_default(False)  # its bake was doubled
 
 
 class ExecutionRow(SQLModel, table=True):
