@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+TICK_EDGES_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,50 +14,16 @@ class Metrics:
     """A registry of its own per server; others add theirs to `registry`."""
 
     registry: CollectorRegistry
-    sketch_reports: Counter = field(init=False)
-    reports: Counter = field(init=False)
-    deltas: Counter = field(init=False)
-    delta_bytes_saved: Counter = field(init=False)
-    devices: Gauge = field(init=False)
-    outbox: Gauge = field(init=False)
-
-    def __post_init__(self) -> None:
-        def put(name: str, metric: Counter | Gauge) -> None:
-            object.__setattr__(self, name, metric)
-
-        put(
-            "sketch_reports",
-            Counter(
-                "limosa_sketch_reports", "Telemetry windows by what became of them", ["result"],
-                registry=self.registry,
-            ),
-        )  # fmt: skip
-        put(
-            "reports",
-            Counter(
-                "limosa_reports", "Signed messages of devices by kind and what became of them",
-                ["kind", "result"], registry=self.registry,
-            ),
-        )  # fmt: skip
-        put(
-            "deltas",
-            Counter(
-                "limosa_deltas", "Deltas between blobs by what became of them", ["result"],
-                registry=self.registry,
-            ),
-        )  # fmt: skip
-        put(
-            "delta_bytes_saved",
-            Counter(
-                "limosa_delta_bytes_saved", "Bytes of blobs that deltas stood for, less their own",
-                registry=self.registry,
-            ),
-        )  # fmt: skip
-        put("devices", Gauge("limosa_devices", "Devices by state", ["state"], registry=self.registry))
-        put(
-            "outbox",
-            Gauge("limosa_outbox_messages", "Messages waiting for the broker", registry=self.registry),
-        )
+    sketch_reports: Counter
+    reports: Counter
+    deltas: Counter
+    delta_bytes_saved: Counter
+    devices: Gauge
+    outbox: Gauge
+    rollouts: Gauge
+    broker_up: Gauge
+    tick_seconds: Histogram
+    loop_failures: Counter
 
     def render(self) -> bytes:
         """The classic text format."""
@@ -63,4 +31,31 @@ class Metrics:
 
 
 def make_metrics() -> Metrics:
-    return Metrics(CollectorRegistry())
+    registry = CollectorRegistry()
+
+    def counter(name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=registry)
+
+    def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, registry=registry)
+
+    return Metrics(
+        registry=registry,
+        sketch_reports=counter("limosa_sketch_reports", "Telemetry windows by what became of them", "result"),
+        reports=counter(
+            "limosa_reports", "Signed messages of devices by kind and what became of them", "kind", "result"
+        ),
+        deltas=counter("limosa_deltas", "Deltas between blobs by what became of them", "result"),
+        delta_bytes_saved=counter(
+            "limosa_delta_bytes_saved", "Bytes of blobs that deltas stood for, less their own"
+        ),
+        devices=gauge("limosa_devices", "Devices by state", "state"),
+        outbox=gauge("limosa_outbox_messages", "Messages waiting for the broker"),
+        rollouts=gauge("limosa_rollouts", "Rollouts by status", "status"),
+        broker_up=gauge("limosa_broker_up", "1 while the server is connected to the broker"),
+        tick_seconds=Histogram(
+            "limosa_controller_tick_seconds", "Time of one tick of the controller", buckets=TICK_EDGES_S,
+            registry=registry,
+        ),
+        loop_failures=counter("limosa_loop_failures", "Rounds of a background loop that failed", "loop"),
+    )  # fmt: skip

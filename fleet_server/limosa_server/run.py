@@ -88,6 +88,7 @@ class Loop:
         self._wake = threading.Event()
         self._stopping = False
         self._unsubscribe = state.store.listen(self._announced)
+        self._failures = state.metrics.loop_failures.labels(loop=name)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -110,6 +111,7 @@ class Loop:
                 self._work()
             except Exception:  # recorded; the next round tries again
                 log.exception("%s failed", self._thread.name)
+                self._failures.inc()
             self._wake.wait(self._every_s)
 
 

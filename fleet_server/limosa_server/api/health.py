@@ -10,8 +10,10 @@ from sqlmodel import col, select
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.core.rollout import RolloutStatus
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import OutboxRow
+from limosa_server.tables.rollouts import RolloutRow
 
 router = Router(route_class=AnswerRoute, tags=["health"])
 
@@ -32,6 +34,9 @@ def metrics(state: State) -> Response:
             select(Device.state, Device.online, func.count()).group_by(col(Device.state), col(Device.online))
         ).all()
         waiting = tx.exec(select(func.count()).select_from(OutboxRow)).one()
+        rollouts = dict(
+            tx.exec(select(RolloutRow.status, func.count()).group_by(col(RolloutRow.status))).all()
+        )
     counts = {"online": 0, "offline": 0, "revoked": 0}
     for device_state, is_online, count in online:
         name = "revoked" if device_state == "revoked" else "online" if is_online else "offline"
@@ -39,4 +44,6 @@ def metrics(state: State) -> Response:
     for name, count in counts.items():
         state.metrics.devices.labels(state=name).set(count)
     state.metrics.outbox.set(waiting)
+    for status in RolloutStatus:
+        state.metrics.rollouts.labels(status=status.value).set(rollouts.get(status.value, 0))
     return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)
