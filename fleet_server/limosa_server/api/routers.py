@@ -38,6 +38,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     audit_log.router,
     groups.router,
     release_stages.router,
+    release_history.router,
     releases.router,
     evidence.router,
     rollouts.router,
