@@ -23,6 +23,7 @@ from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet.enrollment import check_labels, set_labels
+from limosa_server.registry import running
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow
@@ -114,6 +115,7 @@ def revoke(device: DeviceId, state: State, caller: Operator) -> dict[str, JsonVa
                 .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
                 .values(revoked_at=now)
             )
+            running.forget(tx, device, now=now)
             audit.record(tx, at=now, actor=caller.actor, action="device.revoke", object=f"device {device}")
             tx.announce("devices", f"device {device}", ANNOUNCED)
         return device_shape(tx, row)

@@ -20,6 +20,7 @@ from limosa_server.api import (
     oci_pull,
     oci_push,
     permits,
+    release_history,
     release_stages,
     releases,
     rollout_actions,
