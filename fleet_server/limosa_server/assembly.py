@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from limosa_server.access.roles import Role
 from limosa_server.access.tokens import AccessTokens
 from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
-from limosa_server.fleet import groups
+from limosa_server.fleet import groups, membership
 from limosa_server.metrics import make_metrics
 from limosa_server.registry import running
 from limosa_server.registry.blobs import Blobs
@@ -102,12 +102,12 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
     )
 
 
-def _follow_labels(tx: Transaction, device: str, group: str, now: float) -> None:
+def _follow_labels(tx: Transaction, devices: Sequence[str], group: str, now: float) -> None:
     """Memberships by selector follow the labels; a static group is the one of the enrolment token."""
-    groups.labels_changed(tx, device, now=now)
+    membership.follow(tx, devices, now=now)
     if group:
         with suppress(NotFound):  # the group is gone since the token was made; the device is not to blame
-            groups.join(tx, group, [device], now=now)
+            groups.join(tx, group, devices, now=now)
 
 
 def make_director(state: ServerState) -> Director:

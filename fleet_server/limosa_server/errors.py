@@ -3,7 +3,8 @@
 RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
   BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta,
-  NotAMirror, DatabaseRefused, DeviceOffline, TooManyCommands
+  NotAMirror, DatabaseRefused, DeviceOffline, TooManyCommands,
+  GroupInUse, TooManyGroups
 FaultError
   BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged, BlobDamaged
 TransferError
@@ -193,6 +194,20 @@ class NoAnswer(TransferError):
     summary = "a device did not answer a command in time"
     exit_code = 7
     default_hint = "its link may have just gone: limosa device show DEVICE"
+
+
+class GroupInUse(RequestError):
+    code = "LM-667"
+    summary = "a group that a rollout is about cannot be taken away"
+    http_status = 409
+    default_hint = "wait for the rollout's end, or cancel it"
+
+
+class TooManyGroups(RequestError):
+    code = "LM-668"
+    summary = "more groups by selector than are looked at when a label changes"
+    http_status = 409
+    default_hint = "limosa group delete NAME takes one away that nobody needs"
 
 
 class DatabaseRefused(RequestError):

@@ -23,9 +23,9 @@ Report: TypeAlias = Reported | UpdateEvent | Window
 ReportHandler: TypeAlias = Callable[[Transaction, str, Sequence[Report], float], None]
 """(tx, device, its new reports in order, now): called inside the transaction that commits them.
 It must not raise for anything a device can send."""
-DeviceHandler: TypeAlias = Callable[[Transaction, str, str, float], None]
-"""(tx, device, static group to join or "", now): called in the transaction that enrolled a device or
-changed its labels, so that memberships follow (rollouts 3.6)."""
+DeviceHandler: TypeAlias = Callable[[Transaction, Sequence[str], str, float], None]
+"""(tx, devices, static group to join or "", now): called in the transaction that enrolled devices or
+changed their labels, so that memberships follow (rollouts 3.6)."""
 
 
 class DesiredSource(Protocol):

@@ -22,7 +22,7 @@ from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
-from limosa_server.fleet.enrollment import check_labels, set_labels
+from limosa_server.fleet.labels import OPERATOR, check_labels, set_labels
 from limosa_server.registry import running
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
@@ -90,9 +90,9 @@ def put_labels(device: DeviceId, body: JsonBody, state: State, caller: Operator)
     with state.store.transaction() as tx:
         row = find_device(tx, device)
         before = _labels(tx, device)
-        if set_labels(tx, device, labels, source="operator"):
+        if set_labels(tx, device, labels, source=OPERATOR):
             for handler in state.device_handlers:
-                handler(tx, device, "", now)
+                handler(tx, [device], "", now)
             audit.record(
                 tx, at=now, actor=caller.actor, action="device.label", object=f"device {device}",
                 before=before, after=_labels(tx, device),

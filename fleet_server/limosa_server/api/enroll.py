@@ -19,6 +19,7 @@ from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet import enrollment, groups
+from limosa_server.fleet.labels import check_labels
 from limosa_server.mqtt.broker_config import SERVER_NAME
 from limosa_server.tables.access import EnrollmentToken
 from limosa_server.tables.devices import Device
@@ -71,7 +72,7 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
     drawn = tokens.draw("lmt")
     nothing: dict[str, str] = {}
     labels = fields.optional("labels", lambda n: fields.text_map(n, max_items=LIMITS.labels_max), nothing)
-    enrollment.check_labels(labels)
+    check_labels(labels)
     row = EnrollmentToken(
         id=drawn.id,
         secret_sha256=drawn.secret_sha256,

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import delete, or_, update
-from sqlmodel import col, select
+from sqlalchemy import or_, update
+from sqlmodel import col
 
 from limosa_contracts.enrolment import Enrolled, EnrollRequest
-from limosa_contracts.errors import InvalidField
-from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
 from limosa_contracts.signing_keys import PublicKey
 from limosa_server.access import audit, tokens
 from limosa_server.errors import EnrolmentRefused
+from limosa_server.fleet.labels import DEVICE, TOKEN, check_labels, set_labels
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.access import EnrollmentToken
-from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel
+from limosa_server.tables.devices import Device, DeviceCertificate
 from limosa_server.trust.pki import IssuedCertificate, key_of_request
 from limosa_server.trust.revocation_list import ANNOUNCED
 
@@ -44,7 +42,7 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
         _let_in(tx, state, token, request, device, now)
         _keep_certificate(tx, issued, device=device, now=now)
         for handler in state.device_handlers:
-            handler(tx, device, token.group, now)
+            handler(tx, [device], token.group, now)
         audit.record(
             tx,
             at=now,
@@ -75,44 +73,6 @@ def renew(state: ServerState, *, device: str, csr_pem: str) -> IssuedCertificate
             after={"certificate": issued.fingerprint},
         )
     return issued
-
-
-def check_labels(labels: Mapping[str, str]) -> None:
-    """Raises InvalidField."""
-    for key, value in labels.items():
-        if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(value):
-            raise InvalidField(
-                f"{key[:80]!r}: {value[:80]!r} is not a valid label",
-                where="labels",
-                why="letters, digits, . _ - only, beginning and ending with a letter or digit",
-            )
-
-
-def set_labels(tx: Transaction, device: str, labels: Mapping[str, str], *, source: str) -> bool:
-    """Makes `labels` those of this source; other sources' keep theirs. Whether anything changed."""
-    rows = {row.key: row for row in _labels(tx, device)}
-    changed = False
-    for key, value in labels.items():
-        row = rows.get(key)
-        if row is None:
-            tx.add(DeviceLabel(device=device, key=key, value=value, source=source))
-            changed = True
-        elif _RANK[row.source] <= _RANK[source] and (row.value, row.source) != (value, source):
-            row.value, row.source, changed = value, source, True
-    for key, row in rows.items():
-        if row.source == source and key not in labels:
-            tx.delete(row)
-            changed = True
-    tx.flush()
-    return changed
-
-
-_RANK: Final = {"device": 0, "token": 1, "operator": 2}
-"""A label is only overwritten by a source that ranks as high."""
-
-
-def _labels(tx: Transaction, device: str) -> list[DeviceLabel]:
-    return list(tx.exec(select(DeviceLabel).where(DeviceLabel.device == device)))
 
 
 def _use_up(tx: Transaction, token_id: str, sha256: str, *, device: str, serial: str, now: float) -> None:
@@ -155,18 +115,15 @@ def _let_in(
             .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
             .values(revoked_at=now)
         )
-        tx.execute(
-            delete(DeviceLabel).where(
-                col(DeviceLabel.device) == device, col(DeviceLabel.source) != "operator"
-            )
-        )
+        for source in (DEVICE, TOKEN):
+            set_labels(tx, device, {}, source=source)
     row.state, row.serial, row.enrolled_at = "active", request.serial, now
     row.capabilities = dict(request.capabilities)
     row.profile = str(request.capabilities.get("profile") or "")[:64]
     tx.add(row)
     tx.flush()
-    set_labels(tx, device, request.labels, source="device")
-    set_labels(tx, device, {str(k): str(v) for k, v in token.labels.items()}, source="token")
+    set_labels(tx, device, request.labels, source=DEVICE)
+    set_labels(tx, device, {str(k): str(v) for k, v in token.labels.items()}, source=TOKEN)
 
 
 def _keep_certificate(tx: Transaction, issued: IssuedCertificate, *, device: str, now: float) -> None:

@@ -7,27 +7,27 @@ transaction; numbering, rows and the handlers of the rollout side happen in it.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlmodel import col, select
 
-from limosa_contracts.errors import LimosaError, SignatureMismatch, TooLarge
+from limosa_contracts.errors import LimosaError, TooLarge
 from limosa_contracts.report_message import Ack, ReportMessage
-from limosa_contracts.signing_keys import PublicKey
-from limosa_server.reports import report_rows
-from limosa_server.reports.report_parsing import Parsed, parse_report
+from limosa_server.reports import marks, report_rows
+from limosa_server.reports.checking import Checkers, Claimed
+from limosa_server.reports.report_parsing import Parsed, Refusal
 from limosa_server.state import Report, ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate
-from limosa_server.tables.reports import InboxMark
 from limosa_server.trust.pki import key_of_certificate
 
 log = logging.getLogger(__name__)
 KEYS_CACHED: Final = 20_000
-NUMBER_MAX: Final = 2**63 - 1  # what a column of the database holds
+Outcomes: TypeAlias = Counter[tuple[str, str]]
+"""(kind, result) -> how many messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,108 +37,119 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A message that its device signed."""
+
+    device: str
+    parsed: Parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAck:
     device: str
     ack: Ack
 
 
 class Ingest:
-    def __init__(self, state: ServerState) -> None:
+    """`check` and `commit` may be called by two threads, each by one."""
+
+    def __init__(self, state: ServerState, *, workers: int | None = 0) -> None:
+        """`workers`: processes that share in checking large batches, None for as many as there are cores."""
         self._state = state
-        self._keys: OrderedDict[str, PublicKey] = OrderedDict()  # by certificate fingerprint
+        self._keys: OrderedDict[str, bytes] = OrderedDict()  # PEM by certificate fingerprint
+        limits = state.settings.limits
+        self._checkers = Checkers(max_bytes=limits.mqtt_payload_max_bytes, workers=workers)
+
+    def stop(self) -> None:
+        self._checkers.stop()
 
     def take(self, batch: Sequence[Incoming]) -> list[DeviceAck]:
         """Commits what is new and gives the acknowledgements to send. What is not signed by an active
         device of ours is counted and gets none."""
-        signed = self._verified(batch)
-        parsed = [(one.device, parse_report(one.device, one.message, self._max_bytes)) for one in signed]
+        return self.commit(self.check(batch))
+
+    def check(self, batch: Sequence[Incoming]) -> list[Checked]:
+        """Those that are signed by an active device of ours, in order."""
+        keys = self._keys_of({one.device for one in batch})
+        claimed = [
+            Claimed(device=one.device, message=one.message, keys=keys.get(one.device, ())) for one in batch
+        ]
+        good: list[Checked] = []
+        for one, verdict in zip(batch, self._checkers.check(claimed), strict=True):
+            if verdict is None:
+                # Never acknowledged: who sent it may not be the device (trust 4.5).
+                log.warning("a %s of %s is not signed by it", one.message.suffix.value, one.device)
+                self._count(Counter([(one.message.suffix.value, "unsigned")]))
+                continue
+            refused = verdict if isinstance(verdict, Refusal) else None
+            report = None if isinstance(verdict, Refusal) else verdict
+            parsed = Parsed(message=one.message, report=report, refused=refused)
+            good.append(Checked(device=one.device, parsed=parsed))
+        return good
+
+    def commit(self, checked: Sequence[Checked]) -> list[DeviceAck]:
+        """All of it or, if one device's cannot be stored, everybody else's.
+
+        Raises StoreBusy, StorageFull, StoreDown: nobody is acknowledged then, so all of it comes again.
+        """
         try:
-            return self._commit(parsed)
+            return self._commit(checked)
         except LimosaError:
-            raise  # busy: nobody is acknowledged, so all of it comes again
+            raise
         except Exception:
-            if len({device for device, _ in parsed}) == 1:
+            if len({one.device for one in checked}) == 1:
                 raise
-            return self._commit_one_by_one(parsed)
+            return self._commit_one_by_one(checked)
 
-    @property
-    def _max_bytes(self) -> int:
-        return self._state.settings.limits.mqtt_payload_max_bytes
-
-    def _commit_one_by_one(self, parsed: Sequence[tuple[str, Parsed]]) -> list[DeviceAck]:
+    def _commit_one_by_one(self, checked: Sequence[Checked]) -> list[DeviceAck]:
         """One device's reports that cannot be stored must not stop everybody's."""
         acks: list[DeviceAck] = []
-        for device in dict.fromkeys(device for device, _ in parsed):
+        for device in dict.fromkeys(one.device for one in checked):
             try:
-                acks.extend(self._commit([pair for pair in parsed if pair[0] == device]))
+                acks.extend(self._commit([one for one in checked if one.device == device]))
+            except LimosaError:
+                raise
             except Exception:  # recorded; the device is not acknowledged and sends again
                 log.exception("reports of %s cannot be stored", device)
         return acks
 
-    def _commit(self, parsed: Sequence[tuple[str, Parsed]]) -> list[DeviceAck]:
-        if not parsed:
+    def _commit(self, checked: Sequence[Checked]) -> list[DeviceAck]:
+        if not checked:
             return []
         now = self._state.clock()
-        outcomes: list[tuple[str, str]] = []
+        outcomes: Outcomes = Counter()
         with self._state.store.transaction() as tx:
-            marks = _marks(tx, {device for device, _ in parsed})
-            fresh: dict[str, list[Report]] = {}
-            touched: dict[tuple[str, int], int] = {}
-            for device, one in parsed:
-                place = (device, one.message.session)
-                mark = marks.get(place, 0)
-                message = one.message
-                if message.prev <= mark < message.seq:  # go-back-N: nothing is missing before it
-                    marks[place] = message.seq
-                    outcomes.append((message.suffix.value, report_rows.store(tx, device, one, now)))
-                    if one.report is not None:
-                        fresh.setdefault(device, []).append(one.report)
-                else:
-                    outcomes.append((message.suffix.value, "duplicate" if message.seq <= mark else "gap"))
-                touched[place] = marks.get(place, 0)
-            report_rows.advance(tx, touched, now)
-            for device, reports in fresh.items():
-                report_rows.seen(tx, device, now)
-                for handler in self._state.report_handlers:
-                    handler(tx, device, reports, now)
-                if report_rows.labels_changed(tx, device, reports):
-                    for follow in self._state.device_handlers:
-                        follow(tx, device, "", now)
-                tx.announce("devices", f"device {device}")
+            known = marks.of(tx, {one.device for one in checked})
+            fresh, touched = _numbered(checked, known, outcomes)
+            outcomes.update(report_rows.store(tx, fresh, now))
+            marks.advance(tx, touched, now)
+            self._tell(tx, fresh, now)
         self._count(outcomes)
         return [
             DeviceAck(device=device, ack=Ack(session=session, seq=mark))
             for (device, session), mark in touched.items()
         ]
 
-    def _verified(self, batch: Sequence[Incoming]) -> list[Incoming]:
-        keys = self._keys_of({one.device for one in batch})
-        good: list[Incoming] = []
-        for one in batch:
-            if self._is_signed(one, keys.get(one.device, ())):
-                good.append(one)
-            else:
-                # Never acknowledged: who sent it may not be the device (trust 4.5).
-                log.warning("a %s of %s is not signed by it", one.message.suffix.value, one.device)
-                self._count([(one.message.suffix.value, "unsigned")])
-        return good
+    def _tell(self, tx: Transaction, fresh: Sequence[Checked], now: float) -> None:
+        reports: dict[str, list[Report]] = {}
+        for one in fresh:
+            if one.parsed.report is not None:
+                reports.setdefault(one.device, []).append(one.parsed.report)
+        if not reports:
+            return
+        report_rows.seen(tx, list(reports), now)
+        for device, news in reports.items():
+            for handler in self._state.report_handlers:
+                handler(tx, device, news, now)
+            if report_rows.labels_changed(tx, device, news):
+                for follow in self._state.device_handlers:
+                    follow(tx, device, "", now)
+        tx.announce("devices", *(f"device {device}" for device in reports))
 
-    @staticmethod
-    def _is_signed(one: Incoming, keys: Sequence[PublicKey]) -> bool:
-        if max(one.message.session, one.message.seq, one.message.prev) > NUMBER_MAX:
-            return False  # no outbox counts that far
-        for key in keys:
-            try:
-                one.message.verify(key, device=one.device)
-            except SignatureMismatch:
-                continue  # it may be signed with the key before a renewal
-            return True
-        return False
-
-    def _keys_of(self, devices: set[str]) -> Mapping[str, Sequence[PublicKey]]:
+    def _keys_of(self, devices: set[str]) -> Mapping[str, Sequence[bytes]]:
         """Keys of every certificate that is not revoked, the newest first."""
         query = (
-            select(DeviceCertificate)
+            select(DeviceCertificate.device, DeviceCertificate.fingerprint, DeviceCertificate.pem)
             .join(Device, col(Device.id) == col(DeviceCertificate.device))
             .where(
                 col(DeviceCertificate.device).in_(devices),
@@ -147,25 +158,25 @@ class Ingest:
             )
             .order_by(col(DeviceCertificate.issued_at).desc())
         )
-        found: dict[str, list[PublicKey]] = {}
+        found: dict[str, list[bytes]] = {}
         with self._state.store.read() as tx:
-            for row in tx.exec(query):
-                found.setdefault(row.device, []).append(self._key(row))
+            for device, fingerprint, pem in tx.exec(query):
+                found.setdefault(device, []).append(self._key(fingerprint, pem))
         return found
 
-    def _key(self, row: DeviceCertificate) -> PublicKey:
-        key = self._keys.get(row.fingerprint)
+    def _key(self, fingerprint: str, pem: str) -> bytes:
+        key = self._keys.get(fingerprint)
         if key is None:
-            key = self._keys[row.fingerprint] = key_of_certificate(row.pem)
+            key = self._keys[fingerprint] = key_of_certificate(pem).pem()
             if len(self._keys) > KEYS_CACHED:
                 self._keys.popitem(last=False)
         return key
 
-    def _count(self, outcomes: Sequence[tuple[str, str]]) -> None:
-        for kind, result in outcomes:
-            self._state.metrics.reports.labels(kind=kind, result=result).inc()
+    def _count(self, outcomes: Outcomes) -> None:
+        for (kind, result), count in outcomes.items():
+            self._state.metrics.reports.labels(kind=kind, result=result).inc(count)
             if kind == "tele/window":
-                self._state.metrics.sketch_reports.labels(result=result).inc()
+                self._state.metrics.sketch_reports.labels(result=result).inc(count)
 
 
 def check_batch_size(messages: int, limit: int) -> None:
@@ -174,6 +185,21 @@ def check_batch_size(messages: int, limit: int) -> None:
         raise TooLarge(f"{messages} messages in one request", where="messages", why=f"at most {limit}")
 
 
-def _marks(tx: Transaction, devices: set[str]) -> dict[tuple[str, int], int]:
-    rows = tx.exec(select(InboxMark).where(col(InboxMark.device).in_(devices)))
-    return {(row.device, row.session): row.mark for row in rows}
+def _numbered(
+    checked: Sequence[Checked], known: Mapping[marks.Place, int], outcomes: Outcomes
+) -> tuple[list[Checked], dict[marks.Place, int]]:
+    """What is new, in order, and the mark of every (device, session) that has spoken."""
+    reached = dict(known)
+    fresh: list[Checked] = []
+    touched: dict[marks.Place, int] = {}
+    for one in checked:
+        message = one.parsed.message
+        place = (one.device, message.session)
+        mark = reached.get(place, 0)
+        if message.prev <= mark < message.seq:  # go-back-N: nothing is missing before it
+            reached[place] = mark = message.seq
+            fresh.append(one)
+        else:
+            outcomes[message.suffix.value, "duplicate" if message.seq <= mark else "gap"] += 1
+        touched[place] = mark
+    return fresh, touched

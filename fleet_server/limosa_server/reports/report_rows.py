@@ -13,7 +13,6 @@ from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.window import Window
 from limosa_server.errors import BaselineUnknown
-from limosa_server.fleet.enrollment import set_labels
 from limosa_server.reports.report_parsing import Parsed
 from limosa_server.state import Report
 from limosa_server.store import Transaction
@@ -66,18 +65,17 @@ def seen(tx: Transaction, device: str, now: float) -> None:
     tx.execute(update(Device).where(col(Device.id) == device).values(last_seen=now))
 
 
-def labels_changed(tx: Transaction, device: str, reports: Sequence[Report]) -> bool:
-    """Takes over the labels of the last `reported`; whether any is another now. Labels that do not
-    have a label's form are left out: they can name nothing in a selector."""
+def labels_said(reports: Sequence[Report]) -> dict[str, str] | None:
+    """The labels of the last `reported`; None without one. Labels that do not have a label's form are
+    left out: they can name nothing in a selector."""
     last = next((one for one in reversed(reports) if isinstance(one, Reported)), None)
     if last is None:
-        return False
-    labels = {
+        return None
+    return {
         key: value
         for key, value in last.labels.items()
         if LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value)
     }
-    return set_labels(tx, device, labels, source="device")
 
 
 def presence(tx: Transaction, device: str, *, online: bool, session: int, now: float) -> bool:
