@@ -6,20 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from limosa_contracts.event import UpdateEvent
-from limosa_contracts.reported import Reported
-from limosa_contracts.window import Window
 from limosa_server.access.tokens import AccessTokens
 from limosa_server.metrics import Metrics
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.deltas import Deltas
+from limosa_server.reports.report_parsing import AnyReport
 from limosa_server.settings import ServerSettings
 from limosa_server.store import Store, Transaction
 from limosa_server.trust.pki import DeviceAuthority
 from limosa_server.trust.trust_folder import TrustFolder
 from limosa_server.trust.tuf_repository import TufRepository
 
-Report: TypeAlias = Reported | UpdateEvent | Window
+Report: TypeAlias = AnyReport
+"""A window comes without its sketch, which was checked: its row has it."""
 ReportHandler: TypeAlias = Callable[[Transaction, str, Sequence[Report], float], None]
 """(tx, device, its new reports in order, now): called inside the transaction that commits them.
 It must not raise for anything a device can send."""

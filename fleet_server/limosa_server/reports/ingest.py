@@ -16,6 +16,7 @@ from sqlmodel import col, select
 
 from limosa_contracts.errors import LimosaError, TooLarge
 from limosa_contracts.report_message import Ack, ReportMessage
+from limosa_server.fleet import reported_labels
 from limosa_server.reports import marks, report_rows
 from limosa_server.reports.checking import Checkers, Claimed
 from limosa_server.reports.report_parsing import Parsed, Refusal
@@ -141,9 +142,9 @@ class Ingest:
         for device, news in reports.items():
             for handler in self._state.report_handlers:
                 handler(tx, device, news, now)
-            if report_rows.labels_changed(tx, device, news):
-                for follow in self._state.device_handlers:
-                    follow(tx, device, "", now)
+        if changed := reported_labels.take(tx, reports):
+            for follow in self._state.device_handlers:
+                follow(tx, changed, "", now)
         tx.announce("devices", *(f"device {device}" for device in reports))
 
     def _keys_of(self, devices: set[str]) -> Mapping[str, Sequence[bytes]]:

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
-from limosa_contracts.errors import InvalidField, LimosaError, TooLarge
+from limosa_contracts.errors import InvalidField, LimosaError, SignatureMismatch, TooLarge
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.reported import Reported
+from limosa_contracts.signing_keys import PublicKey
 from limosa_contracts.topics import Suffix
-from limosa_contracts.window import Window
-from limosa_server.state import Report
+from limosa_contracts.window import Window, empty_sketch
+
+AnyReport: TypeAlias = Reported | UpdateEvent | Window
+NUMBER_MAX: Final = 2**63 - 1  # what a column of the database holds
+UNPACKED: Final = empty_sketch(bins=(), classes=0)
+"""In place of a sketch that was read to the end and found good: it stays packed in the window's row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a message is no report: an error's code and text."""
+
+    code: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
     """`report` is None if the message holds none; it is then refused, and acknowledged all the same:
-    the device would send the very same bytes for ever."""
+    the device would send the very same bytes for ever. A window comes without its sketch."""
 
     message: ReportMessage
-    report: Report | None
-    refused: LimosaError | None
+    report: AnyReport | None
+    refused: Refusal | None = None
 
 
-def parse_report(device: str, message: ReportMessage, max_bytes: int) -> Parsed:
+def is_signed(device: str, message: ReportMessage, keys: Sequence[PublicKey]) -> bool:
+    """Whether one of the device's keys signed it: it may be the one before a renewal."""
+    if max(message.session, message.seq, message.prev) > NUMBER_MAX:
+        return False  # no outbox counts that far
+    for key in keys:
+        try:
+            message.verify(key, device=device)
+        except SignatureMismatch:
+            continue
+        return True
+    return False
+
+
+def parse_report(device: str, message: ReportMessage, max_bytes: int) -> AnyReport | Refusal:
     """Never raises for what a device can send."""
     try:
         if len(message.payload) > max_bytes:
@@ -36,11 +62,11 @@ def parse_report(device: str, message: ReportMessage, max_bytes: int) -> Parsed:
         if report.device != device:
             raise InvalidField("it speaks for another device", where=f"{message.suffix.value}.device")
     except LimosaError as error:
-        return Parsed(message=message, report=None, refused=error)
-    return Parsed(message=message, report=report, refused=None)
+        return Refusal(code=error.code, text=str(error))
+    return replace(report, sketch=UNPACKED) if isinstance(report, Window) else report
 
 
-_PARSERS: Final[Mapping[Suffix, Callable[[bytes], Report]]] = {
+_PARSERS: Final[Mapping[Suffix, Callable[[bytes], AnyReport]]] = {
     Suffix.REPORTED: Reported.parse,
     Suffix.EVENT: UpdateEvent.parse,
     Suffix.WINDOW: Window.parse,
