@@ -8,32 +8,24 @@ from pathlib import Path
 
 import click
 
-from limosa_compiler.trust import offline_folder
+from limosa_compiler.commands import keys_rotate  # noqa: F401  # its commands are of this group
+from limosa_compiler.commands.keys_group import (
+    EXISTING,
+    FOLDER,
+    OFFLINE,
+    TEAM_KEY,
+    TEAM_PUBLIC_KEY,
+    held_team_key,
+    keys,
+)
+from limosa_compiler.trust import offline_folder, rotation
 from limosa_compiler.trust.ceremony import init_keys
 from limosa_compiler.trust.folders import locked
-from limosa_compiler.trust.key_sources import HeldKey, held_key, is_uri, read_public
 from limosa_compiler.trust.offline_folder import TeamSummary
-from limosa_contracts.cli import answer, columns, group, json_option, progress
+from limosa_compiler.trust.rotation import Places
+from limosa_contracts.cli import answer, columns, json_option, progress
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
-EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
-OFFLINE = click.option("--offline", type=EXISTING, required=True, help="The folder that stays offline.")
-
-TEAM_KEY = click.option(
-    "--team-key", metavar="URI", help="A key that a device or service holds: hsm:, awskms:, gcpkms:, …"
-)
-TEAM_PUBLIC_KEY = click.option(
-    "--team-public-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Its public half, in PEM.",
-)
-
-
-@group("keys", examples=["limosa keys init --offline keys --server data/trust --team vision"])
-def keys() -> None:
-    """Keys and the trust root of a team."""
 
 
 @keys.command(
@@ -66,7 +58,7 @@ def keys_init(
     Keep the offline folder off the server: who has the server alone cannot run a model on a device.
     Nothing is ever overwritten.
     """
-    held = _held(team_key, team_public_key)
+    held = held_team_key(team_key, team_public_key)
     init_keys(
         offline=offline, server=server, team=team, now=datetime.now(UTC), dev=dev, hosts=hosts, held=held
     )
@@ -115,22 +107,60 @@ def keys_add_team(
         team,
         now=datetime.now(UTC),
         environment=os.environ,
-        held=_held(team_key, team_public_key),
+        held=held_team_key(team_key, team_public_key),
     )
     answer(
         _json(made),
         as_json=as_json,
         text=lambda: f"team {team}: key {made.keyid[:12]}…, until {made.expires:%Y-%m-%d}",
     )
-    progress(f"hint: start the server anew: it reads {server / 'tuf'} at its start")
+    progress(f"hint: a running server takes the team up by itself, from {server / 'tuf'}")
 
 
-@keys.command("refresh", examples=["limosa keys refresh --offline keys --team vision"])
+@keys.command(
+    "refresh",
+    examples=[
+        "limosa keys refresh --offline keys --team vision",
+        "limosa keys refresh --offline keys --root --server data/trust  # another year",
+        "limosa keys refresh --offline keys --targets --server data/trust",
+    ],
+)
 @OFFLINE
-@click.option("--team", required=True, metavar="NAME", help="The team whose role is signed anew.")
+@click.option("--team", default="", metavar="NAME", help="The team whose role is signed anew.")
+@click.option("--root", is_flag=True, help="The root, for another year.")
+@click.option("--targets", is_flag=True, help="The top role, for another 180 days.")
+@click.option(
+    "--server", type=EXISTING, default=None, help="With --root and --targets: DATA/trust of the server."
+)
 @json_option
-def keys_refresh(offline: Path, team: str, as_json: bool) -> None:
-    """Sign a team's role and bins for another 90 days; `limosa publish --sync` sends them."""
+def keys_refresh(
+    offline: Path, team: str, root: bool, targets: bool, server: Path | None, as_json: bool
+) -> None:
+    """Sign a role for another while, with the same keys.
+
+    A team's role and bins live 90 days; `limosa publish --sync` sends them. Root and top role are written
+    into the server's folder too.
+    """
+    if (bool(team), root, targets).count(True) != 1:
+        raise Usage("give one of --team NAME, --root, --targets", where="limosa keys refresh")
+    if team:
+        _refresh_team(offline, team, as_json=as_json)
+        return
+    if server is None:
+        raise Usage("--server is needed: the new version goes there too", where="limosa keys refresh")
+    places = Places(offline=offline, server=server, environment=os.environ)
+    with locked(offline):
+        sign = rotation.refresh_root if root else rotation.refresh_targets
+        expires = sign(places, datetime.now(UTC))
+    what = "root" if root else "targets"
+    answer(
+        {"what": what, "expires": expires.isoformat()},
+        as_json=as_json,
+        text=lambda: f"{what}, until {expires:%Y-%m-%d}",
+    )
+
+
+def _refresh_team(offline: Path, team: str, *, as_json: bool) -> None:
     with locked(offline_folder.metadata_folder(offline, team)):
         folder = offline_folder.open_team(offline, team, os.environ)
         signed = offline_folder.refresh_team(folder, datetime.now(UTC))
@@ -140,22 +170,6 @@ def keys_refresh(offline: Path, team: str, as_json: bool) -> None:
         text=lambda: f"{len(signed)} roles of team {team}, until {folder.role.expires:%Y-%m-%d}",
     )
     progress(f"hint: limosa publish --sync --offline {offline} --team {team} --server URL")
-
-
-def _held(uri: str | None, public: Path | None) -> HeldKey | None:
-    """The key that is not made here, if one is named. Raises Usage, KeyUnusable."""
-    if uri is None:
-        if public is not None:
-            raise Usage("--team-public-key goes with --team-key", where="limosa keys")
-        return None
-    if not is_uri(uri):
-        raise Usage(
-            "--team-key takes the URI of a key that a device or service holds",
-            where="limosa keys",
-            why=uri[:80],
-            hint="without it a key is made, in the offline folder",
-        )
-    return held_key(uri, read_public(public) if public is not None else None, os.environ)
 
 
 def _json(summary: TeamSummary) -> JsonObject:

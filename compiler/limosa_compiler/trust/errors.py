@@ -1,7 +1,7 @@
 """Errors of keys, signing and publishing: LM-150 to LM-179.
 
 TrustError      WrongTeam, DamagedMetadata, ExpiredMetadata, NotSigned, RedirectRefused
-RequestError    KeyUnusable, KeysExist, KeyHolderRefused, ServerRefused
+RequestError    KeyUnusable, KeysExist, KeyHolderRefused, ServerRefused, TooFewRootKeys, RotationRefused
   Conflict      VersionTaken, PublishRace
   NotAuthorised TokenUnusable
 """
@@ -77,6 +77,18 @@ class KeyHolderRefused(RequestError):
     code = "LM-161"
     summary = "the device or service that holds a signing key did not sign, or signed with another key"
     default_hint = "its PIN goes into LIMOSA_KEY_PIN; its access rights come from its own environment"
+
+
+class TooFewRootKeys(RequestError):
+    code = "LM-661"
+    summary = "not as many root keys are at hand as must sign a new root"
+    default_hint = "bring the root keys together in the offline folder; one of three may be missing"
+
+
+class RotationRefused(RequestError):
+    code = "LM-662"
+    summary = "a key cannot be replaced as it was asked for"
+    default_hint = "limosa keys rotate --help"
 
 
 class ServerRefused(RequestError):

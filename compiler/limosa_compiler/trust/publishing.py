@@ -180,7 +180,7 @@ class Publisher:
             return 0
         seen, data = self.server.role(self.folder.team, role)
         if data:
-            theirs = self.folder.check(role, data, where=f"the server's {role}.json")
+            theirs = self.folder.check_theirs(role, data, where=f"the server's {role}.json")
             self._adopt(role, theirs, data)
         return seen
 

@@ -16,9 +16,11 @@ from tuf.api.metadata import Metadata, Targets
 from limosa_compiler.trust import folders, roles
 from limosa_compiler.trust.errors import DamagedMetadata, ExpiredMetadata, WrongTeam
 from limosa_contracts.limits import LIMITS
-from limosa_contracts.signing_keys import Signs
+from limosa_contracts.signing_keys import PublicKey, Signs
 
 BIN_MARK = "-bins-"
+FORMER_KEYS = "former.pub"
+"""Public keys that the team had before, PEM after PEM: others may still have signed with one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class TeamFolder:
     key: Signs = field(repr=False)
     signed: dict[str, Metadata[Targets]]
     files: dict[str, bytes]
+    former: tuple[PublicKey, ...] = ()
 
     @property
     def role(self) -> Targets:
@@ -51,6 +54,17 @@ class TeamFolder:
         else:
             roles.check_signature(self.role, role, metadata, where=where)
         return metadata
+
+    def check_theirs(self, role: str, data: bytes, *, where: str) -> Metadata[Targets]:
+        """Like `check`, of what the server has: that may be signed with a key that was replaced since.
+        Its releases are listed again, signed with the present key. Raises DamagedMetadata."""
+        try:
+            return self.check(role, data, where=where)
+        except DamagedMetadata:
+            metadata = roles.parse_role(data, where=where)
+            if any(_is_signed(metadata, key) for key in self.former):
+                return metadata
+            raise
 
     def check_not_expired(self, now: datetime) -> None:
         """Raises ExpiredMetadata: devices believe nothing under an expired role (trust 2.2)."""
@@ -86,7 +100,14 @@ def open_folder(path: Path, *, team: str, key: Signs) -> TeamFolder:
             f"the key is not that of team {team!r}", where=str(where), why=f"key {key.public.keyid[:12]}…"
         )
     check_own_signature(role, key, where=str(where))
-    folder = TeamFolder(path=path, team=team, key=key, signed={team: role}, files={team: data})
+    folder = TeamFolder(
+        path=path,
+        team=team,
+        key=key,
+        signed={team: role},
+        files={team: data},
+        former=_former(path / FORMER_KEYS),
+    )
     for name in bins.get_roles():
         file = path / f"{name}.json"
         if not file.exists():
@@ -98,11 +119,25 @@ def open_folder(path: Path, *, team: str, key: Signs) -> TeamFolder:
 
 def check_own_signature(metadata: Metadata[Targets], key: Signs, *, where: str) -> None:
     """That the team's own role is signed with the team's key; devices check it from the top role down."""
-    tuf_key = roles.tuf_key(key.public)
+    if not _is_signed(metadata, key.public):
+        raise DamagedMetadata("the team's role is not signed with the team's key", where=where)
+
+
+def _is_signed(metadata: Metadata[Targets], key: PublicKey) -> bool:
+    tuf_key = roles.tuf_key(key)
     try:
         tuf_key.verify_signature(metadata.signatures[tuf_key.keyid], metadata.signed_bytes)
-    except (KeyError, UnverifiedSignatureError) as error:
-        raise DamagedMetadata("the team's role is not signed with the team's key", where=where) from error
+    except (KeyError, UnverifiedSignatureError):
+        return False
+    return True
+
+
+def _former(file: Path) -> tuple[PublicKey, ...]:
+    if not file.exists():
+        return ()
+    end = b"-----END PUBLIC KEY-----"
+    text = folders.read_file(file, max_bytes=LIMITS.tuf_metadata_max_bytes)
+    return tuple(PublicKey.parse(part + end) for part in text.split(end) if part.strip())
 
 
 def _held_by(path: Path) -> str:
