@@ -102,8 +102,18 @@ TABLE: Final[tuple[Row, ...]] = (
             ),
             (
                 "keys refresh",
-                "Sign a team's role for another 90 days",
+                "Sign a role for another while, with the same keys",
                 "limosa keys refresh --offline keys --team vision",
+            ),
+            (
+                "keys rotate",
+                "Put a new key in the place of one",
+                "limosa keys rotate director --offline keys --server fleet/trust",
+            ),
+            (
+                "keys retire",
+                "End the time in which a replaced key is good beside the new one",
+                "limosa keys retire team --team vision --offline keys --server fleet/trust",
             ),
             ("target list", "List the device profiles that can be built for", "limosa target list"),
             ("target show", "Show one device profile", "limosa target show generic-x86-64"),
