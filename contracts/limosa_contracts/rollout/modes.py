@@ -221,9 +221,10 @@ def check_modes(
             why="the version that answers was never touched; the end of a shadow takes the challenger away",
             hint='action = "cancel"',
         )
-    if modes.mode is Mode.AB and continuous:
+    if modes.mode is not Mode.REPLACE and continuous:
         raise InvalidField(
-            "devices that join later are in no arm",
+            "both releases are held on devices that are drawn at the start",
             where=fields.at("target_selection"),
+            why=f'mode is "{modes.mode.value}"',
             hint='target_selection = "snapshot"',
         )

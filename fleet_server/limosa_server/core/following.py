@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from limosa_contracts.rollout.modes import Mode
 from limosa_server.core.board import Board
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.facts import Promote
@@ -37,5 +38,6 @@ def complete(board: Board) -> None:
     sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"
     board.move(RolloutEvent.COMPLETE, sentence)
     board.rollout = replace(board.rollout, stragglers=len(stragglers), follows=False)
-    board.orders.append(Promote())
+    if board.rollout.spec.mode is Mode.REPLACE:  # the others ask a question, and people answer it
+        board.orders.append(Promote())
     board.decide("completed", "COMPLETED", sentence)

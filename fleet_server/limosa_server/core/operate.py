@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from limosa_contracts.errors import Conflict
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.rollout.modes import Mode
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.counts import Counts
 from limosa_server.core.judging.judge import Decision
@@ -70,6 +71,8 @@ def cancel(
 
     Raises Conflict where the state forbids it.
     """
+    if rollout.spec.mode is Mode.SHADOW:
+        rollback = False  # what answers was never touched, and the challengers go whenever it ends
     if rollback and finish:
         raise Conflict("a device cannot finish and go back", where="finish", hint="give one of the two")
     reason = f"canceled by {by}" + (f": {remark}" if remark else "")

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from limosa_contracts.errors import Conflict
+from limosa_contracts.rollout.modes import Mode
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_contracts.rollout.spec import RolloutSpec
 
@@ -207,6 +208,11 @@ class Rollout:
     def rank(self) -> tuple[int, int]:
         """Of two rollouts of a model the higher one has the devices that are in both (rollouts 2)."""
         return (self.spec.priority, self.id)
+
+    @property
+    def lane(self) -> str:
+        """Rollouts of a model that have no lane in common take nothing from each other (rollouts 6)."""
+        return "shadow" if self.spec.mode is Mode.SHADOW else "active"
 
     @property
     def pausing(self) -> RolloutEvent:

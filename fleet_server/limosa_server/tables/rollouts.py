@@ -46,6 +46,7 @@ class RolloutRow(SQLModel, table=True):
     stopping: bool = with_default(False)  # in CANCELING: those at it may finish
     resume_at: float | None = None  # when a pause of its own making ends
     bytes_free_at: float = with_default(0.0)  # when its bytes per second allow the next offer
+    lane: str = with_default("active")  # or "shadow": rollouts of two lanes take nothing from each other
 
 
 class ApprovalRow(SQLModel, table=True):

@@ -14,6 +14,7 @@ WINDOW_KEY = ("device", "boot", "window_index", "model_digest")
 
 
 def upgrade() -> None:
+    op.add_column("rollouts", sa.Column("lane", sa.String(), server_default="active", nullable=False))
     _assignments()
     _arms()
     _shadow_windows()
