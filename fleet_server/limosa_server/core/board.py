@@ -61,6 +61,11 @@ class Board:
         """Devices that switched and were not heard of for longer than allowed (rollouts 3.4)."""
         return sum(one.silent for one in self.waves if wave in (None, one.index))
 
+    @property
+    def compared_waves(self) -> int:
+        """Waves that have a gate of their own: all but the tail."""
+        return sum(not wave.tail for wave in self.waves)
+
     def current(self) -> Wave | None:
         """The wave that is under way: the first that has not passed."""
         return next((wave for wave in self.waves if wave.status.value != "SUCCEEDED"), None)

@@ -9,6 +9,8 @@ from typing import TypeAlias
 from limosa_server.core.approval import Vote
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.judging.judge import Decision
+from limosa_server.core.judging.samples import Comparison
+from limosa_server.core.modes.agreement import Seen
 from limosa_server.core.retrying import NO_CONDITION, Condition
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
@@ -38,7 +40,8 @@ class Facts:
 
     Before the start: `obstacle`, why it may not start any more ("" if it may); `approvals`, what people
     said; `held`, devices that a rollout of higher rank has, with its number. `opens_at`: when the next
-    maintenance window opens, where none is open now and nothing may be downloaded meanwhile.
+    maintenance window opens, where none is open now and nothing may be downloaded meanwhile. `comparison`:
+    the numbers of the look that is due.
     """
 
     now: float
@@ -53,6 +56,8 @@ class Facts:
     approvals: tuple[Vote, ...] = ()
     held: Mapping[str, int] = field(default_factory=dict)
     opens_at: float | None = None
+    agreement: tuple[Seen, ...] = ()  # of a shadow's wave that has baked, and of no other
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

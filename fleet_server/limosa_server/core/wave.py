@@ -67,11 +67,24 @@ class Wave:
     away: Counts = field(default_factory=Counts)  # of the open ones, those that cannot be reached
     silent: int = 0  # of those, the ones that had switched (rollouts 3.4)
     way_back: dict[str, int] = field(default_factory=dict)  # Return -> devices
+    judge: str = "criteria"  # criteria | compare (rollouts 5.0)
+    why_counts: str = ""  # why counts alone decide
+    looks: int = 0  # that the comparison has taken
+    extended: bool = False  # its bake was doubled
 
     @property
     def present(self) -> int:
         """Open executions of devices that can be reached."""
         return self.counts.open - self.away.total
+
+    @property
+    def compares(self) -> bool:
+        return self.judge == "compare"
+
+    @property
+    def bakes_s(self) -> float:
+        """How long it bakes in all."""
+        return self.bake_s * (2 if self.extended else 1)
 
     def after(self, event: WaveEvent, *, reason: str, now: float) -> Wave:
         """Raises Conflict for an event that the table does not have in this state."""

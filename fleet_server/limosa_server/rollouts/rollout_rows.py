@@ -67,6 +67,10 @@ def wave_of(row: WaveRow) -> Wave:
         away=Counts.from_json(row.away),
         silent=row.silent,
         way_back=dict(row.way_back),
+        judge=row.judge,
+        why_counts=row.why_counts,
+        looks=row.looks,
+        extended=row.extended,
     )
 
 
@@ -74,6 +78,7 @@ def write_wave(row: WaveRow, wave: Wave) -> None:
     row.status, row.since, row.reason = wave.status.value, wave.since, wave.reason
     row.counts, row.away = dict(wave.counts.as_json()), dict(wave.away.as_json())
     row.silent, row.way_back = wave.silent, dict(wave.way_back)
+    row.looks, row.extended = wave.looks, wave.extended
 
 
 def execution_of(row: ExecutionRow) -> DeviceExecution:

@@ -6,6 +6,7 @@ Equal inputs give an equal record, byte for byte: time, chance and order have no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from limosa_contracts.json_value import JsonValue
@@ -15,11 +16,22 @@ from limosa_server.core.judging.samples import Comparison
 from limosa_server.core.judging.spending import holm
 from limosa_server.core.judging.wording import sentence
 
+COMPARED: Final = "compared"
+"""The kind of decision this is."""
 JUDGE: Final = "compare/1"
 """Of these rules. A change that may change a verdict takes the next number, and `explain` says so."""
 
 
-def compare(inputs: Comparison, *, wave: int) -> tuple[Verdict, Decision]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """`helps_to_wait`: more of the bake may decide what is open; more devices alone would not."""
+
+    verdict: Verdict
+    decision: Decision
+    helps_to_wait: bool
+
+
+def compare(inputs: Comparison, *, wave: int) -> Judged:
     """The verdict of one look and its record. Before the end of a bake: FAILED or INCONCLUSIVE."""
     findings = find(inputs)
     verdict = verdict_of(findings, last=inputs.look.last)
@@ -30,14 +42,19 @@ def compare(inputs: Comparison, *, wave: int) -> tuple[Verdict, Decision]:
         "findings": [finding.as_json() for finding in findings],
     }
     decision = Decision(
-        kind="compared",
+        kind=COMPARED,
         verdict=verdict.value,
         sentence=sentence(inputs, findings, verdict),
         numbers=numbers,
         wave=wave,
         inputs=inputs.encode(),
     )
-    return verdict, decision
+    return Judged(verdict=verdict, decision=decision, helps_to_wait=any(map(_may_tell, findings)))
+
+
+def _may_tell(finding: Finding) -> bool:
+    open_still = finding.verdict is Verdict.INCONCLUSIVE and not finding.ignored
+    return open_still and (finding.harm is None or finding.more_of_bake > 0)
 
 
 def find(inputs: Comparison) -> tuple[Finding, ...]:
