@@ -20,7 +20,7 @@ from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.core.counts import Counts
 from limosa_server.fleet import groups
 from limosa_server.registry.blobs import Blobs
-from limosa_server.rollouts import rollout_start
+from limosa_server.rollouts import rollout_plan, rollout_start
 from limosa_server.rollouts.controller import Controller
 from limosa_server.rollouts.rollout_ingest import on_reports
 from limosa_server.store import Store, Transaction
@@ -171,8 +171,8 @@ class SmallFleet:
     def start(self, **fields: object) -> int:
         spec = spec_of(**fields)
         with self.store.transaction() as tx:
-            planned = rollout_start.plan(tx, spec, salt="salt", now=self.now)
-            rollout_start.refuse_bad(tx, planned)
+            planned = rollout_plan.plan(tx, spec, salt="salt", now=self.now)
+            rollout_plan.refuse_bad(planned)
             row = rollout_start.start(tx, planned, now=self.now, actor="test", key=None, request_sha256="")
             assert row.id is not None
             return row.id

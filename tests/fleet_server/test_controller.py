@@ -15,7 +15,7 @@ from limosa_server.core.desired import LIFE_S
 from limosa_server.core.errors import KnownBad, PlanRefused
 from limosa_server.fleet import groups
 from limosa_server.pages import attention
-from limosa_server.rollouts import rollout_start
+from limosa_server.rollouts import rollout_plan
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release
@@ -54,7 +54,7 @@ def test_a_bad_release_is_rolled_back_and_refused_when_it_is_tried_again(fleet: 
     with pytest.raises(KnownBad):  # rollouts 3.9
         fleet.start()
     with fleet.store.read() as tx:
-        planned = rollout_start.plan(tx, spec_of(), salt="s", now=fleet.now)
+        planned = rollout_plan.plan(tx, spec_of(), salt="s", now=fleet.now)
         first = attention.concerns(tx, now=fleet.now)[0]
     assert "is known to be bad here" in planned.problems[0]  # a plan says what a start would meet
     assert "executed devices failed" in first.why  # the cause, not only that all is well again
@@ -197,11 +197,12 @@ def test_a_device_without_a_fitting_variant_is_left_out_with_the_reason(fleet: S
         device.capabilities = {"arch": "armv7l"}
         tx.add(device)
     with fleet.store.read() as tx:
-        planned = rollout_start.plan(tx, spec_of(), salt="s", now=fleet.now)
-    assert planned.excluded == {"d2": "no fitting variant: int8: needs x86_64, it is armv7l"}
+        planned = rollout_plan.plan(tx, spec_of(), salt="s", now=fleet.now)
+    excluded = {device: str(why) for device, why in planned.excluded.items()}
+    assert excluded == {"d2": "no fitting variant: int8: needs x86_64, it is armv7l"}
     assert [len(wave.devices) for wave in planned.waves] == [1, 2]
     assert planned.bytes_to_move == 3000
-    assert "criteria judge" in planned.judge
+    assert "criteria judge" in planned.power.sentence
 
 
 def test_a_downgrade_is_left_out_unless_it_is_allowed_by_both(fleet: SmallFleet) -> None:

@@ -21,7 +21,7 @@ from limosa_server.core import operate
 from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
-from limosa_server.rollouts.rollout_ingest import CONTROLLER
+from limosa_server.rollouts.executions import CONTROLLER
 from limosa_server.rollouts.rollout_rows import decision_row, rollout_of, wave_of, write_rollout, write_wave
 from limosa_server.rollouts.rollout_view import etag_of, rollout_json
 from limosa_server.state import ServerState

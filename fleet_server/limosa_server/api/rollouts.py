@@ -3,74 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header, Query, Response
 from sqlmodel import col, select
 
 from limosa_contracts.canonical import encode_canonical
-from limosa_contracts.errors import InvalidField, NotFound
-from limosa_contracts.fields import Fields
-from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.errors import NotFound
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.access import audit
 from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
-from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.bodies import JsonBody
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.releases import number_of
+from limosa_server.api.rollout_plan import BODY, Asked, plan_of
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.core.errors import KeyReused, PlanStale
 from limosa_server.core.rollout import RolloutStatus
-from limosa_server.rollouts import rollout_start
+from limosa_server.rollouts import rollout_plan, rollout_start
 from limosa_server.rollouts.rollout_view import decision_json, etag_of, execution_json, rollout_json
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
-_FIELDS: dict[str, Any] = {
-    "release": {"type": "string"},
-    "group": {"type": "string"},
-    "selector": {"type": "string"},
-    **{name: {"type": "array", "items": {"type": "object"}} for name in ("waves", "abort")},
-    **{
-        name: {"type": "object"}
-        for name in ("rate", "success", "trial", "telemetry", "timeouts", "on_failure")
-    },
-    "plan": {
-        "type": "object",
-        "description": "salt and fingerprint of a plan: run exactly that",
-        "properties": {"salt": {"type": "string"}, "fingerprint": {"type": "string"}},
-    },
-}
-_BODY = json_schema(
-    _FIELDS,
-    required=["release"],
-    example={
-        "release": "demo/motion@2.0.0",
-        "group": "watches",
-        "waves": [{"name": "canary", "count": 1, "bake": "1h"}, {"name": "rest", "bake": "24h"}],
-    },
-)
 
 
-@router.post("/plan", openapi_extra=_BODY)
-@scoped(TEAM, GROUP)
-def plan(body: JsonBody, state: State, caller: Viewer) -> dict[str, JsonValue]:
-    """What a start would do; nothing is written."""
-    spec, salt, _ = _parse(body)
-    caller.scope.check_rollout(model=str(spec.release.name), target=spec.target)
-    with state.store.read() as tx:
-        return rollout_start.plan(tx, spec, salt=salt, now=state.clock()).as_json()
-
-
-@router.post("", status_code=201, openapi_extra=_BODY)
+@router.post("", status_code=201, openapi_extra=BODY)
 @scoped(TEAM, GROUP)
 def start(
     body: JsonBody,
@@ -80,7 +44,8 @@ def start(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
 ) -> dict[str, JsonValue]:
     """Starts a rollout. The same Idempotency-Key with the same body gives the same rollout again."""
-    spec, salt, fingerprint = _parse(body)
+    asked = Asked.parse(body)
+    spec = asked.spec
     now = state.clock()
     request_sha256 = hashlib.sha256(encode_canonical(body)).hexdigest()
     key = f"{caller.token_id}/{idempotency_key}" if idempotency_key else None
@@ -88,16 +53,16 @@ def start(
         row = _known(tx, key, request_sha256)
         if row is None:
             caller.scope.check_rollout(model=str(spec.release.name), target=spec.target)
-            planned = rollout_start.plan(tx, spec, salt=salt, now=now)
-            if fingerprint and planned.fingerprint != fingerprint:
+            found = plan_of(tx, state, asked, now=now)
+            if asked.fingerprint and found.fingerprint != asked.fingerprint:
                 raise PlanStale(
                     "the rollout would not be as it was planned",
                     where="plan.fingerprint",
                     why="devices joined, left, came or went, or the release changed",
                 )
-            rollout_start.refuse_bad(tx, planned)
+            rollout_plan.refuse_bad(found)
             row = rollout_start.start(
-                tx, planned, now=now, actor=caller.actor, key=key, request_sha256=request_sha256
+                tx, found, now=now, actor=caller.actor, key=key, request_sha256=request_sha256
             )
             audit.record(
                 tx,
@@ -105,7 +70,7 @@ def start(
                 actor=caller.actor,
                 action="rollout.start",
                 object=f"rollout {row.id}",
-                after=dict(spec.as_json()),
+                after={**spec.as_json(), **({"despite": list(asked.despite)} if asked.despite else {})},
             )
         tx.flush()
         response.headers["Location"] = f"/api/v1/rollouts/{row.id}"
@@ -199,18 +164,6 @@ def find(tx: Transaction, rollout_id: int) -> RolloutRow:
             f"there is no rollout {str(rollout_id)[:40]}", where="rollout", hint="limosa rollout list"
         )
     return row
-
-
-def _parse(body: JsonObject) -> tuple[RolloutSpec, str, str]:
-    """(spec, salt, fingerprint or ""); a salt is drawn where none is given."""
-    given = dict(body)
-    fields = Fields(given.pop("plan", None) or {}, where="rollout.plan")
-    salt = fields.optional("salt", lambda n: fields.text(n, max_chars=64), "")
-    fingerprint = fields.optional("fingerprint", lambda n: fields.text(n, max_chars=64), "")
-    fields.refuse_rest()
-    if fingerprint and not salt:
-        raise InvalidField("a plan has a salt and a fingerprint", where="rollout.plan.salt")
-    return RolloutSpec.parse(given), salt or secrets.token_hex(8), fingerprint
 
 
 def _known(tx: Transaction, key: str | None, request_sha256: str) -> RolloutRow | None:

@@ -2,44 +2,77 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 import tomllib
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from limosa_contracts.canonical import parse_object
-from limosa_contracts.cli import answer, columns, command, json_option, printable
-from limosa_contracts.duration import about_duration
+from limosa_contracts.cli import answer, command, json_option, printable, progress
 from limosa_contracts.errors import InvalidField, SystemRefused, TransferError, Usage
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.cli.ladder import ladder
 from limosa_server.client import Client, server_options
+from limosa_server.core.planning.document import as_html, as_markdown
+from limosa_server.core.planning.plan import SCHEMA
+from limosa_server.core.planning.text import plan_text
 
 PATH = "/api/v1/rollouts"
 TRIES = 3  # the same idempotency key: starting twice is impossible
+
+
+despite_option = click.option(
+    "--despite",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="ROLLOUT",
+    help="Set aside what this earlier rollout found bad; recorded with your name. Repeatable.",
+)
 
 
 @command(
     "plan",
     examples=[
         "limosa rollout plan rollout.toml",
+        "limosa rollout plan rollout.toml --document plan.md  # or plan.html, to hand to others",
         "limosa rollout plan rollout.toml --json > plan.json  # then: limosa rollout start --plan plan.json",
     ],
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--document",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write timeline, risks and how it is undone to this .md or .html file.",
+)
+@despite_option
 @server_options
 @json_option
-def plan(file: Path, server: str | None, token: str | None, ca: str | None, as_json: bool) -> int:
+def plan(
+    file: Path,
+    document: Path | None,
+    despite: tuple[int, ...],
+    server: str | None,
+    token: str | None,
+    ca: str | None,
+    as_json: bool,
+) -> int:
     """Show what a rollout would do, and start nothing.
 
     Exit code 3 if it could not start.
     """
-    spec = read_spec(file)
+    make = _maker(document) if document is not None else None
+    body = {**read_spec(file).as_json(), **({"despite": list(despite)} if despite else {})}
     with Client.of(server, token, ca) as client:
-        planned = client.post(f"{PATH}/plan", spec.as_json())
-    answer(planned, as_json=as_json, text=lambda: plan_text(planned))
+        planned = client.post(f"{PATH}/plan", body)
+    if document is not None and make is not None:
+        _write(document, make(planned, at=time.time()))
+        progress(f"wrote {document}")
+    answer(planned, as_json=as_json, text=lambda: _coloured(planned))
     return 3 if planned.get("problems") else 0
 
 
@@ -54,11 +87,13 @@ def plan(file: Path, server: str | None, token: str | None, ca: str | None, as_j
     type=click.Path(path_type=Path, dir_okay=False),
     help="What `plan --json` printed; refused if the group has changed since.",
 )
+@despite_option
 @server_options
 @json_option
 def start(
     file: Path | None,
     plan_file: Path | None,
+    despite: tuple[int, ...],
     server: str | None,
     token: str | None,
     ca: str | None,
@@ -68,6 +103,10 @@ def start(
     if (file is None) == (plan_file is None):
         raise Usage("start one thing", where="limosa rollout start", why="give FILE or --plan")
     body = read_spec(file).as_json() if file is not None else _planned(plan_file)
+    if despite:
+        if plan_file is not None:
+            raise Usage("a plan holds its own --despite", where="--despite", hint="plan again with --despite")
+        body = {**body, "despite": list(despite)}
     key = uuid.uuid4().hex
     with Client.of(server, token, ca) as client:
         for attempt in range(1, TRIES + 1):
@@ -103,50 +142,44 @@ def _planned(file: Path | None) -> dict[str, JsonValue]:
         planned = parse_object(file.read_bytes(), what=str(file))
     except OSError as error:
         raise SystemRefused("the plan cannot be read", where=str(file), why=error.strerror or "") from error
-    if planned.get("schema") != "limosa.plan/1":
+    if planned.get("schema") != SCHEMA:
         raise InvalidField(
             "this is not a plan", where=str(file), hint="limosa rollout plan FILE --json > plan.json"
         )
     spec = RolloutSpec.parse(planned.get("spec"), where=f"{file.name}: spec")
+    despite = planned.get("despite")
     return {
         **spec.as_json(),
+        **({"despite": despite} if despite else {}),
         "plan": {"salt": planned.get("salt"), "fingerprint": planned.get("fingerprint")},
     }
 
 
-def plan_text(planned: JsonObject) -> str:
-    """The plan for people."""
-    spec, waves, excluded, offline = (planned[name] for name in ("spec", "waves", "excluded", "offline"))
-    assert isinstance(spec, dict)
-    assert isinstance(waves, list)
-    assert isinstance(excluded, dict)
-    assert isinstance(offline, list)
-    longest, size = planned["longest_s"], planned["bytes"]
-    assert isinstance(longest, (int, float))
-    assert isinstance(size, int)
-    rows = []
-    for wave, given in zip(waves, spec["waves"] if isinstance(spec["waves"], list) else [], strict=True):
-        assert isinstance(wave, dict)
-        assert isinstance(given, dict)
-        devices = wave["devices"]
-        assert isinstance(devices, list)
-        named = sorted(str(one) for one in devices)  # the plan's own order is drawn by its salt
-        some = ", ".join(named[:4]) + (" …" if len(named) > 4 else "")
-        rows.append([str(wave["name"]), str(len(devices)), str(given["bake"]), str(given["then"]), some])
-    target = spec.get("group") or f"selector {spec.get('selector')}"
-    lines = [
-        f"{spec['release']} → {printable(str(target))}",
-        columns(["WAVE", "DEVICES", "BAKE", "THEN", "WHO"], rows),
-        f"left out    {len(excluded)}",
-        *(f"  {device}: {printable(str(why))}" for device, why in list(excluded.items())[:20]),
-        f"offline     {len(offline)}"
-        + (f": {', '.join(str(one) for one in offline[:8])}" if offline else ""),
-        f"at most     {about_duration(longest)}, and the wait for devices that are away",
-        f"to move     {size / 1e6:.1f} MB",
-        f"sees        {planned['judge']}",
-    ]
-    for name, colour in (("warnings", "yellow"), ("problems", "red")):
-        found = planned[name]
-        assert isinstance(found, list)
-        lines += [click.style(f"{name[:-1]}: {printable(str(one))}", fg=colour) for one in found]
-    return "\n".join(lines)
+def _coloured(planned: JsonObject) -> str:
+    """As wide as the terminal is, within 80 to 120 columns."""
+    lines = plan_text(planned, width=shutil.get_terminal_size(fallback=(100, 24)).columns).split("\n")
+    colour: str | None = None
+    result = []
+    for line in lines:
+        if not line.startswith("  "):
+            colour = {"warning:": "yellow", "problem:": "red"}.get(line.partition(" ")[0])
+        result.append(click.style(printable(line), fg=colour) if colour else printable(line))
+    return "\n".join(result)
+
+
+def _maker(file: Path) -> Callable[..., str]:
+    forms: dict[str, Callable[..., str]] = {".md": as_markdown, ".html": as_html}
+    if file.suffix not in forms:
+        raise Usage(
+            f"{file.name[:80]!r} is neither .md nor .html", where="--document", hint="--document plan.md"
+        )
+    return forms[file.suffix]
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SystemRefused(
+            "the document cannot be written", where=str(file), why=error.strerror or ""
+        ) from error

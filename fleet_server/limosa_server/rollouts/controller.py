@@ -12,11 +12,13 @@ from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
 from limosa_server.core.advance import advance
+from limosa_server.core.counts import Counts
 from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Order, Outcome, Promote
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.promotion import promote_if_shown
+from limosa_server.rollouts import findings
 from limosa_server.rollouts.rollout_rows import (
     decision_row,
     execution_of,
@@ -72,6 +74,8 @@ class Controller:
                 return
             outcome = advance(_facts(tx, row, now))
             _Writer(tx, row, self.director, self.blobs, now).write(outcome)
+            counts = sum((wave.counts for wave in outcome.waves), Counts())
+            findings.keep(tx, row, counts, now=now)
 
     def _record_failure(self, number: int, error: Exception) -> None:
         now = self.clock()

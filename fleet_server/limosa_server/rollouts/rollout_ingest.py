@@ -14,16 +14,14 @@ from sqlmodel import col, select
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.phases import Execution
 from limosa_contracts.reported import Reported
-from limosa_server.core.counts import Counts
-from limosa_server.core.execution import DeviceExecution, Return, on_phase, on_reported, on_way_back
-from limosa_server.rollouts.rollout_rows import execution_of, write_execution
+from limosa_server.core.execution import Return, on_phase, on_reported, on_way_back
+from limosa_server.rollouts.executions import save
+from limosa_server.rollouts.rollout_rows import execution_of
 from limosa_server.state import Report
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import DeviceModel
-from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
-CONTROLLER: Final = "controller"
-"""Announced when the controller has something new to look at."""
 _ON_THE_WAY: Final = (Return.SENT.value, Return.STUCK.value)
 
 
@@ -48,7 +46,7 @@ def _event(tx: Transaction, device: str, event: UpdateEvent, now: float) -> None
     said = tx.get(DeviceModel, (device, event.model))
     running = said is not None and said.active_index == rollout.index_sha256
     run = execution_of(row)
-    _save(
+    save(
         tx,
         row,
         run,
@@ -79,7 +77,7 @@ def _reported(tx: Transaction, device: str, reported: Reported, now: float) -> N
         if model is not None and (row.rollout == newest[rollout.model] or model.rollout == str(row.rollout)):
             after = on_reported(after, model, rollout=row.rollout, index_sha256=rollout.index_sha256, now=now)
         after = on_way_back(after, model, seen=reported.desired, index_sha256=rollout.index_sha256)
-        _save(tx, row, run, after)
+        save(tx, row, run, after)
 
 
 _MAY_CHANGE: Final = tuple(
@@ -87,21 +85,3 @@ _MAY_CHANGE: Final = tuple(
     for state in Execution
     if not state.terminal or state in (Execution.TIMED_OUT, Execution.SUCCEEDED, Execution.ALREADY_INSTALLED)
 )
-
-
-def _save(tx: Transaction, row: ExecutionRow, before: DeviceExecution, after: DeviceExecution) -> None:
-    if before == after:
-        return
-    write_execution(row, after)
-    tx.add(row)
-    if before.state is not after.state:
-        move_count(tx, row.rollout, before.wave, before.state, after.state)
-    tx.announce(CONTROLLER, f"rollout {row.rollout}")
-
-
-def move_count(tx: Transaction, rollout: int, wave: int, before: Execution, after: Execution) -> None:
-    """Counters are moved, not counted (rollouts 3.6)."""
-    row = tx.get(WaveRow, (rollout, wave))
-    assert row is not None
-    row.counts = dict(Counts.from_json(row.counts).moved(before, after).as_json())
-    tx.add(row)

@@ -28,7 +28,7 @@ def why_not(
         has = runtimes.get(requires.runtime)
         if not isinstance(has, str):
             return f"it has no {requires.runtime}"
-        if requires.runtime_min and _version(has) < _version(requires.runtime_min):
+        if requires.runtime_min and version_numbers(has) < version_numbers(requires.runtime_min):
             return f"needs {requires.runtime} {requires.runtime_min}, it has {has}"
     memory = capabilities.get("memory_bytes")
     if isinstance(memory, (int, float)) and memory < requires.memory_bytes:
@@ -54,7 +54,12 @@ def best_variant(
     return None, reason
 
 
-def _version(text: str) -> tuple[int, ...]:
+def version_numbers(text: str) -> tuple[int, ...]:
+    """For an order of what devices report, which need not be a version of ours.
+
+    >>> version_numbers("1.20.0rc1") > version_numbers("1.9")
+    True
+    """
     numbers = []
     for part in text.split("."):
         digits = "".join(char for char in part if char.isdigit())

@@ -1,0 +1,244 @@
+"""What a first wave can see, and what it cannot (rollouts 4, 5.0). docs/explanation/the-judge.md"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.rollout.abort import AbortRule, Failure
+from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.judging.gate import MIN_EXECUTED_DEFAULT, wilson_lower
+from limosa_server.core.wording import devices
+
+ARM_MIN: Final = 20  # rollouts 5.0: with fewer devices in an arm no test can speak
+POWER: Final = 0.8  # "finds" means: in four of five rollouts
+ALPHA: Final = 0.05  # one-sided, of the comparison
+USUAL_FAILURES: Final = 0.05  # share that fails anyway, which a rise is measured from
+RISE: Final = (0.05, 0.10)  # the rise that the statement names as seen or not
+SPREAD: Final = 0.25  # standard deviation of a device's log latency ratio to its own past (rollouts 5.2)
+MANN_WHITNEY_EFFICIENCY: Final = 0.955  # against the t-test, for normal data
+EXACT_MAX: Final = 40_000  # canaries × controls up to which the table is enumerated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """`finds_rate`: the least true failure rate that is found (POWER of the time), 0..1; None: none is.
+    `finds_latency`: the least true ratio of latencies minus one; None without a comparison.
+    `sees_rise`: the chance that a rise from RISE[0] to RISE[1] is found, 0..1."""
+
+    judge: str  # criteria | compare
+    canaries: int
+    controls: int
+    finds_rate: float | None
+    finds_latency: float | None
+    sees_rise: float
+    sentence: str
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return {
+            "judge": self.judge,
+            "canaries": self.canaries,
+            "controls": self.controls,
+            "finds_rate": None if self.finds_rate is None else round(self.finds_rate, 4),
+            "finds_latency": None if self.finds_latency is None else round(self.finds_latency, 4),
+            "sees_rise": round(self.sees_rise, 4),
+            "sentence": self.sentence,
+        }
+
+
+def power_of(spec: RolloutSpec, *, canaries: int, controls: int, group: int) -> Power:
+    """What the first wave's gate finds; `controls` 0 is the judge `criteria`."""
+    if canaries == 0:
+        return Power(
+            judge="criteria",
+            canaries=0,
+            controls=controls,
+            finds_rate=None,
+            finds_latency=None,
+            sees_rise=0.0,
+            sentence="the first wave is empty, so nothing is seen",
+        )
+    return _compare(canaries, controls) if controls else _criteria(spec, canaries, group)
+
+
+def _criteria(spec: RolloutSpec, n: int, group: int) -> Power:
+    least = least_failures(spec, n, group)
+    stop = least_failures(spec, group, group)
+
+    def found(rate: float) -> float:
+        return at_least(least, n, rate) if least is not None else 0.0
+
+    rate = _least(found)
+    rise = found(RISE[1])
+    parts = [f"criteria judge (no control cohort): {devices(n)} in the first wave"]
+    if rate is None or least is None:
+        parts.append("no failure of them stops it")
+    else:
+        parts[0] += f", {_failures(least)} it: finds a failure rate of ≥ {rate:.0%}"
+        if rise < POWER:
+            parts.append(f"cannot see {RISE[1]:.0%} ({_chance(rise)})")
+    if n < group and stop is not None:
+        parts.append(f"of all {group}, {_failures(stop)} it")
+    if n < ARM_MIN or group - n < ARM_MIN:
+        parts.append(few(n, group))
+    return Power(
+        judge="criteria",
+        canaries=n,
+        controls=0,
+        finds_rate=rate,
+        finds_latency=None,
+        sees_rise=rise,
+        sentence="; ".join(parts),
+    )
+
+
+def few(n: int, group: int) -> str:
+    """The sentence of rollouts 5.0."""
+    return (
+        f"{group if group < 2 * ARM_MIN else n} devices are too few for a comparison of two arms "
+        f"({ARM_MIN} in each), so latency is judged on the device alone"
+    )
+
+
+def _compare(n: int, m: int) -> Power:
+    reject = rejections(n, m)
+
+    def found(rate: float, usual: float = USUAL_FAILURES) -> float:
+        return fisher_power(n, m, rate, usual, reject)
+
+    rate = _least(found, low=USUAL_FAILURES)
+    z = NormalDist().inv_cdf(1 - ALPHA) + NormalDist().inv_cdf(POWER)
+    latency = math.exp(z * SPREAD * math.sqrt((1 / n + 1 / m) / MANN_WHITNEY_EFFICIENCY)) - 1
+    rise = found(RISE[1], RISE[0])
+    finds = f"finds a failure rate of ≥ {rate:.0%}" if rate is not None else "finds no failure rate"
+    parts = [f"{n} canaries against {m} controls: {finds}, {latency:+.0%} latency"]
+    if rise < POWER:
+        parts.append(f"cannot see {RISE[0]:.0%} → {RISE[1]:.0%} ({_chance(rise)})")
+    return Power(
+        judge="compare",
+        canaries=n,
+        controls=m,
+        finds_rate=rate,
+        finds_latency=latency,
+        sees_rise=rise,
+        sentence="; ".join(parts),
+    )
+
+
+def _failures(count: int) -> str:
+    return "1 failure stops" if count == 1 else f"{count} failures stop"
+
+
+def _chance(of: float) -> str:
+    return f"finds it in {of:.0%} of rollouts"
+
+
+def least_failures(spec: RolloutSpec, executed: int, group: int) -> int | None:
+    """The least failures of `executed` devices that a rule or the success criterion stops at."""
+    for failed in range(1, executed + 1):
+        if (executed - failed) * 100 < spec.success.percent * executed - 1e-9:
+            return failed
+        if any(_fires(rule, failed, executed, group) for rule in spec.abort):
+            return failed
+    return None
+
+
+def _fires(rule: AbortRule, failed: int, executed: int, group: int) -> bool:
+    if rule.failure is Failure.SILENT:
+        return False
+    if rule.hard_stop_count is not None and failed >= rule.hard_stop_count:
+        return True
+    needed = rule.min_executed or min(MIN_EXECUTED_DEFAULT, group)
+    return executed >= needed and wilson_lower(failed, executed, confidence=rule.confidence) > rule.threshold
+
+
+def at_least(k: int, n: int, rate: float) -> float:
+    """P(X >= k) of a binomial.
+
+    >>> round(at_least(1, 20, 0.05), 4)
+    0.6415
+    """
+    if k <= 0:
+        return 1.0
+    if rate <= 0.0:
+        return 0.0
+    if rate >= 1.0:
+        return 1.0 if k <= n else 0.0
+    below = math.fsum(math.exp(_log_binomial(i, n, rate)) for i in range(min(k, n + 1)))
+    return max(0.0, min(1.0, 1.0 - below))
+
+
+def rejections(n: int, m: int) -> Callable[[int], int]:
+    """Failed controls -> the least failed canaries that a one-sided Fisher test at ALPHA rejects."""
+    known: dict[int, int] = {}
+
+    def least(controls: int) -> int:
+        found = known.get(controls)
+        if found is None:
+            found = max(known.get(controls - 1, 0), 0)
+            while found <= n and fisher(found, n, controls, m) > ALPHA:
+                found += 1
+            known[controls] = found
+        return found
+
+    return least
+
+
+def fisher(a: int, n: int, c: int, m: int) -> float:
+    """One-sided p of `a` of n against `c` of m, both margins fixed: P(A >= a).
+
+    >>> round(fisher(3, 3, 0, 3), 3)  # rollouts 5.0: the best that six devices give
+    0.05
+    """
+    total = a + c
+    top = min(n, total)
+    whole = _log_choose(n + m, total)
+    mode = n * total / (n + m)
+    p = 0.0
+    for i in range(max(a, total - m), top + 1):
+        term = math.exp(_log_choose(n, i) + _log_choose(m, total - i) - whole)
+        p += term
+        if i > mode and term < 1e-17 * p:
+            break  # beyond the mode the terms only fall
+    return min(1.0, p)
+
+
+def fisher_power(n: int, m: int, rate: float, usual: float, reject: Callable[[int], int]) -> float:
+    """The chance that the test rejects at these true rates; above EXACT_MAX by Cohen's h."""
+    if n * m > EXACT_MAX:
+        h = 2 * math.asin(math.sqrt(rate)) - 2 * math.asin(math.sqrt(usual))
+        return NormalDist().cdf(h * math.sqrt(n * m / (n + m)) - NormalDist().inv_cdf(1 - ALPHA))
+    chance = 0.0
+    for controls in range(m + 1):
+        share = math.exp(_log_binomial(controls, m, usual))
+        if share > 1e-7:
+            chance += share * at_least(reject(controls), n, rate)
+    return min(1.0, chance)
+
+
+def _least(found: Callable[[float], float], *, low: float = 0.0) -> float | None:
+    """The least rate that is found with POWER, to a thousandth."""
+    if found(1.0) < POWER:
+        return None
+    high = 1.0
+    while high - low > 0.0005:
+        middle = (low + high) / 2
+        if found(middle) >= POWER:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _log_binomial(k: int, n: int, rate: float) -> float:
+    if rate <= 0.0 or rate >= 1.0:
+        return 0.0 if k == (0 if rate <= 0.0 else n) else -math.inf
+    return _log_choose(n, k) + k * math.log(rate) + (n - k) * math.log1p(-rate)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

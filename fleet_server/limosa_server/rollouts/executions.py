@@ -1,0 +1,45 @@
+"""Saves one execution outside of the controller's tick: its row, the counters of its wave, and that it is
+due, so that the next tick looks at it and at nothing else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from limosa_server.core.execution import DeviceExecution, Return
+from limosa_server.core.tally import counted
+from limosa_server.core.wave import Wave
+from limosa_server.rollouts.rollout_rows import wave_of, write_execution, write_wave
+from limosa_server.store import Transaction
+from limosa_server.tables.rollouts import ExecutionRow, WaveRow
+
+CONTROLLER: Final = "controller"
+"""Announced when the controller has something new to look at."""
+
+
+def save(tx: Transaction, row: ExecutionRow, before: DeviceExecution, after: DeviceExecution) -> bool:
+    """Whether it changed. `row` is that of `before`."""
+    if before == after:
+        return False
+    write_execution(row, after)
+    row.due_at = 0.0 if looked_at(after) else None
+    tx.add(row)
+    move_counts(tx, row.rollout, before, after)
+    tx.announce(CONTROLLER, f"rollout {row.rollout}")
+    return True
+
+
+def looked_at(run: DeviceExecution) -> bool:
+    """Whether the controller has anything left to wait for."""
+    return not run.state.terminal or run.returning is Return.SENT
+
+
+def move_counts(tx: Transaction, rollout: int, before: DeviceExecution, after: DeviceExecution) -> None:
+    """Counters are moved, not counted (rollouts 3.6)."""
+    for run, n in ((before, -1), (after, 1)):
+        row = tx.get(WaveRow, (rollout, run.wave))
+        assert row is not None
+        wave = wave_of(row)
+        moved: Wave = counted(wave, run, n)
+        if moved != wave:
+            write_wave(row, moved)
+            tx.add(row)

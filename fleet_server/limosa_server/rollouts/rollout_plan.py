@@ -1,0 +1,290 @@
+"""Plans a rollout over what the database holds; writes nothing (rollouts 4).
+
+Read in a few wide queries of plain tuples: a plan over 100,000 devices is asked for by people who wait.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Text, cast
+from sqlalchemy import select as select_columns
+from sqlmodel import col, select
+
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.oci import Requirements
+from limosa_contracts.phases import Execution
+from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.errors import KnownBad, PlanRefused
+from limosa_server.core.planning.candidates import (
+    Candidate,
+    Exclusion,
+    LeftOut,
+    ReleaseFacts,
+    VariantFacts,
+)
+from limosa_server.core.planning.known_bad import Finding, findings_warnings, ruled_out
+from limosa_server.core.planning.plan import BytesOf, Plan, make_plan
+from limosa_server.fleet import groups, pins
+from limosa_server.rollouts import findings
+from limosa_server.rollouts.rollout_start import check_way_back, find_release
+from limosa_server.store import Transaction
+from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
+from limosa_server.tables.groups import Membership
+from limosa_server.tables.releases import Release, Variant
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
+from limosa_server.trust.permits import permitted_from, permitting
+
+USUAL_ROLLOUTS: Final = 3  # the last ones of the model, of which the usual time on a device is read
+USUAL_DEVICES_MAX: Final = 2000
+USUAL_SHARE: Final = 0.9
+Row = Any  # a tuple of columns, as Core gives it
+
+
+def plan(
+    tx: Transaction,
+    spec: RolloutSpec,
+    *,
+    salt: str,
+    now: float,
+    despite: Sequence[int] = (),
+    bytes_of: BytesOf | None = None,
+) -> Plan:
+    """`despite`: rollouts whose findings are set aside. Raises NotFound for an unknown release or group,
+    ReleaseRetracted."""
+    release = find_release(tx, spec)
+    check_way_back(tx, spec)
+    known = findings.against(tx, release.index_sha256)
+    return make_plan(
+        spec,
+        _release_facts(tx, release),
+        _candidates(tx, spec, release, known, frozenset(despite), now),
+        salt=salt,
+        bytes_of=bytes_of or (lambda _, variant: variant.size_bytes),
+        despite=sorted(set(despite)),
+        remarks=findings_warnings(known, despite=frozenset(despite)),
+    )
+
+
+def refuse_bad(planned: Plan) -> None:
+    """Raises KnownBad, PlanRefused."""
+    if not planned.problems:
+        return
+    if not any(wave.devices for wave in planned.waves):
+        bad = [one.why for one in planned.excluded.values() if one.kind is LeftOut.KNOWN_BAD]
+        if bad:
+            raise KnownBad(
+                f"{planned.spec.release} is known to be bad here", where=planned.spec.target, why=bad[0]
+            )
+    raise PlanRefused(planned.problems[0], where=planned.spec.target, why="; ".join(planned.problems[1:]))
+
+
+def _release_facts(tx: Transaction, release: Release) -> ReleaseFacts:
+    variants = tx.exec(
+        select(Variant).where(Variant.release_id == release.id).order_by(col(Variant.position))
+    ).all()
+    return ReleaseFacts(
+        index_sha256=release.index_sha256,
+        release_counter=release.release_counter,
+        variants=[
+            VariantFacts(
+                name=one.name,
+                requires=_requirements(one),
+                size_bytes=one.size_bytes,
+                manifest_sha256=one.manifest_sha256,
+            )
+            for one in variants
+        ],
+        min_agent=release.min_agent,
+        may_return_to=(*release.may_return_to, *permitted_from(tx, release.model, release.version)),
+        usual_s=_usual_s(tx, release.model),
+    )
+
+
+def _requirements(variant: Variant) -> Requirements:
+    text = encode_canonical(variant.requires).decode()
+    return Requirements.parse(text) if variant.requires else Requirements()
+
+
+def _usual_s(tx: Transaction, model: str) -> float | None:
+    """From the offer to the commit, as nine of ten devices needed in the last rollouts of the model."""
+    last = (
+        select(RolloutRow.id)
+        .where(RolloutRow.model == model, col(RolloutRow.ended_at).is_not(None))
+        .order_by(col(RolloutRow.id).desc())
+        .limit(USUAL_ROLLOUTS)
+    )
+    numbers = list(tx.exec(last).all())
+    took = sorted(
+        max(0.0, since - offered)
+        for since, offered in tx.execute(
+            select_columns(col(ExecutionRow.since), col(ExecutionRow.offered_at))
+            .where(
+                col(ExecutionRow.rollout).in_(numbers),
+                col(ExecutionRow.state) == Execution.SUCCEEDED.value,
+                col(ExecutionRow.offered_at).is_not(None),
+            )
+            .limit(USUAL_DEVICES_MAX)
+        ).all()
+    )
+    return took[math.ceil(USUAL_SHARE * len(took)) - 1] if took else None
+
+
+def _candidates(
+    tx: Transaction,
+    spec: RolloutSpec,
+    release: Release,
+    known: Sequence[Finding],
+    despite: frozenset[int],
+    now: float,
+) -> list[Candidate]:
+    """Every device of the target, by its name."""
+    rows = _target(tx, spec)
+    labels = _labels(tx) if _needs_labels(spec, known) else {}
+    if spec.selector is not None:
+        wanted = spec.selector.matches
+        rows = [row for row in rows if row.state == "active" and wanted(labels.get(row.id, {}))]
+    shape = _Shape(tx, spec, release, known, despite, now)
+    return [shape.candidate(row, labels.get(row.id, {})) for row in rows]
+
+
+def _target(tx: Transaction, spec: RolloutSpec) -> Sequence[Row]:
+    query = select_columns(
+        col(Device.id),
+        col(Device.state),
+        col(Device.profile),
+        col(Device.agent),
+        cast(col(Device.capabilities), Text).label("capabilities"),
+        cast(col(Device.resources), Text).label("resources"),
+        col(Device.online),
+        col(Device.last_seen),
+        col(Device.enrolled_at),
+    ).order_by(col(Device.id))
+    if spec.selector is None:
+        groups.get(tx, spec.group)
+        query = query.join(Membership, col(Membership.device) == col(Device.id)).where(
+            col(Membership.group) == spec.group
+        )
+    return tx.execute(query).all()
+
+
+def _needs_labels(spec: RolloutSpec, known: Sequence[Finding]) -> bool:
+    return (
+        spec.selector is not None
+        or any(wave.selector is not None for wave in spec.waves)
+        or any(name.startswith("label ") for one in known for name, _ in one.terms)
+    )
+
+
+def _labels(tx: Transaction) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    rows = tx.execute(select_columns(col(DeviceLabel.device), col(DeviceLabel.key), col(DeviceLabel.value)))
+    for device, key, value in rows.all():
+        found.setdefault(device, {})[key] = value
+    return found
+
+
+class _Shape:
+    """Makes candidates; what is the same for many devices is read and parsed once."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        spec: RolloutSpec,
+        release: Release,
+        known: Sequence[Finding],
+        despite: frozenset[int],
+        now: float,
+    ) -> None:
+        self._spec, self._release, self._now = spec, release, now
+        self._known, self._despite = known, despite
+        self._models = _models(tx, release.model)
+        self._releases = {
+            row.index_sha256: row
+            for row in tx.exec(select(Release).where(Release.model == release.model)).all()
+        }
+        self._permitted = permitting(tx, release.model, release.version)
+        self._pins = pins.standing(tx, release.model, now=now)
+        self._parsed = _Parsed()
+
+    def candidate(self, row: Row, labels: Mapping[str, str]) -> Candidate:
+        said = self._models.get(row.id)
+        runs = self._releases.get(said.active_index) if said is not None else None
+        before = said.active_version if said is not None else ""
+        traits = findings.traits_of(profile=row.profile, previous=before, agent=row.agent, labels=labels)
+        seen = row.last_seen or row.enrolled_at
+        return Candidate(
+            device=row.id,
+            labels=labels,
+            traits=traits,
+            capabilities=self._parsed(row.capabilities),
+            resources=self._parsed(row.resources),
+            agent=row.agent,
+            reachable=row.online or self._now - seen <= self._spec.timeouts.silence_s,
+            running_version=before,
+            running_counter=runs.release_counter if runs is not None else 0,
+            running_manifest=said.active_manifest if said is not None else "",
+            may_return=runs is not None
+            and (self._release.version in runs.may_return_to or runs.version in self._permitted),
+            barred=self._barred(row, said, traits),
+        )
+
+    def _barred(self, row: Row, said: Row | None, traits: Mapping[str, str]) -> Exclusion | None:
+        if row.state != "active":
+            return Exclusion(kind=LeftOut.NOT_ACTIVE, why=f"it is {row.state}")
+        pin = self._pins.get(row.id)
+        if pin is not None:
+            return Exclusion(kind=LeftOut.PINNED, why=pin)
+        if said is not None and self._release.index_sha256 in said.quarantined:
+            return Exclusion(kind=LeftOut.KNOWN_BAD, why="the device has quarantined this release")
+        return ruled_out(self._known, row.id, traits, despite=self._despite)
+
+
+def _models(tx: Transaction, model: str) -> dict[str, Row]:
+    rows = tx.execute(
+        select_columns(
+            col(DeviceModel.device),
+            col(DeviceModel.active_version),
+            col(DeviceModel.active_index),
+            col(DeviceModel.active_manifest),
+            cast(col(DeviceModel.quarantined), Text).label("quarantined"),
+        ).where(col(DeviceModel.model) == model)
+    ).all()
+    return {row.device: row for row in rows}
+
+
+class _Parsed:
+    """JSON objects by their text: what a thousand devices reported alike is one object."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Mapping[str, JsonValue]] = {}
+
+    def __call__(self, text: str) -> Mapping[str, JsonValue]:
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = json.loads(text)
+        return found
+
+
+Sizes = Callable[[str, str], int | None]
+"""(manifest that runs, manifest that shall run) -> bytes of the deltas between them, None where unknown."""
+
+
+def by_delta(sizes: Sizes) -> BytesOf:
+    """Bytes to move where deltas are known; each pair of manifests is looked at once."""
+    known: dict[tuple[str, str], int | None] = {}
+
+    def bytes_of(one: Candidate, variant: VariantFacts) -> int:
+        if not one.running_manifest or not variant.manifest_sha256:
+            return variant.size_bytes
+        pair = (one.running_manifest, variant.manifest_sha256)
+        if pair not in known:
+            known[pair] = sizes(*pair)
+        found = known[pair]
+        return variant.size_bytes if found is None else min(found, variant.size_bytes)
+
+    return bytes_of
