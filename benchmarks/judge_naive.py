@@ -55,8 +55,8 @@ def _hour(world: World, hour: int) -> bool:
     since = world.latency[:, BAKE_H : BAKE_H + hour]
     told = ~np.isnan(since).all(axis=1)
     values = np.where(told, np.nansum(since, axis=1) / np.maximum(1, (~np.isnan(since)).sum(axis=1)), np.nan)
-    mine, theirs = values[: world.treated], values[world.treated :]
-    pair = Pair.of(mine[~np.isnan(mine)].tolist(), theirs[~np.isnan(theirs)].tolist())
+    treated, control = values[: world.treated], values[world.treated :]
+    pair = Pair.of(treated[~np.isnan(treated)].tolist(), control[~np.isnan(control)].tolist())
     return surely_larger([pair]) < 0.05
 
 

@@ -35,9 +35,11 @@ from limosa_contracts.names import ReleaseName
 from limosa_contracts.report_message import Ack
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.rollout.abort import AbortRule, Action, Failure
+from limosa_contracts.rollout.analysis import AnalysisRule, OnInconclusive
+from limosa_contracts.rollout.control import Control
+from limosa_contracts.rollout.metrics import METRICS, Direction, NoData
 from limosa_contracts.rollout.on_failure import OnFailure, Scope
 from limosa_contracts.rollout.rate import Rate
-from limosa_contracts.rollout.reading import LATER
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_contracts.rollout.waves import WaveSpec
 from limosa_contracts.status import Status
@@ -114,14 +116,15 @@ def test_every_field_of_a_rollout_stands_in_the_reference() -> None:
         rate=Rate(max_in_progress=1),
         abort=(AbortRule(min_executed=1, hard_stop_count=1),),
         on_failure=OnFailure(to="1.0.0"),
+        control=Control(percent=10),
+        analysis=(AnalysisRule(metric="latency", margin=0.1),),
+        on_inconclusive=OnInconclusive.PAUSE,
     )
     for key in {*_keys(spec.as_json()), "selector", "target_selection"}:
         assert f"| `{key}` |" in text or f"[{key}]" in text, key
-    for kind in (Failure, Action, Scope):
+    for kind in (Failure, Action, Scope, Direction, NoData, OnInconclusive):
         assert [value.value for value in kind if f"`{value.value}`" not in text] == []
-    for block, names in LATER.items():
-        for name in names:
-            assert f"`{block + '.' if block else ''}{name}`" in text
+    assert [name for name in METRICS if f"| `{name}` |" not in text] == []
 
 
 def _keys(value: object) -> Iterator[str]:
