@@ -187,7 +187,11 @@ def on_phase(
         if running:
             return run.after(ExecutionEvent.SUCCEED, now=now, step=step, reason=reason, code=code)
     event = _EVENT_OF_PHASE.get(phase, ExecutionEvent.PROGRESS)
-    return run.after(event, now=now, step=step, reason=reason, code=code)
+    after = run.after(event, now=now, step=step, reason=reason, code=code)
+    if after is run and run.state.failed and run.step == step and code and not run.reason_code:
+        # What it reported of itself came first, which has no code.
+        return replace(run, reason=reason or run.reason, reason_code=code)
+    return after
 
 
 def on_reported(

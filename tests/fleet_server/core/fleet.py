@@ -12,11 +12,13 @@ from limosa_contracts.reported import Installed, ReportedModel
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core import tally
 from limosa_server.core.advance import advance
+from limosa_server.core.approval import Vote
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import RANK, DeviceExecution, Return, on_phase, on_reported, on_way_back
-from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Outcome, Promote
+from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Outcome, Promote, TakeOver
 from limosa_server.core.judging.judge import Decision
 from limosa_server.core.planning.waves_plan import divide
+from limosa_server.core.retrying import Condition, again
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 
@@ -52,6 +54,9 @@ class Device:
     steps: list[Phase] = field(default_factory=list)
     attempt: int = 1
     trying: str = ""
+    disk_free_bytes: int = 1 << 30
+    usual_gap_s: float | None = None
+    refuses: str = ""  # with this code, instead of beginning
 
     def said(self) -> ReportedModel:
         return ReportedModel(
@@ -62,6 +67,9 @@ class Device:
             rollout="1" if self.accepted else "",
             attempt=self.attempt,
         )
+
+    def condition(self) -> Condition:
+        return Condition(disk_free_bytes=self.disk_free_bytes, last_seen=self.last_seen)
 
 
 class Fleet:
@@ -95,6 +103,8 @@ class Fleet:
             status=RolloutStatus.VALIDATING,
             since=self.now,
             reason="",
+            created_by="eva",
+            follows=spec.continuous,
         )
         self.waves = [
             Wave(
@@ -117,6 +127,11 @@ class Fleet:
         }
         self.counter = 0
         self.promoted = False
+        self.took_over = False
+        self.obstacle = ""
+        self.votes: list[Vote] = []
+        self.held: dict[str, int] = {}
+        self.opens_at: float | None = None
         self.decisions: list[Decision] = []
         self.offered: list[tuple[float, str]] = []
         self.in_flight: list[tuple[str, int, str, Phase]] = []
@@ -142,12 +157,18 @@ class Fleet:
                     running_version=device.running,
                     running_index=index_of(device.running),
                     at_rest=not device.trying,
+                    usual_gap_s=device.usual_gap_s,
+                    condition=device.condition(),
                 )
                 for name, device in self.devices.items()
             },
             offered_last_minute=sum(at > self.now - 60 for at, _ in self.offered),
             may_return_to=self.may_return_to,
             index_of_version={"1.0.0": index_of("1.0.0")},
+            obstacle=self.obstacle,
+            approvals=tuple(self.votes),
+            held=self.held,
+            opens_at=self.opens_at,
         )
 
     def tick(self) -> Outcome:
@@ -166,12 +187,14 @@ class Fleet:
         for order in outcome.orders:
             match order:
                 case Offer(device):
-                    self._want(device, "2.0.0", 1)
+                    self._want(device, "2.0.0", self.runs[device].attempt)
                     self.offered.append((self.now, device))
                 case GoBack(device, version, _):
-                    self._want(device, version, 2)
+                    self._want(device, version, self.runs[device].attempt + 1)
                 case Promote():
                     self.promoted = True
+                case TakeOver():
+                    self.took_over = True
         self.rollout, self.waves = outcome.rollout, list(outcome.waves)
         self.decisions.extend(outcome.decisions)
 
@@ -223,7 +246,8 @@ class Fleet:
             if not self.devices[name].online:
                 self.in_flight.append((name, attempt, version, phase))
                 continue
-            if version == "2.0.0" and attempt == 1 and self.random.random() >= self.lose:
+            mine = version == "2.0.0" and attempt == self.runs[name].attempt
+            if mine and self.random.random() >= self.lose:
                 self._event(name, phase)
         for device in self.devices.values():
             if device.online:
@@ -243,6 +267,8 @@ class Fleet:
         bad = device.trying == "2.0.0"
         if bad and device.behaviour == HANGS and phase is Phase.SELF_TESTING:
             device.steps = [Phase.SELF_TESTING]
+        if bad and device.refuses:
+            phase, device.steps = Phase.REJECTED, []
         if bad and device.behaviour == REJECTS and phase is Phase.SELF_TESTING:
             phase, device.steps = Phase.REJECTED, []
         if bad and device.behaviour == FALLS_BACK and phase is Phase.COMMITTED:
@@ -264,8 +290,11 @@ class Fleet:
             self.in_flight.append((device.name, device.attempt, version, phase))
 
     def _event(self, name: str, phase: Phase) -> None:
-        running = self.devices[name].running == "2.0.0"
-        self._save(on_phase(self.runs[name], phase, running=running, reason="", code="", now=self.now))
+        device = self.devices[name]
+        running = device.running == "2.0.0"
+        code = device.refuses if phase is Phase.REJECTED else ""
+        run = on_phase(self.runs[name], phase, running=running, reason=code, code=code, now=self.now)
+        self._save(again(run, self.rollout.spec.retry, device.condition(), now=self.now))
 
     def _reported(self, device: Device) -> None:
         run = on_reported(
@@ -296,6 +325,16 @@ class Fleet:
             self.work()
             self.now += step
         return self.rollout.status
+
+    def join(self, *names: str) -> None:
+        """Devices join the group of a rollout that follows it: they come in through the tail."""
+        for name in names:
+            self.devices.setdefault(name, Device(name=name, running="1.0.0", last_seen=self.now))
+            tail = self.waves[-1]
+            self.runs[name] = DeviceExecution(
+                device=name, wave=tail.index, since=self.now, clock_from=self.now
+            )
+            self.waves[-1] = replace(tail, counts=tail.counts.plus(Execution.QUEUED))
 
     def cut(self, *names: str) -> None:
         for name in names:
