@@ -15,6 +15,7 @@ from limosa_contracts.errors import InvalidSelector
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
 
 SELECTOR_MAX_CHARS: Final = 2048  # what fits into one line of a rollout file, with room
+REQUIREMENTS_MAX: Final = 64  # each is a condition of its own where a database selects
 _TOKEN: Final = re.compile(r"\s*(?:(?P<word>[A-Za-z0-9._/-]+)|(?P<sign>==|!=|[=!(),]))")
 _HINT: Final = "write for example: site in (lab,hq),tier!=dev,gpu,!old"
 
@@ -87,6 +88,10 @@ class Selector:
         while not reader.at_end():
             reader.sign(",")
             requirements.append(reader.requirement())
+            if len(requirements) > REQUIREMENTS_MAX:
+                raise InvalidSelector(
+                    "the selector has too many parts", where=where, why=f"at most {REQUIREMENTS_MAX}"
+                )
         return cls(tuple(requirements))
 
 

@@ -76,3 +76,39 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     except InvalidSelector:
         return
     assert Selector.parse(str(selector)) == selector
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 2000,
+        "a in " + "(" * 1000 + "b",
+        "!" * 2048,
+        "a," * 1023 + "a",  # one condition of SQL each
+        "a in (" + "b," * 1000 + ")",
+        "site=hq\x00",
+        "ѕite=hq",  # the first letter is Cyrillic
+        "site=ｈｑ",
+        "site=hq\u202e",
+        "site=\ud800",
+        "site='; DROP TABLE devices; --",
+        "site=hq OR 1=1",
+        "site=%",
+        "a" * 65 + "=b",
+        "a=" + "b" * 65,
+        "=",
+        "in (a)",
+    ],
+)
+def test_a_hostile_selector_is_refused_at_once(text: str) -> None:
+    with pytest.raises(InvalidSelector):
+        Selector.parse(text)
+
+
+def test_what_is_read_is_ascii_whatever_the_alphabet_it_was_written_in() -> None:
+    """A label that only looks like another one must not select for it."""
+    for mark in ("\u00a0", "\u2003", "\ufeff"):
+        try:
+            assert str(Selector.parse(f"site{mark}=hq")) == "site=hq"
+        except InvalidSelector:
+            continue

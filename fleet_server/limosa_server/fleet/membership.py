@@ -37,7 +37,10 @@ def fill(tx: Transaction, group: Group, *, now: float) -> None:
     members = select(literal(group.name), col(Device.id), literal(now)).where(
         Device.state == "active", selected(parsed(group.selector))
     )
-    done = tx.connection().execute(insert(Membership).from_select(["group", "device", "since"], members))
+    done = tx.connection().execute(
+        insert(Membership).from_select(["group", "device", "since"], members),
+        execution_options={"preserve_rowcount": True},  # PostgreSQL's driver does not count otherwise
+    )
     group.devices = done.rowcount
     tx.add(group)
     tx.flush()
