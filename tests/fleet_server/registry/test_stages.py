@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from limosa_contracts.names import ReleaseName
 from limosa_contracts.phases import Phase
 from limosa_server.access.roles import Role
+from limosa_server.registry import release_rows
 from limosa_server.rollouts.controller import Controller
 from tests.fleet_server.obedient import live, obey, start
 from tests.fleet_server.world import MODEL, Device, Fleet
@@ -126,18 +128,26 @@ def test_a_retraction_with_rollback_sends_devices_of_its_rollouts_back(
     fleet: Fleet, controller: Controller, devices: list[Device], operator: dict[str, str]
 ) -> None:
     start(fleet, operator)
-    controller.tick()
-    for device in devices:
-        obey(fleet, device)
-    assert ask(fleet, "retract", rollback=True)[1]["rollouts_canceled"] == [1]
+    live(fleet, controller, devices)
+    with fleet.state.store.transaction() as tx:
+        second = release_rows.find(tx, ReleaseName.parse(f"{MODEL}@2.0.0"))
+        second.may_return_to = ["1.0.0"]
+        tx.add(second)
+    start(fleet, operator, release=f"{MODEL}@2.0.0")
+    for _ in range(2):
+        controller.tick()
+        for device in devices:
+            obey(fleet, device)
+    assert shown(fleet, "2.0.0")["devices"] == 1
+    assert ask(fleet, "retract", "2.0.0", rollback=True)[1]["rollouts_canceled"] == [2]
     for _ in range(4):
         controller.tick()
         for device in devices:
             obey(fleet, device)
         fleet.clock.now += 1
-    rollout = fleet.http.get("/api/v1/rollouts/1", headers=operator).json()
-    assert rollout["status"] in ("ROLLED_BACK", "ROLLBACK_INCOMPLETE")
-    assert shown(fleet)["devices"] == 0
+    rollout = fleet.http.get("/api/v1/rollouts/2", headers=operator).json()
+    assert rollout["status"] == "ROLLED_BACK"
+    assert (shown(fleet, "2.0.0")["devices"], shown(fleet, "1.0.0")["devices"]) == (0, 3)
 
 
 def test_counts_of_who_runs_what_move_with_reports_and_a_revoked_device_counts_no_more(
