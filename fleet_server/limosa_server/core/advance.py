@@ -14,12 +14,13 @@ from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.abort import Action, Failure
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_contracts.rollout.timeouts import AtEnd
-from limosa_server.core import following, pace, way_back
+from limosa_server.core import comparing, following, pace, way_back
 from limosa_server.core.beginning import begin, lost_all
 from limosa_server.core.board import Board
 from limosa_server.core.facts import Facts, Outcome
 from limosa_server.core.judging import gate
 from limosa_server.core.judging.judge import Verdict, judge, meets
+from limosa_server.core.modes import holding
 from limosa_server.core.offers import make_offers, move_clocks, offer, time_out
 from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
@@ -151,6 +152,7 @@ def _round(board: Board) -> bool:
 
 
 def _start_wave(board: Board, wave: Wave) -> bool:
+    holding.end_with_the_tail(board, wave)
     if wave.tail and not board.rollout.follows and not any(board.open(wave.index)):
         # Nobody was left behind; what had gone to the tail and ended is judged with all at the end.
         board.move_wave(wave, WaveEvent.NOBODY, "no device was left for it")
@@ -219,9 +221,30 @@ def _bake(board: Board, wave: Wave) -> bool:
     if not meets(wave.counts, board.rollout.spec.success.percent):
         board.move_wave(wave, WaveEvent.BELOW, "devices fell back while it baked")
         return True
+    if holding.bakes_on(board, wave):
+        return False
+    if wave.compares:
+        return _compare(board, wave)
     if board.now - wave.since < wave.bake_s:
         return False
     board.move_wave(wave, WaveEvent.BAKED, "it has baked")
+    return True
+
+
+def _compare(board: Board, wave: Wave) -> bool:
+    """A look at it beside its controls, where one is due (rollouts 5.5)."""
+    verdict = comparing.look(board, wave)
+    if verdict is None:
+        return False
+    sentence = board.decisions[-1].sentence
+    if verdict is Verdict.FAILED:
+        board.move_wave(wave, WaveEvent.FAIL, sentence)
+        _fail(board, sentence, board.waves[wave.index])
+        return True
+    board.move_wave(wave, WaveEvent.BAKED, sentence)
+    if verdict is Verdict.INCONCLUSIVE:
+        board.move_wave(wave, WaveEvent.TOO_LITTLE, sentence)
+        board.move(RolloutEvent.PAUSE, sentence, pause=Pause.INCONCLUSIVE)
     return True
 
 
@@ -231,19 +254,20 @@ def _judge(board: Board, wave: Wave) -> bool:
     counts = board.totals if wave.tail else wave.counts
     verdict, decision = judge(success, counts, wave=wave.index, name=wave.name)
     board.decisions.append(decision)
+    verdict, sentence = holding.agrees(board, wave, verdict, decision.sentence)
     if verdict is Verdict.PASSED:
-        board.move_wave(wave, WaveEvent.GATE_PASSED, decision.sentence)
-        board.say(decision.sentence)
+        board.move_wave(wave, WaveEvent.GATE_PASSED, sentence)
+        board.say(sentence)
         if wave.pause_after:
             board.move(
                 RolloutEvent.PAUSE, f"wave {wave.name} has passed; resume starts the next", pause=Pause.MANUAL
             )
     elif verdict is Verdict.FAILED:
-        board.move_wave(wave, WaveEvent.FAIL, decision.sentence)
-        _fail(board, decision.sentence, board.waves[wave.index])
+        board.move_wave(wave, WaveEvent.FAIL, sentence)
+        _fail(board, sentence, board.waves[wave.index])
     else:
-        board.move_wave(wave, WaveEvent.TOO_LITTLE, decision.sentence)
-        board.move(RolloutEvent.PAUSE, decision.sentence, pause=Pause.INCONCLUSIVE)
+        board.move_wave(wave, WaveEvent.TOO_LITTLE, sentence)
+        board.move(RolloutEvent.PAUSE, sentence, pause=Pause.INCONCLUSIVE)
     return True
 
 
