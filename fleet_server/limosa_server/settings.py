@@ -25,6 +25,7 @@ class ServerLimits:
     ingest_queue_max: int = 10_000  # messages; paho stops acknowledging beyond, the broker waits
     ingest_batch_max: int = 500  # messages of one commit
     ingest_batch_wait_s: float = 0.02  # a batch is not kept waiting longer
+    ingest_workers_max: int | None = None  # processes that check reports; None: one for each core, 4 at most
     reports_per_request_max: int = 500  # HTTPS fall-back
     page_size_default: int = 100
     page_size_max: int = LIMITS.page_size_max

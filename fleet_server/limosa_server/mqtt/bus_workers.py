@@ -1,4 +1,4 @@
-"""The two threads between bus and database: intake of reports, and the outbox going out."""
+"""What works between bus and database: the intake of reports, and the outbox going out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ import queue
 import threading
 from typing import Final
 
-from limosa_contracts.errors import LimosaError
-from limosa_contracts.report_message import ReportMessage
-from limosa_contracts.status import Status
-from limosa_contracts.topics import Suffix, Topic, device_topic
-from limosa_server.fleet import device_commands
-from limosa_server.fleet.presence import later
+from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.mqtt import outbox
-from limosa_server.mqtt.bus import BrokerAddress, Bus, Received
-from limosa_server.reports import report_rows
-from limosa_server.reports.ingest import Incoming, Ingest
+from limosa_server.mqtt.bus import BrokerAddress, Bus
+from limosa_server.mqtt.intake import Intake
 from limosa_server.state import ServerState
 
 log = logging.getLogger(__name__)
-IDLE_S: Final = 0.2  # how long a stop may go unnoticed
 OUTBOX_EVERY_S: Final = 1.0  # at least this often, whatever was announced
 OUTBOX_BATCH: Final = 500
 
@@ -30,7 +23,6 @@ class BusWorkers:
 
     def __init__(self, state: ServerState, address: BrokerAddress) -> None:
         self._state = state
-        self._ingest = Ingest(state)
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._ready = threading.Event()
@@ -42,23 +34,22 @@ class BusWorkers:
             on_delivered=self._out,
         )
         self._last_row = 0
-        self._threads = (
-            threading.Thread(target=self._intake, name="ingest", daemon=True),
-            threading.Thread(target=self._publisher, name="outbox", daemon=True),
-        )
+        self._intake = Intake(state, self.bus)
+        self._thread = threading.Thread(target=self._publisher, name="outbox", daemon=True)
 
     def start(self) -> None:
+        self._state.metrics.broker_up.set_function(lambda: float(self.bus.counts().connected))
         self._stop_listening = self._state.store.listen(self._committed)
-        for thread in self._threads:
-            thread.start()
+        self._intake.start()
+        self._thread.start()
         self.bus.start()
 
     def stop(self) -> None:
         self._stop_listening()
         self._stopping.set()
         self._wake.set()
-        for thread in self._threads:
-            thread.join(5)
+        self._intake.stop()
+        self._thread.join(5)
         self.bus.stop()
 
     def _subscribed(self) -> None:
@@ -72,59 +63,6 @@ class BusWorkers:
     def _committed(self, topics: frozenset[str]) -> None:
         if outbox.ANNOUNCED in topics:
             self._wake.set()
-
-    def _intake(self) -> None:
-        limits = self._state.settings.limits
-        while not self._stopping.is_set():
-            batch = self.bus.take(
-                most=limits.ingest_batch_max, wait_s=IDLE_S, fill_s=limits.ingest_batch_wait_s
-            )
-            if not batch:
-                continue
-            try:
-                self._take(batch)
-            except Exception:  # recorded; nothing of it is acknowledged, so it comes again
-                log.exception("a batch of %d messages could not be stored", len(batch))
-                self._stopping.wait(IDLE_S)
-            try:
-                self.bus.acknowledge(batch)
-            except Exception:  # recorded; the broker delivers it again on the next connection
-                log.exception("the broker could not be told of %d messages", len(batch))
-
-    def _take(self, batch: list[Received]) -> None:
-        reports: list[Incoming] = []
-        statuses: dict[str, Status] = {}
-        answers: list[tuple[str, bytes]] = []
-        for one in batch:
-            try:
-                topic = Topic.parse(one.topic)
-                if topic.suffix is Suffix.STATUS:
-                    later(statuses, topic.device, Status.parse(one.payload))
-                elif topic.suffix is Suffix.ANSWER:
-                    answers.append((topic.device, one.payload))
-                else:
-                    message = ReportMessage.from_mqtt(
-                        suffix=topic.suffix, properties=list(one.properties), payload=one.payload
-                    )
-                    reports.append(Incoming(device=topic.device, message=message))
-            except LimosaError as error:
-                # Without its properties a message has no number that could be acknowledged.
-                log.warning("a message on %s is not one of ours: %s", one.topic, error)
-                self._state.metrics.reports.labels(kind="unknown", result="refused").inc()
-        for done in self._ingest.take(reports) if reports else ():
-            self.bus.publish(
-                device_topic(done.device, Suffix.ACK),
-                done.ack.encode(),
-                retain=False,
-                expiry_s=self._state.settings.limits.ack_expiry_s,
-            )
-        if answers:
-            device_commands.take_answers(self._state.store, answers, now=self._state.clock())
-        if statuses:
-            now = self._state.clock()
-            with self._state.store.transaction() as tx:
-                for device, status in statuses.items():
-                    report_rows.presence(tx, device, online=status.online, session=status.session, now=now)
 
     def _publisher(self) -> None:
         while not self._stopping.is_set():
