@@ -92,6 +92,7 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
         blobs=blobs,
         deltas=Deltas(settings.deltas, blobs, metrics, settings.delta_settings),
         authority=authority,
+        director_key=trust.key("director"),
         access_tokens=AccessTokens(trust.access_token_key(), settings.limits.access_token_s),
         metrics=metrics,
         endpoints=endpoints,
@@ -111,7 +112,7 @@ def _follow_labels(tx: Transaction, devices: Sequence[str], group: str, now: flo
 
 
 def make_director(state: ServerState) -> Director:
-    return Director(key=lambda: state.trust.key("director"), epoch=state.trust.epoch)
+    return Director(key=lambda: state.director_key, epoch=state.trust.epoch)
 
 
 def make_controller(state: ServerState) -> Controller:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.tokens import AccessTokens
 from limosa_server.metrics import Metrics
 from limosa_server.registry.blobs import Blobs
@@ -68,6 +69,7 @@ class ServerState:
     blobs: Blobs
     deltas: Deltas
     authority: DeviceAuthority
+    director_key: SigningKey  # the one that devices know: taken up after the metadata that names it
     access_tokens: AccessTokens
     metrics: Metrics
     endpoints: Endpoints

@@ -140,7 +140,7 @@ def _keep_certificate(tx: Transaction, issued: IssuedCertificate, *, device: str
 
 
 def _answer(state: ServerState, device: str, issued: IssuedCertificate) -> Enrolled:
-    director: PublicKey = state.trust.key("director").public
+    director: PublicKey = state.director_key.public
     return Enrolled(
         device=device,
         certificate_pem=issued.chain_pem,
