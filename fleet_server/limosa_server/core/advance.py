@@ -153,7 +153,7 @@ def _round(board: Board) -> bool:
 
 def _start_wave(board: Board, wave: Wave) -> bool:
     holding.end_with_the_tail(board, wave)
-    if wave.tail and not board.rollout.follows and not any(board.open(wave.index)):
+    if wave.tail and not board.rollout.follows and board.count_open(wave.index) == 0:
         # Nobody was left behind; what had gone to the tail and ended is judged with all at the end.
         board.move_wave(wave, WaveEvent.NOBODY, "no device was left for it")
         return True
@@ -170,16 +170,15 @@ def _start_wave(board: Board, wave: Wave) -> bool:
 
 def _through(board: Board, wave: Wave) -> bool:
     """Whether every device that can be reached has ended; the others go to the tail (rollouts 3.5)."""
-    waiting = list(board.open(wave.index))
-    present = [run for run in waiting if not run.away]
+    waiting, present = wave.counts.open, wave.present
     if wave.tail and board.rollout.settled and board.rollout.follows:
-        following.say(board, waiting)
+        following.say(board)
         return False
     if wave.tail:
         waited = board.now - wave.since >= board.rollout.spec.success.reachable_within_s
-        if waiting and not (waited and _enough_executed(board, len(present))):
+        if waiting and not (waited and _enough_executed(board, present)):
             if board.rollout.status is RolloutStatus.RUNNING:
-                board.say(f"{devices(len(waiting))} away; the rollout waits")
+                board.say(f"{devices(waiting)} away; the rollout waits")
             return False
         if board.rollout.follows and meets_all(board):
             following.settle(board)
@@ -189,14 +188,14 @@ def _through(board: Board, wave: Wave) -> bool:
     if present:
         if board.rollout.status is not RolloutStatus.RUNNING or pace.bytes_spent(board):
             return False  # it has said why it waits
-        board.say(f"wave {wave.name}: {len(waiting)} of {devices(wave.counts.total)} not through")
+        board.say(f"wave {wave.name}: {waiting} of {devices(wave.counts.total)} not through")
         return False
     if waiting and wave.counts.executed == 0:
-        board.say(f"wave {wave.name}: none of its {len(waiting)} devices can be reached")
+        board.say(f"wave {wave.name}: none of its {waiting} devices can be reached")
         return False
-    for run in waiting:
+    for run in board.everyone(wave.index):
         board.put(replace(run, wave=len(board.waves) - 1))
-    return _leave(board, board.waves[wave.index], moved=len(waiting))
+    return _leave(board, board.waves[wave.index], moved=waiting)
 
 
 def _leave(board: Board, wave: Wave, *, moved: int) -> bool:
@@ -297,6 +296,8 @@ def _complete(board: Board) -> bool:
                 board.say("devices that are away are offered the release, as fast as the rate allows")
             return False
         offer(board, run, reason="the rollout is complete; it follows when it comes back")
+    if board.totals.of(Execution.QUEUED):
+        return False  # others that wait were not read; the next tick has them
     following.complete(board)
     return True
 

@@ -38,8 +38,7 @@ def begin(board: Board) -> bool:
         return False
     board.move(RolloutEvent.START, "started")
     board.orders.append(TakeOver())
-    count = sum(1 for _ in board.open())
-    board.decide("started", "RUNNING", f"{devices(count)} in {len(board.waves) - 1} waves")
+    board.decide("started", "RUNNING", f"{devices(board.count_open())} in {len(board.waves) - 1} waves")
     return True
 
 
@@ -65,7 +64,7 @@ def _denied(board: Board) -> bool:
 
 def _refused(board: Board) -> bool:
     why = board.facts.obstacle
-    if not why and not board.rollout.follows and not any(True for _ in board.open()):
+    if not why and not board.rollout.follows and board.count_open() == 0:
         why = "none of its devices can take the release"
     if not why:
         return False
@@ -77,7 +76,9 @@ def _refused(board: Board) -> bool:
 
 def _give_up_held(board: Board) -> None:
     """A rollout of higher rank keeps the devices that both have."""
-    for run in list(board.open()):
+    if not board.facts.held:
+        return
+    for run in board.everyone():
         holder = board.facts.held.get(run.device)
         if holder is not None:
             reason = f"rollout {holder} has it, with a higher priority"

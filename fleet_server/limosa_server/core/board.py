@@ -30,6 +30,7 @@ class Board:
         self.orders: list[Order] = []
         self.decisions: list[Decision] = []
         self.offered = 0
+        self.incomplete = False
 
     def device(self, name: str) -> DeviceFacts:
         return self.facts.devices.get(name, NOBODY)
@@ -49,6 +50,18 @@ class Board:
             run = self.runs[device]
             if not run.state.terminal and wave in (None, run.wave):
                 yield run
+
+    def everyone(self, wave: int | None = None) -> list[DeviceExecution]:
+        """All that have not ended, where a decision concerns every one of them. If some were not read, the
+        outcome says so, and nothing of it counts."""
+        found = list(self.open(wave))
+        if len(found) < self.count_open(wave):
+            self.incomplete = True
+        return found
+
+    def count_open(self, wave: int | None = None) -> int:
+        """Executions that have not ended, read or not."""
+        return sum(one.counts.open for one in self.waves if wave in (None, one.index))
 
     @property
     def totals(self) -> Counts:
@@ -105,4 +118,5 @@ class Board:
             runs=tuple(self.changed.values()),
             orders=tuple(self.orders),
             decisions=tuple(self.decisions),
+            incomplete=self.incomplete,
         )

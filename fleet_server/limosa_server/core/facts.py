@@ -36,7 +36,9 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`runs`: the open executions; in ROLLING_BACK also those that may have to go back.
+    """`runs`: the executions that changed or are due (core.due), those that may be offered the release now,
+    and those that are to be withdrawn or sent back; `more`: of the latter there are others, for the next
+    tick. What is not read is known from the counters of `waves` (core.tally).
 
     Before the start: `obstacle`, why it may not start any more ("" if it may); `approvals`, what people
     said; `held`, devices that a rollout of higher rank has, with its number. `opens_at`: when the next
@@ -58,6 +60,7 @@ class Facts:
     opens_at: float | None = None
     agreement: tuple[Seen, ...] = ()  # of a shadow's wave that has baked, and of no other
     comparison: Comparison | None = None
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,12 @@ Order: TypeAlias = Offer | GoBack | Promote | TakeOver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """`runs` holds only those that changed."""
+    """`runs` holds only those that changed. `incomplete`: it concerns executions that were not read; none of
+    it is to be carried out, but asked for again with all that are open."""
 
     rollout: Rollout
     waves: tuple[Wave, ...]
     runs: tuple[DeviceExecution, ...]
     orders: tuple[Order, ...]
     decisions: tuple[Decision, ...]
+    incomplete: bool = False

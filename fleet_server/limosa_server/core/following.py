@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from limosa_contracts.rollout.modes import Mode
 from limosa_server.core.board import Board
-from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.facts import Promote
 from limosa_server.core.rollout import RolloutEvent
 from limosa_server.core.wording import devices
@@ -21,23 +19,23 @@ def settle(board: Board) -> None:
     board.orders.append(Promote())
     sentence = f"{totals.succeeded} of {totals.executed} executed devices run it; it follows its group"
     board.decide("settled", "RUNNING", sentence)
-    say(board, list(board.open()))
+    say(board)
 
 
-def say(board: Board, waiting: Sequence[DeviceExecution]) -> None:
+def say(board: Board) -> None:
     totals = board.totals
-    left = f"; {devices(len(waiting))} not through" if waiting else ""
+    left = f"; {devices(totals.open)} not through" if totals.open else ""
     board.say(f"it follows its group: {devices(totals.succeeded)} run it{left}")
 
 
 def complete(board: Board) -> None:
     """It ends well. Devices that were offered the release and are away follow; the others never began."""
     totals = board.totals
-    stragglers = list(board.open())
-    follow = f"; {len(stragglers)} stragglers get it when they come back" if stragglers else ""
+    stragglers = totals.open
+    follow = f"; {stragglers} stragglers get it when they come back" if stragglers else ""
     sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"
     board.move(RolloutEvent.COMPLETE, sentence)
-    board.rollout = replace(board.rollout, stragglers=len(stragglers), follows=False)
+    board.rollout = replace(board.rollout, stragglers=stragglers, follows=False)
     if board.rollout.spec.mode is Mode.REPLACE:  # the others ask a question, and people answer it
         board.orders.append(Promote())
     board.decide("completed", "COMPLETED", sentence)

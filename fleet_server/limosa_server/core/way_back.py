@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from limosa_contracts.phases import Execution
@@ -20,6 +21,9 @@ def cancel(board: Board) -> None:
     """Ends it; where those at it may finish, when the last that can be reached has."""
     if board.rollout.stopping and _some_finish(board):
         return
+    if board.facts.more:
+        _withdraw(board, board.open(), "the rollout was canceled")
+        return
     withdraw_open(board, "the rollout was canceled")
     sentence = f"canceled: {board.rollout.reason}"
     board.move(RolloutEvent.STOPPED, board.rollout.reason)
@@ -28,18 +32,21 @@ def cancel(board: Board) -> None:
 
 def _some_finish(board: Board) -> bool:
     """Whether devices are at it still; those that have not begun end here."""
-    withdraw_open(board, "the rollout was stopped", queued_only=True)
-    busy = sum(not run.away for run in board.open())
+    queued = [run for run in board.open() if run.state is Execution.QUEUED]
+    _withdraw(board, queued, "the rollout was stopped")
+    busy = sum(wave.present for wave in board.waves)
     if busy:
         board.say(f"{devices(busy)} at it may finish")
     return busy > 0
 
 
-def withdraw_open(board: Board, reason: str, *, queued_only: bool = False) -> None:
+def withdraw_open(board: Board, reason: str) -> None:
     """Executions that have not ended end here; who was offered the release is told to stay."""
-    for run in list(board.open()):
-        if queued_only and run.state is not Execution.QUEUED:
-            continue
+    _withdraw(board, board.everyone(), reason)
+
+
+def _withdraw(board: Board, runs: Iterable[DeviceExecution], reason: str) -> None:
+    for run in list(runs):
         ended = run.after(
             ExecutionEvent.CANCEL, now=board.now, step="canceled", reason=reason, code="canceled"
         )
@@ -135,9 +142,11 @@ def _stuck(run: DeviceExecution, why: str, code: str) -> DeviceExecution:
 
 
 def _finish(board: Board) -> None:
-    """`runs` holds whoever may still have to go back, and those stuck since the beginning."""
-    waiting = sum(run.returning is Return.SENT for run in board.runs.values())
-    stuck = sum(run.returning is Return.STUCK for run in board.runs.values())
+    """By the counters: most of those on the way were not read."""
+    if board.facts.more:
+        return
+    waiting = sum(wave.way_back.get(Return.SENT.value, 0) for wave in board.waves)
+    stuck = sum(wave.way_back.get(Return.STUCK.value, 0) for wave in board.waves)
     if waiting:
         board.say(f"{devices(waiting)} on the way back")
         return
