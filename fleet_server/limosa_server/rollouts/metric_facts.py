@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import select as select_columns
-from sqlmodel import col
+from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution, Phase
 from limosa_server.core.comparing import due_look
@@ -19,14 +19,15 @@ from limosa_server.core.habit import Habit, is_silent
 from limosa_server.core.judging import numbers
 from limosa_server.core.judging.numbers import Tally
 from limosa_server.core.judging.samples import DECIMALS, Comparison, Sample, Stratum
-from limosa_server.core.rollout import Rollout
+from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
+from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device
 from limosa_server.tables.habits import DeviceHabit
 from limosa_server.tables.judging import CohortRow
 from limosa_server.tables.reports import EventRow, WindowRow
-from limosa_server.tables.rollouts import ExecutionRow
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 
 BEFORE_S: Final = 86400.0  # of the past that a device is compared with, at least; a longer bake: as long
 CLOCK_SLACK_S: Final = 300.0  # a window that ends further in the future was told by a wrong clock
@@ -34,6 +35,7 @@ LATE_S: Final = 7 * 86400.0  # and one that is older than this when it comes
 AT_ONCE: Final = 400  # devices in one statement; databases bound the number of its variables
 CRASHES: Final = ("worker_crashed", "worker_hung", "crash_loop")
 _BROKEN: Final = (Phase.FELL_BACK.value,)
+_BAKING: Final = WaveStatus.BAKING.value
 _GONE: Final = (Execution.SUPERSEDED, Execution.REMOVED, Execution.CANCELED)
 
 
@@ -54,6 +56,16 @@ class _Period:
 
     first: float
     bake_from: float
+
+
+def read_due(tx: Transaction, number: int, *, now: float) -> Comparison | None:
+    """What the look that is due at a rollout decides on; None where none is due, as nearly always."""
+    row = tx.exec(select(WaveRow).where(WaveRow.rollout == number, WaveRow.status == _BAKING)).first()
+    rollout = tx.get(RolloutRow, number) if row is not None and row.judge == "compare" else None
+    if rollout is None or rollout.status != RolloutStatus.RUNNING.value:
+        return None
+    waves = tx.exec(select(WaveRow).where(WaveRow.rollout == number).order_by(col(WaveRow.index))).all()
+    return comparison_of(tx, rollout_of(rollout), [wave_of(wave) for wave in waves], now=now)
 
 
 def comparison_of(

@@ -1,0 +1,31 @@
+"""Decisions and what they were made on: kept, and made once more (rollouts 5.6)."""
+
+from __future__ import annotations
+
+import zlib
+
+from limosa_server.core.judging.judge import Decision
+from limosa_server.core.judging.samples import INPUTS_MAX_BYTES
+from limosa_server.rollouts.rollout_rows import decision_row
+from limosa_server.store import Transaction
+from limosa_server.tables.judging import DecisionInputs
+from limosa_server.tables.rollouts import DecisionRow
+
+
+def keep_decision(tx: Transaction, rollout: int, decision: Decision, *, at: float) -> DecisionRow:
+    """Writes a decision; where it was made on more than its numbers, that too."""
+    row = decision_row(rollout, decision, at=at)
+    tx.add(row)
+    if decision.inputs:
+        tx.flush()
+        assert row.id is not None
+        tx.add(DecisionInputs(decision=row.id, body=zlib.compress(decision.inputs, 6)))
+    return row
+
+
+def inputs_of(tx: Transaction, row: DecisionRow) -> bytes:
+    """b"" where the numbers are all that it was made on."""
+    kept = tx.get(DecisionInputs, row.id)
+    if kept is None:
+        return b""
+    return zlib.decompressobj().decompress(kept.body, INPUTS_MAX_BYTES)
