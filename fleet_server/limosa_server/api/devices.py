@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Query
-from sqlalchemy import update
 from sqlmodel import col, select
 
 from limosa_contracts.errors import NotFound
@@ -23,11 +22,9 @@ from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet.labels import OPERATOR, check_labels, set_labels
-from limosa_server.registry import running
 from limosa_server.store import Transaction
-from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
+from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow
-from limosa_server.trust.revocation_list import ANNOUNCED
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/devices", tags=["devices"])
 DeviceId = Annotated[str, Path(pattern=f"^{NAME.pattern}$")]
@@ -98,26 +95,6 @@ def put_labels(device: DeviceId, body: JsonBody, state: State, caller: Operator)
                 before=before, after=_labels(tx, device),
             )  # fmt: skip
             tx.announce("devices", f"device {device}")
-        return device_shape(tx, row)
-
-
-@router.post("/{device}/revoke")
-def revoke(device: DeviceId, state: State, caller: Operator) -> dict[str, JsonValue]:
-    """Takes a device out of the fleet: its certificates, its tokens and its reports count no more,
-    and it is disconnected."""
-    now = state.clock()
-    with state.store.transaction() as tx:
-        row = find_device(tx, device)
-        if row.state != "revoked":
-            row.state, row.online = "revoked", False
-            tx.execute(
-                update(DeviceCertificate)
-                .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
-                .values(revoked_at=now)
-            )
-            running.forget(tx, device, now=now)
-            audit.record(tx, at=now, actor=caller.actor, action="device.revoke", object=f"device {device}")
-            tx.announce("devices", f"device {device}", ANNOUNCED)
         return device_shape(tx, row)
 
 

@@ -89,20 +89,6 @@ def show(device: str, server: str | None, token: str | None, ca: str | None, as_
     answer(found, as_json=as_json, text=lambda: _page(found))
 
 
-@command("revoke", examples=["limosa device revoke dev-0017", "limosa device revoke dev-0017 --json"])
-@click.argument("device")
-@server_options
-@json_option
-def revoke(device: str, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
-    """Take a device out of the fleet: it is disconnected, and nothing it says counts any more.
-
-    It goes on running the model it has. `limosa device enroll-token --device NAME` lets it in again.
-    """
-    with Client.of(server, token, ca) as client:
-        revoked = client.post(f"{PATH}/{path_part(device)}/revoke", {})
-    answer(revoked, as_json=as_json, text=lambda: f"device {device} is revoked")
-
-
 def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
     """Raises Usage.
 

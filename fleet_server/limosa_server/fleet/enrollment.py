@@ -12,6 +12,7 @@ from limosa_contracts.enrolment import Enrolled, EnrollRequest
 from limosa_contracts.signing_keys import PublicKey
 from limosa_server.access import audit, tokens
 from limosa_server.errors import EnrolmentRefused
+from limosa_server.fleet import leaving
 from limosa_server.fleet.labels import DEVICE, TOKEN, check_labels, set_labels
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
@@ -109,12 +110,7 @@ def _let_in(
     if row is None:
         row = Device(id=device, enrolled_at=now)
     else:
-        # The operator made a token for this very device: what it had before is not valid any more.
-        tx.execute(
-            update(DeviceCertificate)
-            .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
-            .values(revoked_at=now)
-        )
+        leaving.make_room(tx, row, now=now)
         for source in (DEVICE, TOKEN):
             set_labels(tx, device, {}, source=source)
     row.state, row.serial, row.enrolled_at = "active", request.serial, now

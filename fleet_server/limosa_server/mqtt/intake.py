@@ -111,6 +111,8 @@ class Intake:
         for one in received:
             try:
                 topic = Topic.parse(one.topic)
+                if topic.suffix is Suffix.STATUS and not one.payload:
+                    continue  # the server itself took away what the broker retained of that device
                 if topic.suffix is Suffix.STATUS:
                     later(statuses, topic.device, Status.parse(one.payload))
                 elif topic.suffix is Suffix.ANSWER:

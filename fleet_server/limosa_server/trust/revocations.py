@@ -19,7 +19,13 @@ from limosa_server.mqtt.bus_takeover import end_session
 from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device, DeviceCertificate
 from limosa_server.trust.pki import DeviceAuthority
-from limosa_server.trust.revocation_list import LIFE_S, expires_at, serial_numbers, sign_list
+from limosa_server.trust.revocation_list import (
+    LIFE_S,
+    expires_at,
+    issuer_keys,
+    serial_numbers,
+    sign_lists,
+)
 
 log = logging.getLogger(__name__)
 RENEW_AFTER_S: Final = 86400.0
@@ -43,9 +49,14 @@ class Revocations:
             return []
         now = self._state.clock()
         revoked = self._revoked(now)
-        listed = serial_numbers(self._path.read_bytes())
+        pem = self._path.read_bytes()
+        listed = serial_numbers(pem)
         fresh = {number: device for number, device in revoked.items() if number not in listed}
-        if fresh or now > expires_at(self._path.read_bytes()) - LIFE_S + RENEW_AFTER_S:
+        issuers = frozenset(
+            one.authority_identifier().key_identifier for one in self._state.authority.issuers
+        )
+        aged = now > expires_at(pem) - LIFE_S + RENEW_AFTER_S
+        if fresh or aged or issuer_keys(pem) != issuers:
             write_list(self._path, self._state.authority, frozenset(revoked), now=now)
             self._reload_broker()
         ended = sorted({*fresh.values(), *self._lingering(now)})
@@ -66,7 +77,7 @@ class Revocations:
         query = (
             select(DeviceCertificate.device)
             .join(Device, col(Device.id) == col(DeviceCertificate.device))
-            .where(col(DeviceCertificate.revoked_at) > now - LINGER_S, Device.state == "revoked")
+            .where(col(DeviceCertificate.revoked_at) > now - LINGER_S, Device.state != "active")
         )
         with self._state.store.read() as tx:
             return list(tx.exec(query))
@@ -105,5 +116,5 @@ def renew_list(path: Path, authority: DeviceAuthority, *, now: float) -> None:
 
 def write_list(path: Path, authority: DeviceAuthority, numbers: frozenset[int], *, now: float) -> None:
     before = path.read_bytes() if path.exists() else None
-    write_atomic(path, sign_list(authority, numbers, now=now, before=before))
+    write_atomic(path, sign_lists(authority, numbers, now=now, before=before))
     log.info("%d revoked certificates are listed", len(numbers))

@@ -1,0 +1,150 @@
+"""How a device leaves the fleet: revoked, which may be undone; decommissioned, which is for good; or its
+place taken by new hardware. Its row and what it did stay."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import delete, update
+from sqlmodel import col, select
+
+from limosa_contracts.errors import Conflict
+from limosa_contracts.json_value import JsonValue
+from limosa_contracts.topics import Suffix, device_topic
+from limosa_server.access import audit, tokens
+from limosa_server.core.execution import ExecutionEvent
+from limosa_server.fleet import membership
+from limosa_server.fleet.labels import TOKEN, said_by
+from limosa_server.mqtt import outbox
+from limosa_server.registry import running
+from limosa_server.rollouts.executions import save
+from limosa_server.rollouts.rollout_rows import execution_of
+from limosa_server.store import Transaction
+from limosa_server.tables.access import EnrollmentToken
+from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
+from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument, ExecutionRow
+from limosa_server.trust.revocation_list import ANNOUNCED
+
+REVOKED: Final = "revoked"
+DECOMMISSIONED: Final = "decommissioned"
+CODE: Final = "decommissioned"
+
+
+def revoke(tx: Transaction, row: Device, *, reason: str, now: float, actor: str) -> None:
+    """Its certificates and reports count no more. Its groups and what it shall run stay, for it may be
+    let in again with a token for it. Once is as often."""
+    if row.state != "active":
+        return
+    _shut_out(tx, row, REVOKED, reason=reason, now=now)
+    audit.record(
+        tx, at=now, actor=actor, action="device.revoke", object=f"device {row.id}", after={"reason": reason}
+    )
+
+
+def decommission(tx: Transaction, row: Device, *, reason: str, now: float, actor: str) -> None:
+    """It is scrapped, sold or lost: like revoked, and it leaves every group and every rollout, nothing is
+    assigned to it and no token lets it in any more. Once is as often."""
+    if row.state == DECOMMISSIONED:
+        return
+    before: dict[str, JsonValue] = {"state": row.state}
+    _shut_out(tx, row, DECOMMISSIONED, reason=reason, now=now)
+    left = membership.leave_all(tx, [row.id], now=now)
+    withdrawn = _withdraw_rollouts(tx, row.id, reason, now)
+    for table in (AssignmentRow, DesiredDocument):
+        tx.execute(delete(table).where(col(table.device) == row.id))
+    for suffix in (Suffix.DESIRED, Suffix.STATUS):  # what the broker retains of it is taken away
+        outbox.publish(tx, at=now, topic=device_topic(row.id, suffix), payload=b"", retain=True)
+    tx.execute(
+        update(EnrollmentToken)
+        .where(
+            col(EnrollmentToken.device) == row.id,
+            col(EnrollmentToken.used_at).is_(None),
+            col(EnrollmentToken.revoked_at).is_(None),
+        )
+        .values(revoked_at=now)
+    )
+    audit.record(
+        tx, at=now, actor=actor, action="device.decommission", object=f"device {row.id}", before=before,
+        after={"reason": reason, "groups": sorted(left), "rollouts": withdrawn},
+    )  # fmt: skip
+
+
+def replacement(
+    tx: Transaction, row: Device, *, serial: str, expires_at: float, now: float, actor: str
+) -> tuple[EnrollmentToken, str]:
+    """A token with which new hardware takes the place of this device: (its row, its text, shown once).
+
+    The old hardware goes on until the token is used, and is shut out in that moment. Raises Conflict.
+    """
+    if row.state == DECOMMISSIONED:
+        raise Conflict(
+            f"{row.id} is decommissioned",
+            where=f"device {row.id}",
+            hint="a new device takes a new name: limosa device enroll-token",
+        )
+    drawn = tokens.draw("lmt")
+    token = EnrollmentToken(
+        id=drawn.id,
+        secret_sha256=drawn.secret_sha256,
+        created_at=now,
+        created_by=actor,
+        expires_at=expires_at,
+        device=row.id,
+        serial=serial,
+        labels=dict(said_by(tx, row.id, TOKEN)),  # selectors go on seeing what they saw
+    )
+    tx.add(token)
+    audit.record(
+        tx, at=now, actor=actor, action="device.replace", object=f"device {row.id}",
+        before={"serial": row.serial}, after={"token": token.id, "serial": serial},
+    )  # fmt: skip
+    return token, drawn.text
+
+
+def make_room(tx: Transaction, row: Device, *, now: float) -> None:
+    """New hardware comes in under this device's name: what only the old one could say is forgotten.
+
+    Its certificates count no more, and its connections' numbers do not either: the first one of the new
+    hardware must not be taken for an old one.
+    """
+    _revoke_certificates(tx, row.id, now)
+    running.forget(tx, row.id, now=now)
+    tx.execute(delete(DeviceModel).where(col(DeviceModel.device) == row.id))
+    row.online, row.presence_session = False, 0
+    row.desired_epoch = row.desired_counter = 0
+    row.ended_at, row.ended_reason = None, ""
+    row.agent, row.boot, row.resources, row.reported_at = "", "", {}, None
+
+
+def _shut_out(tx: Transaction, row: Device, state: str, *, reason: str, now: float) -> None:
+    row.state, row.online, row.ended_at, row.ended_reason = state, False, now, reason
+    tx.add(row)
+    tx.flush()
+    _revoke_certificates(tx, row.id, now)
+    running.forget(tx, row.id, now=now)
+    tx.announce("devices", f"device {row.id}", ANNOUNCED)
+
+
+def _revoke_certificates(tx: Transaction, device: str, now: float) -> None:
+    tx.execute(
+        update(DeviceCertificate)
+        .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
+        .values(revoked_at=now)
+    )
+
+
+def _withdraw_rollouts(tx: Transaction, device: str, reason: str, now: float) -> list[JsonValue]:
+    """Executions that have not ended do so here; gives their rollouts."""
+    found: list[JsonValue] = []
+    rows = tx.exec(
+        select(ExecutionRow).where(ExecutionRow.device == device).order_by(col(ExecutionRow.rollout))
+    ).all()
+    for row in rows:
+        before = execution_of(row)
+        if before.state.terminal:
+            continue
+        why = f"the device is decommissioned{f': {reason}' if reason else ''}"
+        after = before.after(ExecutionEvent.REMOVE, now=now, step="removed", reason=why, code=CODE)
+        if save(tx, row, before, after):
+            found.append(row.rollout)
+    return found
