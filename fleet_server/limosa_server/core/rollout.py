@@ -178,6 +178,11 @@ TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]]
 }
 
 
+def lane_of(spec: RolloutSpec) -> str:
+    """`active`: what answers; `shadow`: what runs beside it."""
+    return "shadow" if spec.mode is Mode.SHADOW else "active"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """`accepted_failures`: an operator resumed in spite of this many; a rule fires again above it.
@@ -212,7 +217,7 @@ class Rollout:
     @property
     def lane(self) -> str:
         """Rollouts of a model that have no lane in common take nothing from each other (rollouts 6)."""
-        return "shadow" if self.spec.mode is Mode.SHADOW else "active"
+        return lane_of(self.spec)
 
     @property
     def pausing(self) -> RolloutEvent:

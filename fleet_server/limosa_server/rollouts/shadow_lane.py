@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from sqlmodel import col, select
 
 from limosa_contracts.desired import DesiredModel
 from limosa_server.core.desired import Assignment
+from limosa_server.core.modes.eligible import Drawn
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.store import Transaction
 from limosa_server.tables.modes import ShadowAssignmentRow
@@ -60,6 +61,14 @@ def take_away(tx: Transaction, device: str, rollout: Rollout) -> None:
     row = tx.get(ShadowAssignmentRow, (device, str(rollout.spec.release.name)))
     if row is not None and row.rollout == rollout.id:
         tx.delete(row)
+
+
+def arm_rows(rollout: int, arms: Mapping[str, Drawn]) -> list[dict[str, Any]]:
+    """Of a comparison that starts: one row of ArmRow for each device that was drawn."""
+    return [
+        {"rollout": rollout, "device": device, "arm": one.arm, "stratum": one.stratum, "version": one.version}
+        for device, one in sorted(arms.items())
+    ]
 
 
 def left_behind(tx: Transaction, *, limit: int) -> Sequence[ShadowAssignmentRow]:

@@ -22,6 +22,8 @@ class LeftOut(Enum):
     DISK = "not enough disk"
     NO_VARIANT = "no fitting variant"
     DOWNGRADE = "downgrade"
+    NO_CHAMPION = "nothing to compare with"
+    CHAMPION = "the other arm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
