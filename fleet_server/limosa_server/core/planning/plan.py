@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
-from limosa_contracts.rollout.control import Control
 from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.judging.cohorts import Cohorts, WaveCohort
+from limosa_server.core.modes.eligible import Drawn
 from limosa_server.core.planning.candidates import (
     Candidate,
     Exclusion,
@@ -21,7 +21,8 @@ from limosa_server.core.planning.candidates import (
     memo_of,
     place_of,
 )
-from limosa_server.core.planning.power import ARM_MIN, Power, power_of
+from limosa_server.core.planning.cohorts_plan import cohorts_json, cohorts_of, gate_words, held_out
+from limosa_server.core.planning.power import Power, power_of
 from limosa_server.core.planning.return_path import ReturnPath, return_paths, return_warnings
 from limosa_server.core.planning.timeline import Stage, basis, stage_of
 from limosa_server.core.planning.waves_plan import divide, wave_order
@@ -60,6 +61,12 @@ class Plan:
     warnings: tuple[str, ...]
     problems: tuple[str, ...]
     """What makes it impossible; a rollout with problems is refused."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each device would fetch."""
+    arms: Mapping[str, Drawn] = field(default_factory=dict)
+    """Of a comparison, every device that is in it; those of the other arm are in no wave."""
+    cohorts: Cohorts = field(default_factory=lambda: Cohorts(waves=()))
+    """Who is compared with whom; those held back are in no wave, and follow in the tail."""
 
     @property
     def longest_s(self) -> float:
@@ -77,7 +84,9 @@ class Plan:
             "fingerprint": self.fingerprint,
             "despite": list(self.despite),
             "waves": [_wave_json(wave) for wave in self.waves],
-            "devices": sum(len(wave.devices) for wave in self.waves),
+            "devices": sum(len(wave.devices) for wave in self.waves) + len(self.cohorts.held_back),
+            "cohorts": cohorts_json(self.cohorts, [wave.name for wave in self.waves]),
+            "held_back": list(self.cohorts.held_back),
             "excluded": {device: str(one) for device, one in self.excluded.items()},
             "excluded_by": _reasons(self.excluded),
             "offline": list(self.offline),
@@ -113,34 +122,34 @@ def make_plan(
         name: 0 if one.running_version == spec.release.version else bytes_of(one, fetches[name])
         for name, one in taking.items()
     }
-    waves = _waves(spec, release, taking, divided, moving)
+    cohorts = cohorts_of(spec, taking, divided, salt=salt)
+    waves = _waves(spec, release, taking, held_out(divided, cohorts), moving, cohorts)
     returns = return_paths(spec, release, taking.values())
     first = len(waves[0].devices) if waves else 0
     return Plan(
         spec=spec,
         salt=salt,
-        fingerprint=_fingerprint(spec, release, waves, salt, despite),
+        fingerprint=_fingerprint(spec, release, waves, salt, despite, cohorts),
         waves=waves,
         excluded=excluded,
         offline=tuple(name for name in order if not taking[name].reachable),
         bytes_to_move=sum(moving.values()),
         bytes_whole=sum(fetches[name].size_bytes for name, size in moving.items() if size),
-        power=power_of(
-            spec, canaries=first, controls=controls_of(Control(), first, len(order)), group=len(order)
-        ),
+        power=power_of(spec, canaries=first, controls=_controls(cohorts), group=len(order)),
         returns=returns,
         basis=basis(release, list(taking.values())),
         despite=tuple(despite),
         warnings=(*_warnings(spec, returns, len(taking)), *remarks),
         problems=_problems(spec, candidates, excluded, waves),
+        sizes=moving,
+        cohorts=cohorts,
     )
 
 
-def controls_of(control: Control, canaries: int, group: int) -> int:
-    """Devices of later waves that stay as controls while the first bakes; 0 where either arm would be
-    too small to say anything (rollouts 5.0)."""
-    controls = min(group - canaries, math.floor(group * control.percent / 100))
-    return controls if min(canaries, controls) >= ARM_MIN else 0
+def _controls(cohorts: Cohorts) -> int:
+    """Of the first wave; 0 where counts alone decide."""
+    first = cohorts.waves[0] if cohorts.waves else WaveCohort(why_not="there is no wave")
+    return len(first.control) if first.compares else 0
 
 
 def _sort_out(
@@ -165,6 +174,7 @@ def _waves(
     taking: Mapping[str, Candidate],
     divided: Sequence[Sequence[str]],
     moving: Mapping[str, int],
+    cohorts: Cohorts,
 ) -> tuple[PlannedWave, ...]:
     found: list[PlannedWave] = []
     before = 0
@@ -178,19 +188,21 @@ def _waves(
                 offline=sum(not one.reachable for one in members),
                 bytes_to_move=size,
                 stage=stage_of(spec, wave, release, members, before=before, moving=size),
-                gate=_gate(spec, index),
+                gate=_gate(spec, index, cohorts),
             )
         )
         before += len(devices)
     return tuple(found)
 
 
-def _gate(spec: RolloutSpec, index: int) -> str:
+def _gate(spec: RolloutSpec, index: int, cohorts: Cohorts) -> str:
     """What must hold before the next wave starts."""
     success = spec.success
     words = f"{success.percent:g} % of executed devices succeed"
     if success.min_succeeded > 1:
         words += f", {success.min_succeeded} at least"
+    held = len(cohorts.held_back) if index == len(spec.waves) - 1 else 0
+    words += gate_words(cohorts.waves[index], held=held)
     if spec.waves[index].then.value == "pause":
         words += "; then a person resumes it"
     return words
@@ -202,6 +214,7 @@ def _fingerprint(
     waves: Sequence[PlannedWave],
     salt: str,
     despite: Sequence[int],
+    cohorts: Cohorts,
 ) -> str:
     head: dict[str, JsonValue] = {
         "spec": spec.as_json(),
@@ -212,6 +225,7 @@ def _fingerprint(
     digest = hashlib.sha256(encode_canonical(head))
     for wave in waves:  # names hold neither a line break nor a tab
         digest.update("\n".join([f"\t{wave.name}", *wave.devices, ""]).encode())
+    digest.update("\n".join(["\theld back", *cohorts.held_back, ""]).encode())
     return digest.hexdigest()
 
 

@@ -60,10 +60,11 @@ class PlanSummary:
     returns: tuple[Group, ...]
     warnings: tuple[str, ...]
     problems: tuple[str, ...]
+    held_back: tuple[str, ...] = ()  # controls of the last wave, which follow in the tail
 
     @property
     def devices(self) -> int:
-        return sum(len(wave.devices) for wave in self.waves)
+        return sum(len(wave.devices) for wave in self.waves) + len(self.held_back)
 
     @property
     def moving(self) -> str:
@@ -106,6 +107,7 @@ class PlanSummary:
             returns=tuple(_return(Fields(item, where=place)) for place, item in fields.items("returns")),
             warnings=fields.texts("warnings"),
             problems=fields.texts("problems"),
+            held_back=fields.optional("held_back", lambda n: fields.texts(n, max_items=DEVICES_MAX), ()),
         )
 
 
