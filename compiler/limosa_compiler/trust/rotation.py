@@ -123,8 +123,9 @@ def rotate_director(places: Places, now: datetime) -> Rotated:
     target = places.server / ceremony.director_path(document)
     folders.write_durably(target, document)
     _write_top(places, offline_root.sign_top(top, places.targets_key(), now))
-    _write_key(places.server, "director", key)
+    # The key goes last: what it signs verifies for whoever has the metadata that names it.
     offline_root.deliver(places.offline, places.server)
+    _write_key(places.server, "director", key)
     return Rotated(what="director", replaced=(before.public.keyid,), now=(key.public.keyid,))
 
 

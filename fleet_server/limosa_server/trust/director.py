@@ -66,7 +66,8 @@ class Director:
         return (row.epoch, row.keyid) == (self.epoch(), self.key().public.keyid)
 
     def stale(self, tx: Transaction, *, now: float, limit: int) -> Sequence[str]:
-        """Devices whose document is past half of its life, of another epoch or key, or below what they saw."""
+        """Devices whose document is past half of its life, of another epoch or key, or below what they
+        saw."""
         half = DesiredDocument.expires - (DesiredDocument.expires - DesiredDocument.issued) / 2
         keyid, epoch = self.key().public.keyid, self.epoch()
         rows = tx.exec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
@@ -32,25 +33,58 @@ class IssuedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceAuthority:
-    """The intermediate that issues device certificates. `root_pem` is what everybody trusts."""
+class Issuer:
+    """A CA's key and certificate."""
 
     key: SigningKey
     certificate: x509.Certificate
+
+    def authority_identifier(self) -> x509.AuthorityKeyIdentifier:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAuthority(Issuer):
+    """The intermediate that issues device certificates. `root_pem` is what everybody trusts.
+
+    `former`: intermediates that it replaced; what they issued is good until it ends, and is proven against
+    the database. The broker trusts those whose keys are still here, `trusted` (trust 1.2).
+    """
+
     root_pem: str
+    former: tuple[x509.Certificate, ...] = ()
+    trusted: tuple[Issuer, ...] = ()
 
     @classmethod
-    def parse(cls, *, key_pem: bytes, certificate_pem: bytes, root_pem: bytes) -> Self:
-        """Raises InvalidField unless key and certificate belong together."""
-        key = SigningKey.parse(key_pem)
-        certificate = x509.load_pem_x509_certificates(certificate_pem)[0]
-        if PublicKey.of(certificate.public_key()).keyid != key.public.keyid:
-            raise InvalidField("the device CA's certificate is not for its key", where="device-ca.crt")
-        return cls(key, certificate, root_pem.decode())
+    def parse(
+        cls,
+        *,
+        key_pem: bytes,
+        certificate_pem: bytes,
+        root_pem: bytes,
+        former: Iterable[tuple[bytes, bytes | None]] = (),
+    ) -> Self:
+        """`former`: (certificate, key) of those before. Raises InvalidField unless key and certificate
+        belong together."""
+        own = _issuer(key_pem, certificate_pem)
+        certificates = dict(former)
+        return cls(
+            own.key,
+            own.certificate,
+            root_pem.decode(),
+            former=tuple(x509.load_pem_x509_certificates(one)[0] for one in certificates),
+            trusted=tuple(_issuer(key, one) for one, key in certificates.items() if key is not None),
+        )
+
+    @property
+    def issuers(self) -> tuple[Issuer, ...]:
+        """Those that the broker trusts, the one in use first."""
+        return (self, *self.trusted)
 
     @property
     def intermediate_pem(self) -> str:
-        return _pem(self.certificate)
+        """Of all that the broker trusts."""
+        return "".join(_pem(issuer.certificate) for issuer in self.issuers)
 
     def issue(self, key: PublicKey, *, device: str, now: float, lifetime_s: float) -> IssuedCertificate:
         """A client certificate for `device`, no longer valid than the intermediate itself."""
@@ -85,20 +119,33 @@ class DeviceAuthority:
 
         Raises DeviceRevoked (not ours), StaleCertificate. Says nothing about revocation.
         """
-        try:
-            leaf.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
-            raise DeviceRevoked(
-                "the certificate was not issued by this fleet", where=f"device {device}"
-            ) from error
+        if not any(_issued(leaf, by) for by in (self.certificate, *self.former)):
+            raise DeviceRevoked("the certificate was not issued by this fleet", where=f"device {device}")
         names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if [name.value for name in names] != [device]:
             raise DeviceRevoked("the certificate is another device's", where=f"device {device}")
         if now > leaf.not_valid_after_utc.timestamp() + grace_s:
             raise StaleCertificate("the certificate has expired", where=f"device {device}")
 
-    def authority_identifier(self) -> x509.AuthorityKeyIdentifier:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public.raw)
+
+def _issuer(key_pem: bytes, certificate_pem: bytes) -> Issuer:
+    """Raises InvalidField."""
+    try:
+        certificate = x509.load_pem_x509_certificates(certificate_pem)[0]
+    except ValueError as error:
+        raise InvalidField("the device CA's certificate cannot be read", where="device-ca.crt") from error
+    key = SigningKey.parse(key_pem)
+    if PublicKey.of(certificate.public_key()).keyid != key.public.keyid:
+        raise InvalidField("the device CA's certificate is not for its key", where="device-ca.crt")
+    return Issuer(key, certificate)
+
+
+def _issued(leaf: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(by)
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+        return False
+    return True
 
 
 def key_of_request(csr_pem: str) -> PublicKey:

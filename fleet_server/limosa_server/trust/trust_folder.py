@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from limosa_contracts.signing_keys import SigningKey
 from limosa_server.errors import TrustFolderIncomplete
 from limosa_server.files import write_private
 from limosa_server.trust.pki import DeviceAuthority
+
+FORMER: Final = "former-ca"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,16 @@ class TrustFolder:
             key_pem=self._read("keys/device-ca.pem"),
             certificate_pem=self._read("device-ca.crt"),
             root_pem=self._read("ca.crt"),
+            former=self._former(),
         )
+
+    def _former(self) -> list[tuple[bytes, bytes | None]]:
+        """(certificate, key if it is still there) of device CAs that were replaced."""
+        found: list[tuple[bytes, bytes | None]] = []
+        for file in sorted((self.path / FORMER).glob("*.crt")):
+            key = file.with_suffix(".pem")
+            found.append((file.read_bytes(), key.read_bytes() if key.exists() else None))
+        return found
 
     def epoch(self) -> int:
         """Outside the database, so that a restored one does not bring back an old epoch (trust 4.3)."""
@@ -65,11 +77,15 @@ class TrustFolder:
 
     def root(self) -> str:
         """The newest TUF root, which a device is given at enrolment."""
+        return self._read(f"tuf/{self.root_version()}.root.json").decode()
+
+    def root_version(self) -> int:
+        """Raises TrustFolderIncomplete."""
         names = (path.name for path in self.tuf.glob("*.root.json"))
         versions = sorted(int(head) for head in (name.split(".")[0] for name in names) if head.isdigit())
         if not versions:
             raise TrustFolderIncomplete("there is no TUF root", where=str(self.tuf))
-        return self._read(f"tuf/{versions[-1]}.root.json").decode()
+        return versions[-1]
 
     @property
     def tuf(self) -> Path:

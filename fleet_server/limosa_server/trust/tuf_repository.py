@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from sqlmodel import col, select
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
@@ -61,10 +62,20 @@ class TufRepository:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, now: float) -> None:
-        """Takes over what the trust folder holds and the database does not, then signs."""
-        for path in sorted(self._trust.tuf.glob("*.root.json")):
-            write_atomic(self._folder / path.name, path.read_bytes())
-        self._import_roles(now)
+        """Takes over what the trust folder holds and is not served yet, then signs. Also while it runs: a
+        key, a role or a team may have been replaced or added (trust 1.2).
+
+        Raises TrustFolderIncomplete, MetadataRefused where the change is not whole; nothing is taken then.
+        """
+        keys = self._trust.key("snapshot"), self._trust.key("timestamp")
+        root = Metadata[Root].from_bytes(self._trust.root().encode()).signed
+        for role, key in zip(("snapshot", "timestamp"), keys, strict=True):
+            _key_in(root, role, key)
+        with self._lock:
+            self._import_roles(root, now)
+            for path in sorted(self._trust.tuf.glob("*.root.json")):
+                write_atomic(self._folder / path.name, path.read_bytes())
+            self._snapshot_key, self._timestamp_key = keys
         self.republish(now)
 
     def file(self, name: str) -> bytes | None:
@@ -101,6 +112,17 @@ class TufRepository:
             for team, role, version in listed
             if (role, version) in self._ends
         }
+
+    def keys_named(self) -> dict[str, str]:
+        """ "root", "targets" and "team NAME" -> ids of the keys that hold the role now, in order."""
+        root = self._root()
+        named = {role: root.get_delegated_role(role).keyids for role in ("root", "targets")}
+        with self._store.read() as tx:
+            row = tx.get(TufRole, "targets")
+            top = parse_targets(row.body.encode(), role="targets").signed if row is not None else None
+        roles = (top.delegations.roles or {}) if top is not None and top.delegations is not None else {}
+        named |= {f"team {name}": role.keyids for name, role in roles.items()}
+        return {name: ",".join(sorted(keyids)) for name, keyids in named.items()}
 
     def served_ends(self) -> dict[str, float]:
         """When what the server signs by itself ends: `timestamp` and `snapshot`, Unix seconds."""
@@ -146,6 +168,7 @@ class TufRepository:
             served = self._served(now)
             if (
                 served is None
+                or not self._holds(served)
                 or _lists(served[1]) != roles
                 or _ages(served[1], self._limits.snapshot_expiry_s, now)
             ):
@@ -210,6 +233,18 @@ class TufRepository:
         log.warning("what is served as timestamp and snapshot is damaged; both are signed anew at %s", now)
         return None
 
+    def _holds(self, served: tuple[Timestamp, Snapshot]) -> bool:
+        """Whether what is served was signed with the keys that the root names now."""
+        timestamp = Metadata[Timestamp].from_bytes(self.file("timestamp.json") or b"")
+        snapshot = Metadata[Snapshot].from_bytes(self.file(f"{served[1].version}.snapshot.json") or b"")
+        root = self._root()
+        try:
+            root.verify_delegate("timestamp", timestamp.signed_bytes, timestamp.signatures)
+            root.verify_delegate("snapshot", snapshot.signed_bytes, snapshot.signatures)
+        except (RepositoryError, ValueError):
+            return False
+        return True
+
     def _sign_snapshot(
         self,
         roles: Mapping[str, int],
@@ -240,22 +275,19 @@ class TufRepository:
         )
 
     def _signed(self, signed: S, role: str, key: SigningKey) -> bytes:
-        root = self._root()
-        ours = CryptoSigner(key.raw).public_key.keyval
-        for keyid in root.get_delegated_role(role).keyids:
-            listed = root.keys[keyid]
-            if isinstance(listed, SSlibKey) and listed.keyval == ours:
-                metadata = Metadata(signed)
-                metadata.sign(CryptoSigner(key.raw, listed))
-                return metadata.to_bytes(JSONSerializer())
-        raise TrustFolderIncomplete(f"the root does not list the server's {role} key", where=role)
+        metadata = Metadata(signed)
+        metadata.sign(CryptoSigner(key.raw, _key_in(self._root(), role, key)))
+        return metadata.to_bytes(JSONSerializer())
 
     def _root(self) -> Root:
-        return Metadata[Root].from_bytes(self._trust.root().encode()).signed
+        """The newest that is served."""
+        versions = [int(path.name.partition(".")[0]) for path in self._folder.glob("*.root.json")]
+        if not versions:
+            raise TrustFolderIncomplete("there is no TUF root", where=str(self._folder))
+        return Metadata[Root].from_bytes((self._folder / f"{max(versions)}.root.json").read_bytes()).signed
 
-    def _import_roles(self, now: float) -> None:
-        """Roles of the trust folder that are newer than the database's: first start, or a new team."""
-        root = self._root()
+    def _import_roles(self, root: Root, now: float) -> None:
+        """Roles of the trust folder that are newer than the database's: first start, a new team or key."""
         newest: dict[str, tuple[int, Path]] = {}
         for path in self._trust.tuf.glob("*.json"):
             version, _, role = path.name.removesuffix(".json").partition(".")
@@ -264,11 +296,13 @@ class TufRepository:
         if "targets" not in newest:
             raise TrustFolderIncomplete("there is no targets role", where=str(self._trust.tuf))
         body = newest.pop("targets")[1].read_bytes()
-        top = check_top(root, body)
         with self._store.transaction() as tx:
             row = tx.get(TufRole, "targets")
-            if row is None or row.version < top.signed.version:
-                self.keep(tx, team="", role="targets", metadata=top, body=body)
+            if row is None or row.version < parse_targets(body, role="targets").signed.version:
+                self.keep(tx, team="", role="targets", metadata=check_top(root, body), body=body)
+            else:
+                body = row.body.encode()
+            top = check_top(root, body)
             for team in (top.signed.delegations.roles if top.signed.delegations else None) or {}:
                 self._import_team(tx, top.signed, team, newest, now)
 
@@ -285,8 +319,38 @@ class TufRepository:
         if not offered:
             return
         bodies = {role: row.body.encode() for role, row in current.items()}
-        for role, metadata in check_team(top, team, bodies, offered, now=now).items():
+        if lost := lost_releases(bodies, offered):
+            # Signed offline while others published: the team's own sync brings both together (trust 2.3).
+            log.warning("roles of team %s in the trust folder lack %s; not taken", team, ", ".join(lost[:5]))
+            return
+        try:
+            checked = check_team(top, team, bodies, offered, now=now)
+        except MetadataRefused as error:
+            # One team must not keep a server from starting: a restored one may have its first files only.
+            log.warning("roles of team %s in the trust folder are not taken: %s", team, error)
+            return
+        for role, metadata in checked.items():
             self.keep(tx, team=team, role=role, metadata=metadata, body=offered[role])
+
+
+def lost_releases(current: Mapping[str, bytes], offered: Mapping[str, bytes]) -> list[str]:
+    """Targets that are listed and would not be any more."""
+    found: list[str] = []
+    for role, body in offered.items():
+        if role in current:
+            before = parse_targets(current[role], role=role).signed.targets
+            found += sorted(set(before) - set(parse_targets(body, role=role).signed.targets))
+    return found
+
+
+def _key_in(root: Root, role: str, key: SigningKey) -> SSlibKey:
+    """The key as the root names it for the role. Raises TrustFolderIncomplete."""
+    ours = CryptoSigner(key.raw).public_key.keyval
+    for keyid in root.get_delegated_role(role).keyids:
+        listed = root.keys[keyid]
+        if isinstance(listed, SSlibKey) and listed.keyval == ours:
+            return listed
+    raise TrustFolderIncomplete(f"the root does not list the server's {role} key", where=role)
 
 
 def consistent_path(path: str, sha256: str) -> str:
