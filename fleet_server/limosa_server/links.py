@@ -70,13 +70,13 @@ def child_broker(settings: ServerSettings, trust: TrustFolder, authority: Device
 def broker_tls(settings: ServerSettings, trust: TrustFolder, authority: DeviceAuthority) -> BrokerTls:
     """The files that a broker shows and trusts, in its folder; the list of the revoked is made to hold."""
     certificate, key = trust.tls_files()
-    trusted, revoked = _trusted(settings, authority), list_path(settings.broker_folder)
+    trusted, revoked = write_trusted(settings, authority), list_path(settings.broker_folder)
     renew_list(revoked, authority, now=time.time())
     return BrokerTls(ca=trusted, certificate=certificate, key=key, revoked=revoked)
 
 
-def _trusted(settings: ServerSettings, authority: DeviceAuthority) -> Path:
-    """One file with the root and the intermediate, for broker and client."""
+def write_trusted(settings: ServerSettings, authority: DeviceAuthority) -> Path:
+    """One file with the root and the intermediates, for broker and client."""
     settings.broker_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = settings.broker_folder / "ca.crt"
     write_atomic(path, (authority.root_pem + authority.intermediate_pem).encode())
@@ -93,7 +93,7 @@ def broker_address(
     key = SigningKey.generate(Algorithm.P256)
     issued = authority.issue(key.public, device=SERVER_NAME, now=time.time(), lifetime_s=CLIENT_CERTIFICATE_S)
     tls = BrokerTls(
-        ca=_trusted(settings, authority),
+        ca=write_trusted(settings, authority),
         certificate=settings.broker_folder / "server-client.crt",
         key=settings.broker_folder / "server-client.pem",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -22,15 +23,18 @@ from limosa_server.access import audit_heads
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
 from limosa_server.fleet import device_commands
-from limosa_server.links import broker_address, endpoints_of, listen, make_broker
+from limosa_server.links import broker_address, endpoints_of, listen, make_broker, write_trusted
 from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.pages.live import STOPPING
 from limosa_server.settings import ServerSettings
 from limosa_server.state import ServerState
 from limosa_server.store.claim import Claim
+from limosa_server.trust import watch as watch_trust
+from limosa_server.trust.live_certificate import LiveCertificate
 from limosa_server.trust.revocation_list import ANNOUNCED
 from limosa_server.trust.revocations import Revocations
 from limosa_server.trust.trust_folder import TrustFolder
+from limosa_server.trust.watch import TrustWatch
 
 log = logging.getLogger(__name__)
 WAKE_UP: Final = frozenset({"controller", "rollouts"})
@@ -64,10 +68,12 @@ def run_server(settings: ServerSettings) -> None:
         workers.start()
         stack.callback(workers.stop)
         revocations = _revocation_loop(state, Revocations(state, address, broker.reload))
-        for loop in (_controller_loop(state, claim), _housekeeping_loop(state), revocations):
+        certificate = LiveCertificate(trust)
+        keys = _trust_loop(state, certificate, broker.reload)
+        for loop in (_controller_loop(state, claim), _housekeeping_loop(state), revocations, keys):
             loop.start()
             stack.callback(loop.stop)
-        _serve(settings, trust, state, listener)
+        _serve(settings, state, listener, certificate)
 
 
 class Loop:
@@ -142,11 +148,23 @@ def _revocation_loop(state: ServerState, revocations: Revocations) -> Loop:
     return Loop("revocations", state, revocations.step, every_s=HOUSEKEEPING_S, topics=topics)
 
 
+def _trust_loop(state: ServerState, certificate: LiveCertificate, reload_broker: Callable[[], None]) -> Loop:
+    def renew_certificates() -> None:
+        certificate.reload()
+        if not state.settings.dev:
+            write_trusted(state.settings, state.authority)
+            reload_broker()
+
+    watch = TrustWatch(state, renew_certificates)
+    return Loop("trust", state, watch.step, every_s=watch_trust.EVERY_S, topics=frozenset())
+
+
 class _Announcing(uvicorn.Server):
     """Says on stdout when it answers, in one line of JSON."""
 
-    def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
+    def __init__(self, config: uvicorn.Config, state: ServerState, certificate: LiveCertificate) -> None:
         super().__init__(config)
+        self._certificate = certificate
         endpoints, data = state.endpoints, str(state.settings.data)
         self._tell = state.store.notify
         self._line = {
@@ -158,6 +176,7 @@ class _Announcing(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._certificate.attach(self.config.ssl, asyncio.get_running_loop())
         if self.started:
             sys.stdout.write(json.dumps(self._line) + "\n")
             sys.stdout.flush()
@@ -168,7 +187,9 @@ class _Announcing(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _serve(settings: ServerSettings, trust: TrustFolder, state: ServerState, listener: socket.socket) -> None:
+def _serve(
+    settings: ServerSettings, state: ServerState, listener: socket.socket, certificate: LiveCertificate
+) -> None:
     config = uvicorn.Config(
         create_app(state),
         log_config=None,
@@ -180,13 +201,13 @@ def _serve(settings: ServerSettings, trust: TrustFolder, state: ServerState, lis
         h11_max_incomplete_event_size=32 * 1024,
     )
     if not settings.plain_http:
-        certificate, key = trust.tls_files()
-        config.ssl_certfile, config.ssl_keyfile = str(certificate), str(key)
+        shown, key = state.trust.tls_files()
+        config.ssl_certfile, config.ssl_keyfile = str(shown), str(key)
         config.ssl_version = ssl.PROTOCOL_TLS_SERVER
     # uvicorn hands the signal on when it has ended; everything else still has to be stopped then.
     before = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        _Announcing(config, state).run(sockets=[listener])
+        _Announcing(config, state, certificate).run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
