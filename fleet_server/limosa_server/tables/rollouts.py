@@ -91,6 +91,7 @@ class ExecutionRow(SQLModel, table=True):
     __table_args__ = (
         Index("executions_open", "rollout", "wave", "state", "away", "device"),
         Index("executions_due", "rollout", "due_at"),
+        Index("executions_way_back", "rollout", "way_back"),
         Index("executions_offered", "rollout", "offered_at"),
     )
 

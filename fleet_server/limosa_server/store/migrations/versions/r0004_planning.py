@@ -59,6 +59,7 @@ def upgrade() -> None:
     op.drop_index("executions_open", table_name="executions")
     op.create_index("executions_open", "executions", ["rollout", "wave", "state", "away", "device"])
     op.create_index("executions_due", "executions", ["rollout", "due_at"])
+    op.create_index("executions_way_back", "executions", ["rollout", "way_back"])
     _count_once()
 
 
