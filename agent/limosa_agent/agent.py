@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.control.metrics import keep_worker_told
@@ -17,6 +17,7 @@ from limosa_agent.control.view import AgentView
 from limosa_agent.control_socket import end_control, try_control
 from limosa_agent.identity.identity import Identity
 from limosa_agent.identity.renewals import Renewals
+from limosa_agent.link.connection_number import connection_number
 from limosa_agent.link.incoming import Incoming
 from limosa_agent.link.mqtt import MqttCallbacks, MqttLink
 from limosa_agent.link.poll import HttpsPoll
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from limosa_agent.control.commands import Commands
 
 log = logging.getLogger(__name__)
-
-SESSION_STEP: Final = 1 << 20  # connections of one start of the agent
 
 
 class Agent:
@@ -129,7 +128,11 @@ class Agent:
     # -- links
     def _next_session(self) -> int:
         self._connections += 1
-        return self._boots * SESSION_STEP + self._connections
+        return connection_number(
+            enrolled_at=self.view.identity.enrolled.extra.get("enrolled_at"),
+            boots=self._boots,
+            connections=self._connections,
+        )
 
     def _connected(self) -> None:
         self.incoming.heard()

@@ -40,7 +40,7 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
     )
     with state.store.transaction() as tx:
         _use_up(tx, token_id, sha256, device=device, serial=request.serial, now=now)
-        _let_in(tx, state, token, request, device, now)
+        born = _let_in(tx, token, request, device, now)
         _keep_certificate(tx, issued, device=device, now=now)
         for handler in state.device_handlers:
             handler(tx, [device], token.group, now)
@@ -53,7 +53,7 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
             after={"certificate": issued.fingerprint, "serial": request.serial, "group": token.group},
         )
         tx.announce("devices", f"device {device}", ANNOUNCED)  # it may have had a certificate before
-    return _answer(state, device, issued)
+    return _answer(state, device, issued, born=born)
 
 
 def renew(state: ServerState, *, device: str, csr_pem: str) -> IssuedCertificate:
@@ -99,27 +99,24 @@ def _use_up(tx: Transaction, token_id: str, sha256: str, *, device: str, serial:
 
 
 def _let_in(
-    tx: Transaction,
-    state: ServerState,
-    token: EnrollmentToken,
-    request: EnrollRequest,
-    device: str,
-    now: float,
-) -> None:
+    tx: Transaction, token: EnrollmentToken, request: EnrollRequest, device: str, now: float
+) -> float:
+    """When this hardware came in, Unix seconds: later than that of the hardware before, whatever the
+    clock says, for their connections are told apart by it."""
     row = tx.get(Device, device)
+    born = now if row is None else max(now, row.enrolled_at + 1)
     if row is None:
-        row = Device(id=device, enrolled_at=now)
+        row = Device(id=device, enrolled_at=born)
     else:
         leaving.make_room(tx, row, now=now)
-        for source in (DEVICE, TOKEN):
-            set_labels(tx, device, {}, source=source)
-    row.state, row.serial, row.enrolled_at = "active", request.serial, now
+    row.state, row.serial, row.enrolled_at = "active", request.serial, born
     row.capabilities = dict(request.capabilities)
     row.profile = str(request.capabilities.get("profile") or "")[:64]
     tx.add(row)
     tx.flush()
     set_labels(tx, device, request.labels, source=DEVICE)
     set_labels(tx, device, {str(k): str(v) for k, v in token.labels.items()}, source=TOKEN)
+    return born
 
 
 def _keep_certificate(tx: Transaction, issued: IssuedCertificate, *, device: str, now: float) -> None:
@@ -135,7 +132,7 @@ def _keep_certificate(tx: Transaction, issued: IssuedCertificate, *, device: str
     )
 
 
-def _answer(state: ServerState, device: str, issued: IssuedCertificate) -> Enrolled:
+def _answer(state: ServerState, device: str, issued: IssuedCertificate, *, born: float) -> Enrolled:
     director: PublicKey = state.director_key.public
     return Enrolled(
         device=device,
@@ -145,5 +142,9 @@ def _answer(state: ServerState, device: str, issued: IssuedCertificate) -> Enrol
         mqtt_host=state.endpoints.mqtt_host,
         mqtt_port=state.endpoints.mqtt_port,
         mqtt_tls=state.endpoints.mqtt_tls,
-        extra={"server": state.endpoints.base_url, "director": director.pem().decode()},
+        extra={
+            "server": state.endpoints.base_url,
+            "director": director.pem().decode(),
+            "enrolled_at": int(born),
+        },
     )
