@@ -48,14 +48,14 @@ class Clock:
         return self.now
 
 
-def make_trust(folder: Path) -> None:
-    """`folder/offline` and `folder/data/trust`, as `limosa keys init --dev` makes them."""
+def make_trust(folder: Path, *, one_root_key: bool = True) -> None:
+    """`folder/offline` and `folder/data/trust`, as `limosa keys init --dev` makes them, or without --dev."""
     init_keys(
         offline=folder / "offline",
         server=folder / "data" / "trust",
         team=TEAM,
         now=datetime.now(UTC),
-        dev=True,
+        dev=one_root_key,
     )
 
 
@@ -114,8 +114,9 @@ def running_fleet(
     deltas: DeltaSettings | None = None,
     *,
     database_url: str = "",
+    one_root_key: bool = True,
 ) -> Iterator[Fleet]:
-    make_trust(folder)
+    make_trust(folder, one_root_key=one_root_key)
     clock = Clock(datetime.now(UTC).timestamp())
     endpoints = Endpoints(base_url=BASE_URL, mqtt_host="127.0.0.1", mqtt_port=1, mqtt_tls=False)
     settings = ServerSettings(
