@@ -7,21 +7,29 @@ so it comes after the foundation has stored what the device said of itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlmodel import col, select
 
+from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.phases import Execution
-from limosa_contracts.reported import Reported
-from limosa_server.core.execution import Return, on_phase, on_reported, on_way_back
+from limosa_contracts.reported import Reported, ReportedModel
+from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.execution import DeviceExecution, Return, on_phase, on_reported, on_way_back
+from limosa_server.core.retrying import again
+from limosa_server.rollouts.conditions import condition_of
 from limosa_server.rollouts.executions import save
 from limosa_server.rollouts.rollout_rows import execution_of
+from limosa_server.rollouts.shadow_lane import SHADOW
+from limosa_server.rollouts.taking_over import STARTED
 from limosa_server.state import Report
 from limosa_server.store import Transaction
-from limosa_server.tables.devices import DeviceModel
+from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
+Lane: TypeAlias = tuple[str, str]  # model, lane
+ACTIVE: Final = "active"
 _ON_THE_WAY: Final = (Return.SENT.value, Return.STUCK.value)
 
 
@@ -43,22 +51,31 @@ def _event(tx: Transaction, device: str, event: UpdateEvent, now: float) -> None
     # An event of the way back names the old release; only the release itself moves the execution.
     if event.index_sha256 != rollout.index_sha256 or event.attempt != row.attempt or row.offered_at is None:
         return
+    beside = event.extra.get("lane") == SHADOW
+    if beside != (rollout.lane == SHADOW):
+        return
     said = tx.get(DeviceModel, (device, event.model))
-    running = said is not None and said.active_index == rollout.index_sha256
+    running = beside or (said is not None and said.active_index == rollout.index_sha256)
     run = execution_of(row)
-    save(
-        tx,
-        row,
-        run,
-        on_phase(
-            run, event.phase, running=running, reason=event.reason.message, code=event.reason.code, now=now
-        ),
+    after = on_phase(
+        run, event.phase, running=running, reason=event.reason.message, code=event.reason.code, now=now
     )
+    save(tx, row, run, _again(tx, after, rollout, device, now))
+
+
+def _again(
+    tx: Transaction, after: DeviceExecution, rollout: RolloutRow, device: str, now: float
+) -> DeviceExecution:
+    """A failure may be followed by a further attempt, where the file says so (rollouts 3.9)."""
+    if not after.state.failed or rollout.status not in STARTED:
+        return after
+    retry = RolloutSpec.parse(rollout.spec).retry
+    return again(after, retry, condition_of(tx.get_one(Device, device)), now=now)
 
 
 def _reported(tx: Transaction, device: str, reported: Reported, now: float) -> None:
     """The device's own word overrides what the server believes (rollouts 3.1)."""
-    said = {model.model: model for model in reported.models}
+    said = _by_lane(reported)
     rows = tx.exec(
         select(ExecutionRow, RolloutRow)
         .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
@@ -68,16 +85,34 @@ def _reported(tx: Transaction, device: str, reported: Reported, now: float) -> N
             (col(ExecutionRow.returning).in_(_ON_THE_WAY)) | (col(ExecutionRow.state).in_(_MAY_CHANGE)),
         )
     ).all()
-    newest: dict[str, int] = {}
+    newest: dict[Lane, int] = {}
     for row, rollout in rows:
-        newest[rollout.model] = max(newest.get(rollout.model, 0), row.rollout)
+        lane = (rollout.model, rollout.lane)
+        newest[lane] = max(newest.get(lane, 0), row.rollout)
     for row, rollout in rows:
-        model = said.get(rollout.model)
+        lane = (rollout.model, rollout.lane)
+        model = said.get(lane)
         run = after = execution_of(row)
-        if model is not None and (row.rollout == newest[rollout.model] or model.rollout == str(row.rollout)):
+        if model is not None and (row.rollout == newest[lane] or model.rollout == str(row.rollout)):
             after = on_reported(after, model, rollout=row.rollout, index_sha256=rollout.index_sha256, now=now)
         after = on_way_back(after, model, seen=reported.desired, index_sha256=rollout.index_sha256)
         save(tx, row, run, after)
+
+
+def _by_lane(reported: Reported) -> dict[Lane, ReportedModel]:
+    """What the device says of each model, and of the challenger beside it; a challenger that cannot be
+    read says nothing."""
+    said: dict[Lane, ReportedModel] = {}
+    for model in reported.models:
+        said[model.model, ACTIVE] = model
+        beside = model.extra.get("shadow")
+        if beside is None:
+            continue
+        try:
+            said[model.model, SHADOW] = ReportedModel.parse(beside, where="reported.models.shadow")
+        except LimosaError:
+            continue
+    return said
 
 
 _MAY_CHANGE: Final = tuple(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Text, cast
@@ -20,6 +21,7 @@ from limosa_contracts.oci import Requirements
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.errors import KnownBad, PlanRefused
+from limosa_server.core.modes.eligible import usable
 from limosa_server.core.planning.candidates import (
     Candidate,
     Exclusion,
@@ -53,21 +55,29 @@ def plan(
     now: float,
     despite: Sequence[int] = (),
     bytes_of: BytesOf | None = None,
+    only: Sequence[str] | None = None,
 ) -> Plan:
-    """`despite`: rollouts whose findings are set aside. Raises NotFound for an unknown release or group,
+    """`despite`: rollouts whose findings are set aside. `only`: as if the target were these devices of it.
+
+    Raises NotFound for an unknown release or group,
     ReleaseRetracted."""
     release = find_release(tx, spec)
     check_way_back(tx, spec)
     known = findings.against(tx, release.index_sha256)
-    return make_plan(
+    facts = _release_facts(tx, release)
+    chosen = usable(
+        spec, facts, _candidates(tx, spec, release, known, frozenset(despite), now, only), salt=salt
+    )
+    planned = make_plan(
         spec,
-        _release_facts(tx, release),
-        _candidates(tx, spec, release, known, frozenset(despite), now),
+        facts,
+        chosen.candidates,
         salt=salt,
         bytes_of=bytes_of or (lambda _, variant: variant.size_bytes),
         despite=sorted(set(despite)),
         remarks=findings_warnings(known, despite=frozenset(despite)),
     )
+    return replace(planned, arms=chosen.arms) if chosen.arms else planned
 
 
 def refuse_bad(planned: Plan) -> None:
@@ -141,9 +151,13 @@ def _candidates(
     known: Sequence[Finding],
     despite: frozenset[int],
     now: float,
+    only: Sequence[str] | None,
 ) -> list[Candidate]:
     """Every device of the target, by its name."""
     rows = _target(tx, spec)
+    if only is not None:
+        among = frozenset(only)
+        rows = [row for row in rows if row.id in among]
     labels = _labels(tx) if _needs_labels(spec, known) else {}
     if spec.selector is not None:
         wanted = spec.selector.matches

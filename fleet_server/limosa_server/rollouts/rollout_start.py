@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 from sqlalchemy import insert
-from sqlmodel import col, select
+from sqlmodel import select
 
 from limosa_contracts.errors import NotFound
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.spec import RolloutSpec
-from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.planning.plan import Plan
-from limosa_server.core.rollout import RolloutStatus
+from limosa_server.core.rollout import RolloutStatus, lane_of
 from limosa_server.core.wave import WaveStatus
 from limosa_server.registry.release_rows import check_offerable
-from limosa_server.rollouts.controller import ACTIVE
-from limosa_server.rollouts.executions import CONTROLLER, save
-from limosa_server.rollouts.rollout_rows import execution_of
+from limosa_server.rollouts.cohort_rows import cohort_rows, judge_columns
+from limosa_server.rollouts.executions import CONTROLLER
+from limosa_server.rollouts.shadow_lane import arm_rows
 from limosa_server.store import Transaction
+from limosa_server.tables.judging import CohortRow
+from limosa_server.tables.modes import ArmRow
 from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 
@@ -56,9 +54,17 @@ def check_way_back(tx: Transaction, spec: RolloutSpec) -> None:
 
 
 def start(
-    tx: Transaction, planned: Plan, *, now: float, actor: str, key: str | None, request_sha256: str
+    tx: Transaction,
+    planned: Plan,
+    *,
+    now: float,
+    actor: str,
+    key: str | None,
+    request_sha256: str,
+    draft: bool = False,
 ) -> RolloutRow:
-    """Writes the rollout, its waves and one execution per device; the controller starts it."""
+    """Writes the rollout, its waves and one execution per device; the controller starts it, a draft once
+    it is submitted. Devices of other rollouts are taken over when it starts, not before."""
     release = find_release(tx, planned.spec)
     row = RolloutRow(
         model=str(planned.spec.release.name),
@@ -68,19 +74,21 @@ def start(
         spec=dict(planned.spec.as_json()),
         salt=planned.salt,
         fingerprint=planned.fingerprint,
-        status=RolloutStatus.VALIDATING.value,
-        reason="its devices are being checked",
+        status=(RolloutStatus.DRAFT if draft else RolloutStatus.VALIDATING).value,
+        reason="written down, to be submitted" if draft else "its devices are being checked",
         since=now,
         created_at=now,
         created_by=actor,
         idempotency_key=key,
         request_sha256=request_sha256,
+        priority=planned.spec.priority,
+        follows=planned.spec.continuous,
+        lane=lane_of(planned.spec),
     )
     tx.add(row)
     tx.flush()
     assert row.id is not None
     _write_waves(tx, row.id, planned)
-    _take_over(tx, row, [device for wave in planned.waves for device in wave.devices], now)
     tx.execute(
         insert(ExecutionRow),
         [
@@ -93,16 +101,28 @@ def start(
                 since=now,
                 clock_from=now,
                 due_at=now,
+                size_bytes=planned.sizes.get(device, 0),
             ).model_dump()
-            for index, wave in enumerate(planned.waves)
-            for device in wave.devices
+            for index, members in enumerate(_members(planned))
+            for device in members
         ],
     )
+    cohorts = cohort_rows(row.id, planned.cohorts)
+    if cohorts:
+        tx.execute(insert(CohortRow), cohorts)
+    if planned.arms:
+        tx.execute(insert(ArmRow), arm_rows(row.id, planned.arms))
     tx.announce(CONTROLLER, "rollouts", f"rollout {row.id}")
     return row
 
 
+def _members(planned: Plan) -> list[tuple[str, ...]]:
+    """Devices by the index of their wave; those held back as controls of the last one are in the tail."""
+    return [*(wave.devices for wave in planned.waves), planned.cohorts.held_back]
+
+
 def _write_waves(tx: Transaction, rollout: int, planned: Plan) -> None:
+    cohorts = planned.cohorts.waves
     for index, (wave, spec) in enumerate(zip(planned.waves, planned.spec.waves, strict=True)):
         tx.add(
             WaveRow(
@@ -115,8 +135,10 @@ def _write_waves(tx: Transaction, rollout: int, planned: Plan) -> None:
                 tail=False,
                 status=WaveStatus.PENDING.value,
                 counts={Execution.QUEUED.value: len(wave.devices)},
+                **judge_columns(cohorts[index]),
             )
         )
+    held = len(planned.cohorts.held_back)
     tx.add(
         WaveRow(
             rollout=rollout,
@@ -124,38 +146,10 @@ def _write_waves(tx: Transaction, rollout: int, planned: Plan) -> None:
             name="tail",
             bake_s=0.0,
             pause_after=False,
-            size=0,
+            size=held,
             tail=True,
             status=WaveStatus.PENDING.value,
+            counts={Execution.QUEUED.value: held} if held else {},
         )
     )
     tx.flush()
-
-
-def _take_over(tx: Transaction, row: RolloutRow, devices: Sequence[str], now: float) -> None:
-    """A newer rollout of the same model takes over the devices that both have (rollouts 2)."""
-    ours = set(devices)
-    older = tx.exec(
-        select(ExecutionRow)
-        .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
-        .where(
-            RolloutRow.model == row.model,
-            RolloutRow.id != row.id,
-            (col(RolloutRow.status).in_(ACTIVE)) | (RolloutRow.status == RolloutStatus.COMPLETED.value),
-            col(ExecutionRow.state).in_(_OPEN) | (ExecutionRow.returning == Return.SENT.value),
-        )
-    ).all()
-    for execution in older:
-        if execution.device not in ours:
-            continue
-        before = execution_of(execution)
-        after = _superseded(before, f"rollout {row.id} took it over", now)
-        save(tx, execution, before, after)
-
-
-_OPEN = tuple(state.value for state in Execution if not state.terminal)
-
-
-def _superseded(run: DeviceExecution, reason: str, now: float) -> DeviceExecution:
-    ended = run.after(ExecutionEvent.SUPERSEDE, now=now, step="superseded", reason=reason)
-    return replace(ended, returning=Return.NOT_NEEDED) if run.returning is Return.SENT else ended

@@ -1,0 +1,72 @@
+"""Keeps how long each device is usually away (rollouts 3.4); the sums are in core.habit.
+
+A device whose connection holds, or that reports every minute, costs no write: only the end of a gap does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlmodel import col, select
+
+from limosa_server.core.habit import SHORTEST_S, Habit
+from limosa_server.store import Transaction
+from limosa_server.store.upsert import insert
+from limosa_server.tables.habits import DeviceHabit
+
+IN_ONE_QUERY: Final = 500  # names in one IN list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """A sign of life of one device, and what was known of it before."""
+
+    device: str
+    last_seen: float | None
+    was_online: bool
+
+
+def note(tx: Transaction, signs: Iterable[Sign], *, now: float) -> int:
+    """Call it before `last_seen` is moved on; how many habits were written."""
+    ended = {
+        sign.device: now - sign.last_seen
+        for sign in signs
+        if sign.last_seen is not None and not sign.was_online and now - sign.last_seen >= SHORTEST_S
+    }
+    if not ended:
+        return 0
+    known = habits_of(tx, list(ended))
+    rows = []
+    for device, gap_s in sorted(ended.items()):
+        before = known.get(device) or Habit(observed_to=now - gap_s)
+        after = before.seen(gap_s=gap_s, now=now)
+        rows.append({"device": device, "observed_to": now, "spans_s": list(after.spans_s)})
+    statement = insert(tx, DeviceHabit)
+    new = statement.excluded
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["device"],
+            set_={"observed_to": new["observed_to"], "spans_s": new["spans_s"]},
+        ),
+        rows,
+    )
+    return len(rows)
+
+
+def habits_of(tx: Transaction, devices: Sequence[str]) -> Mapping[str, Habit]:
+    """Of those that have one yet."""
+    found: dict[str, Habit] = {}
+    for begin in range(0, len(devices), IN_ONE_QUERY):
+        some = devices[begin : begin + IN_ONE_QUERY]
+        for row in tx.exec(select(DeviceHabit).where(col(DeviceHabit.device).in_(some))).all():
+            found[row.device] = Habit.of(row.observed_to, row.spans_s)
+    return found
+
+
+def usual_gaps(tx: Transaction, devices: Iterable[str]) -> Mapping[str, float]:
+    """Seconds that each is as good as never away for longer, where that is known."""
+    found = habits_of(tx, sorted(devices))
+    usual = ((device, habit.usual_gap_s) for device, habit in found.items())
+    return {device: gap for device, gap in usual if gap is not None}

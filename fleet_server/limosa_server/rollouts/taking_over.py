@@ -1,0 +1,102 @@
+"""Of two rollouts of a model the one of higher rank has the devices that are in both (rollouts 2).
+
+Rank is (priority, number): without priorities the newer one. It counts from the moment a rollout starts;
+one that waits for its approval or its time takes nothing from anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from sqlmodel import col, select
+
+from limosa_contracts.phases import Execution
+from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
+from limosa_server.core.rollout import Rollout, RolloutStatus
+from limosa_server.rollouts.executions import save
+from limosa_server.rollouts.rollout_rows import execution_of
+from limosa_server.store import Transaction
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
+
+_S: Final = RolloutStatus
+WAITING: Final = (_S.VALIDATING, _S.WAITING_FOR_APPROVAL, _S.SCHEDULED)
+STARTED: Final = tuple(status.value for status in (_S.RUNNING, _S.PAUSED, _S.ROLLING_BACK))
+LOSING: Final = (
+    *STARTED,
+    *(status.value for status in (*WAITING, _S.DRAFT, _S.CANCELING, _S.COMPLETED)),
+)
+_OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
+_HOLDING: Final = (*_OPEN, *(state.value for state in Execution if state.succeeded))
+
+
+def take_over(tx: Transaction, rollout: Rollout, *, model: str, now: float) -> int:
+    """Takes its devices out of rollouts of lower rank; how many. A completed one has no rank: its
+    stragglers follow whoever starts."""
+    mine = select(ExecutionRow.device).where(
+        ExecutionRow.rollout == rollout.id, col(ExecutionRow.state).in_(_OPEN)
+    )
+    older = tx.exec(
+        select(ExecutionRow, RolloutRow)
+        .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
+        .where(
+            RolloutRow.model == model,
+            RolloutRow.lane == rollout.lane,
+            RolloutRow.id != rollout.id,
+            col(RolloutRow.status).in_(LOSING),
+            col(ExecutionRow.device).in_(mine),
+            col(ExecutionRow.state).in_(_OPEN) | (col(ExecutionRow.returning) == Return.SENT.value),
+        )
+    ).all()
+    taken = 0
+    for row, other in older:
+        assert other.id is not None
+        if _lane(other) != rollout.lane:
+            continue  # a challenger beside takes nothing from what answers
+        if other.status != _S.COMPLETED.value and (other.priority, other.id) > rollout.rank:
+            continue
+        before = execution_of(row)
+        save(tx, row, before, _superseded(before, f"rollout {rollout.id} took it over", now))
+        taken += 1
+    return taken
+
+
+def held(tx: Transaction, rollout: Rollout, *, model: str) -> dict[str, int]:
+    """Devices of a rollout that waits which another one of higher rank has, with its number."""
+    mine = select(ExecutionRow.device).where(ExecutionRow.rollout == rollout.id)
+    rows = tx.exec(
+        select(ExecutionRow.device, RolloutRow)
+        .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
+        .where(
+            RolloutRow.model == model,
+            RolloutRow.lane == rollout.lane,
+            RolloutRow.id != rollout.id,
+            col(RolloutRow.status).in_(STARTED),
+            (col(RolloutRow.priority) > rollout.spec.priority)
+            | ((col(RolloutRow.priority) == rollout.spec.priority) & (col(RolloutRow.id) > rollout.id)),
+            col(ExecutionRow.device).in_(mine),
+            col(ExecutionRow.state).in_(_HOLDING),
+        )
+    ).all()
+    return {
+        device: other.id for device, other in rows if other.id is not None and _lane(other) == rollout.lane
+    }
+
+
+def outranks(tx: Transaction, holder: str, rollout: Rollout) -> bool:
+    """Whether the rollout that gave a device its assignment keeps this one from changing it."""
+    other = tx.get(RolloutRow, int(holder)) if holder.isdigit() else None
+    if other is None or other.id is None or other.id == rollout.id:
+        return False
+    if other.status in STARTED:
+        return (other.priority, other.id) > rollout.rank
+    return other.id > rollout.id and other.priority >= rollout.spec.priority
+
+
+def _lane(row: RolloutRow) -> str:
+    return "shadow" if row.spec.get("mode") == "shadow" else "active"
+
+
+def _superseded(run: DeviceExecution, reason: str, now: float) -> DeviceExecution:
+    ended = run.after(ExecutionEvent.SUPERSEDE, now=now, step="superseded", reason=reason)
+    return replace(ended, returning=Return.NOT_NEEDED) if run.returning is Return.SENT else ended
