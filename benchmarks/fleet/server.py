@@ -63,15 +63,18 @@ def started_server(
     folder: Path, *options: str, behind_nginx: bool = False, dev: bool = False
 ) -> Iterator[Server]:
     """Raises SystemExit with what it said if it does not start."""
-    folder.mkdir(parents=True)
-    data = folder / "data"
-    command = [
-        str(BIN / "limosa"), "keys", "init", "--dev", "--team", TEAM,
-        "--offline", str(folder / "offline"), "--server", str(data / "trust"),
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
+    make_keys(folder)
     with running_server(folder, *options, behind_nginx=behind_nginx, dev=dev) as server:
         yield server
+
+
+def make_keys(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    command = [
+        str(BIN / "limosa"), "keys", "init", "--dev", "--team", TEAM,
+        "--offline", str(folder / "offline"), "--server", str(folder / "data" / "trust"),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
 
 
 @contextlib.contextmanager
