@@ -73,6 +73,8 @@ def test_both_are_held_until_the_end_and_then_a_person_decides() -> None:
         ({"mode": "ab", "ab": {"kpis": [{"name": "a"}, {"name": "a"}]}}, "rollout.ab.kpis"),
         ({"mode": "ab", "ab": {**AB, "percent": 100}}, "rollout.ab.percent"),
         ({"mode": "ab", "ab": AB, "target_selection": "continuous"}, "rollout.target_selection"),
+        ({"mode": "shadow", "target_selection": "continuous"}, "rollout.target_selection"),
+        ({"mode": "shadow", "control": {"percent": 20}}, "rollout.control.percent"),
         ({"mode": "shadow", "shadow": {"agreement": 1.1}}, "rollout.shadow.agreement"),
         ({"mode": "shadow", "shadow": {"agrement": 1}}, "rollout.shadow.agrement"),
         ({"mode": "shadow", "on_failure": {"rollback": "all"}}, "rollout.on_failure"),

@@ -13,6 +13,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import NAME, check_version
 from limosa_contracts.rollout.abort import Action
+from limosa_contracts.rollout.control import Control
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_contracts.rollout.reading import read_choice, read_duration
 from limosa_contracts.rollout.waves import Then, WaveSpec
@@ -208,6 +209,22 @@ def default_waves(modes: Modes, given: bool, waves: tuple[WaveSpec, ...]) -> tup
         waves = (WaveSpec(name="challenger"),)
     last = replace(waves[-1], bake_s=modes.ab.duration_s, then=Then.PAUSE)
     return (*waves[:-1], last)
+
+
+def read_control(modes: Modes, fields: Fields) -> Control:
+    """Of a rollout in this mode. Where both releases are held, nobody else is kept back for comparison."""
+    if modes.mode is Mode.REPLACE:
+        return fields.optional("control", lambda n: Control.parse(fields.fields(n)), Control())
+    none = Control(percent=0.0)
+    control = fields.optional("control", lambda n: Control.parse(fields.fields(n)), none)
+    if control.percent:
+        raise InvalidField(
+            "nobody is kept back as a control in this mode",
+            where=fields.at("control.percent"),
+            why=f'mode is "{modes.mode.value}": it compares in its own way',
+            hint="leave control out",
+        )
+    return none
 
 
 def check_modes(

@@ -27,7 +27,7 @@ from limosa_contracts.rollout.analysis import (
 )
 from limosa_contracts.rollout.approval import Approval
 from limosa_contracts.rollout.control import Control
-from limosa_contracts.rollout.modes import Mode, Modes, check_modes, default_waves
+from limosa_contracts.rollout.modes import Mode, Modes, check_modes, default_waves, read_control
 from limosa_contracts.rollout.on_failure import OnFailure, read_on_failure
 from limosa_contracts.rollout.rate import Rate
 from limosa_contracts.rollout.reading import enum_values, read_duration, read_selector
@@ -112,7 +112,7 @@ class RolloutSpec:
             rate=fields.optional("rate", lambda n: Rate.parse(fields.fields(n)), Rate()),
             success=fields.optional("success", lambda n: Success.parse(fields.fields(n)), Success()),
             abort=abort,
-            control=fields.optional("control", lambda n: Control.parse(fields.fields(n)), Control()),
+            control=read_control(modes, fields),
             analysis=read_analysis(fields),
             on_inconclusive=read_on_inconclusive(fields),
             trial=fields.optional("trial", lambda n: _trial(fields.fields(n)), Trial()),
