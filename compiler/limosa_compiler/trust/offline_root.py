@@ -7,6 +7,7 @@ every root version is kept, and whatever the server's folder lacks is delivered 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ class OfflineRoot:
 
     def next_version(self) -> Root:
         """A copy to be changed, with the next version; every version counts, so by one (TUF 5.3)."""
-        changed = Root.from_dict(self.root.to_dict())
+        changed = deepcopy(self.root)  # `to_dict` would share its lists of keys
         changed.version += 1
         return changed
 

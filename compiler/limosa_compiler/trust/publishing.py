@@ -50,6 +50,7 @@ class Publisher:
     now: Callable[[], datetime]
     server: FleetServer | None = None
     say: Callable[[str], None] = lambda line: None
+    _key_is_new: bool = False  # the server's role is signed with a key that was replaced
 
     def publish(
         self,
@@ -88,7 +89,23 @@ class Publisher:
         """Brings folder and server to the same state; gives the roles that were sent (trust 2.3)."""
         self._fetch_all()
         self.folder.check_not_expired(self.now())
+        if self._key_is_new:
+            return self._send_together()
         return tuple(role for role in self.folder.signed if self._send(role))
+
+    def _send_together(self) -> tuple[str, ...]:
+        """The role names a new key for the bins: one without the others would verify for nobody."""
+        server, folder = self.server, self.folder
+        assert server is not None
+        for _ in range(RACES_MAX):
+            seen = max(self._fetch(role) for role in tuple(folder.signed))
+            try:
+                server.put_roles(folder.team, folder.files, seen=seen)
+            except Overtaken:
+                continue
+            self._key_is_new = False
+            return tuple(folder.signed)
+        raise _too_many_races(folder.team)
 
     def _fetch_all(self) -> None:
         """What other publishers have listed since; the team's role first, for it names the bins."""
@@ -181,18 +198,20 @@ class Publisher:
         seen, data = self.server.role(self.folder.team, role)
         if data:
             theirs = self.folder.check_theirs(role, data, where=f"the server's {role}.json")
+            if role == self.folder.team and not self.folder.is_ours(theirs):
+                self._key_is_new = True
             self._adopt(role, theirs, data)
         return seen
 
     def _adopt(self, role: str, theirs: Metadata[Targets], data: bytes) -> None:
         folder, ours = self.folder, self.folder.signed[role]
-        newer = theirs.signed.version - ours.signed.version
+        newer, signed_so = theirs.signed.version - ours.signed.version, folder.is_ours(theirs)
         if role == folder.team:
-            if newer > 0:
+            if newer > 0 and signed_so:
                 folder.put(role, data)
             return
         both = releases.union(ours.signed, theirs.signed)
-        if newer > 0 and both == theirs.signed.targets:
+        if newer > 0 and signed_so and both == theirs.signed.targets:
             folder.put(role, data)
         elif newer > 0 or both != ours.signed.targets:
             # Each side lists what the other does not: one restored, or signed without the server.

@@ -26,7 +26,7 @@ from limosa_contracts.errors import (
     known_errors,
 )
 from limosa_contracts.fields import Fields
-from limosa_contracts.json_value import JsonObject
+from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.link_hints import link_hint
 from limosa_contracts.names import ModelName
@@ -100,11 +100,18 @@ class FleetServer:
 
     def put_role(self, team: str, role: str, data: bytes, *, seen: int) -> None:
         """Replaces version `seen` of a role. Raises Overtaken where that is not the server's current one."""
-        document = parse_object(data, what=role, max_bytes=LIMITS.tuf_metadata_max_bytes)
+        self.put_roles(team, {role: data}, seen=seen)
+
+    def put_roles(self, team: str, files: Mapping[str, bytes], *, seen: int) -> None:
+        """Replaces several roles at once, the highest version of which is `seen`. Raises Overtaken."""
+        documents: dict[str, JsonValue] = {
+            f"{role}.json": parse_object(data, what=role, max_bytes=LIMITS.tuf_metadata_max_bytes)
+            for role, data in files.items()
+        }
         answer = self.request(
             "PUT",
             f"/api/v1/teams/{team}/metadata",
-            content=encode_canonical({"metadata": {f"{role}.json": document}}),
+            content=encode_canonical({"metadata": documents}),
             headers={"Content-Type": "application/json", "If-Match": f'"{seen}"'},
             expected=(200, 412),
         )

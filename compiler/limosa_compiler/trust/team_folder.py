@@ -66,6 +66,10 @@ class TeamFolder:
                 return metadata
             raise
 
+    def is_ours(self, metadata: Metadata[Targets]) -> bool:
+        """Whether the team's present key signed it."""
+        return _is_signed(metadata, self.key.public)
+
     def check_not_expired(self, now: datetime) -> None:
         """Raises ExpiredMetadata: devices believe nothing under an expired role (trust 2.2)."""
         if self.role.is_expired(now):

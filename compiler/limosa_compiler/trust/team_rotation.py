@@ -8,6 +8,7 @@ signed is published again under new versions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import datetime
 
 from tuf.api.metadata import Metadata, Targets
@@ -41,7 +42,7 @@ def rotate_team(
     top.add_key(fresh, team)
     if retire:
         _retire_all_but(top, team, fresh.keyid)
-    files = _signed_anew(releases.copy_of(current.signed[team]), current.signed, team, key, now)
+    files = _signed_anew(deepcopy(current.role), current.bins, team, key, now)
     # Others may have published with the old key since: `publish --sync` takes that over (trust 2.3).
     known = former.read_bytes() if former.exists() else b""
     folders.write_durably(former, known + current.key.public.pem())
@@ -80,7 +81,7 @@ def retire_team_keys(places: Places, team: str, now: datetime) -> Rotated:
 
 
 def _signed_anew(
-    role: Targets, signed: Mapping[str, Metadata[Targets]], team: str, key: Signs, now: datetime
+    role: Targets, current: Mapping[str, Metadata[Targets]], team: str, key: Signs, now: datetime
 ) -> dict[str, tuple[int, bytes]]:
     """role name -> (version, bytes): the team's role lends its bins to `key`, and `key` signs them all."""
     bins = roles.bins_of(role, where=team)
@@ -90,10 +91,9 @@ def _signed_anew(
     role.delegations.keys.clear()
     role.delegations.keys[fresh.keyid] = fresh
     made = {team: (role, releases.resigned(role, key, now))}
-    for name, metadata in signed.items():
-        if name != team:
-            document = releases.copy_of(metadata)
-            made[name] = (document, releases.resigned(document, key, now))
+    for name, metadata in current.items():
+        document = releases.copy_of(metadata)
+        made[name] = (document, releases.resigned(document, key, now))
     return {name: (document.version, data) for name, (document, data) in made.items()}
 
 

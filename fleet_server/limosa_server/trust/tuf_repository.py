@@ -323,6 +323,9 @@ class TufRepository:
             # Signed offline while others published: the team's own sync brings both together (trust 2.3).
             log.warning("roles of team %s in the trust folder lack %s; not taken", team, ", ".join(lost[:5]))
             return
+        if team in offered and (stale := foreign_bins(team, offered[team], bodies, set(offered))):
+            log.warning("bins of team %s are newer here than in the trust folder: %s", team, stale[0])
+            return
         try:
             checked = check_team(top, team, bodies, offered, now=now)
         except MetadataRefused as error:
@@ -340,6 +343,21 @@ def lost_releases(current: Mapping[str, bytes], offered: Mapping[str, bytes]) ->
         if role in current:
             before = parse_targets(current[role], role=role).signed.targets
             found += sorted(set(before) - set(parse_targets(body, role=role).signed.targets))
+    return found
+
+
+def foreign_bins(team: str, team_role: bytes, current: Mapping[str, bytes], offered: set[str]) -> list[str]:
+    """Bins that would stay as they are, and that the offered role of the team does not lend to who signed
+    them."""
+    role = parse_targets(team_role, role=team).signed
+    found: list[str] = []
+    for name, body in sorted(current.items()):
+        if name != team and name not in offered:
+            metadata = parse_targets(body, role=name)
+            try:
+                role.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
+            except (RepositoryError, ValueError):
+                found.append(name)
     return found
 
 
