@@ -5,44 +5,40 @@ A device whose connection holds, or that reports every minute, costs no write: o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from limosa_server.core.habit import SHORTEST_S, Habit
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
+from limosa_server.tables.devices import Device
 from limosa_server.tables.habits import DeviceHabit
 
 IN_ONE_QUERY: Final = 500  # names in one IN list
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
-    """A sign of life of one device, and what was known of it before."""
-
-    device: str
-    last_seen: float | None
-    was_online: bool
-
-
-def note(tx: Transaction, signs: Iterable[Sign], *, now: float) -> int:
-    """Call it before `last_seen` is moved on; how many habits were written."""
-    ended = {
-        sign.device: now - sign.last_seen
-        for sign in signs
-        if sign.last_seen is not None and not sign.was_online and now - sign.last_seen >= SHORTEST_S
-    }
+def note(tx: Transaction, devices: Collection[str], *, now: float) -> int:
+    """Call it with devices that gave a sign, before their `last_seen` is moved on; how many habits were
+    written. While its connection holds, a device is there."""
+    rows = tx.execute(
+        select_columns(col(Device.id), col(Device.last_seen)).where(
+            col(Device.id).in_(devices),
+            col(Device.online).is_(False),
+            col(Device.last_seen) <= now - SHORTEST_S,
+        )
+    ).all()
+    ended = {device: now - last_seen for device, last_seen in rows}
     if not ended:
         return 0
     known = habits_of(tx, list(ended))
-    rows = []
+    written: list[dict[str, object]] = []
     for device, gap_s in sorted(ended.items()):
         before = known.get(device) or Habit(observed_to=now - gap_s)
         after = before.seen(gap_s=gap_s, now=now)
-        rows.append({"device": device, "observed_to": now, "spans_s": list(after.spans_s)})
+        written.append({"device": device, "observed_to": now, "spans_s": list(after.spans_s)})
     statement = insert(tx, DeviceHabit)
     new = statement.excluded
     tx.execute(
@@ -50,9 +46,9 @@ def note(tx: Transaction, signs: Iterable[Sign], *, now: float) -> int:
             index_elements=["device"],
             set_={"observed_to": new["observed_to"], "spans_s": new["spans_s"]},
         ),
-        rows,
+        written,
     )
-    return len(rows)
+    return len(written)
 
 
 def habits_of(tx: Transaction, devices: Sequence[str]) -> Mapping[str, Habit]:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import update
+from sqlalchemy import case, update
 from sqlmodel import col
 
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.reported import Reported
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
+from limosa_server.fleet import habits
 from limosa_server.reports import reported_rows, window_rows
 from limosa_server.reports.report_parsing import Refusal
 from limosa_server.store import Transaction
@@ -54,6 +55,7 @@ def store(tx: Transaction, fresh: Sequence[Checked], now: float) -> Counter[tupl
 
 
 def seen(tx: Transaction, devices: Collection[str], now: float) -> None:
+    habits.note(tx, devices, now=now)
     tx.execute(update(Device).where(col(Device.id).in_(devices)).values(last_seen=now))
 
 
@@ -62,9 +64,11 @@ def presence(tx: Transaction, device: str, *, online: bool, session: int, now: f
     statement = update(Device).where(
         col(Device.id) == device, col(Device.state) == "active", col(Device.presence_session) <= session
     )
-    values: dict[str, object] = {"online": online, "presence_session": session}
     if online:
-        values["last_seen"] = now
+        habits.note(tx, [device], now=now)
+    # One that goes has been there until now, however long ago it last reported.
+    last_seen = now if online else case((col(Device.online).is_(True), now), else_=col(Device.last_seen))
+    values: dict[str, object] = {"online": online, "presence_session": session, "last_seen": last_seen}
     taken = tx.connection().execute(statement.values(**values)).rowcount == 1
     if taken:
         tx.announce("devices", f"device {device}")
