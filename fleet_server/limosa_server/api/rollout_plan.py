@@ -39,6 +39,8 @@ FIELDS: dict[str, Any] = {
         name: {"type": "object"}
         for name in ("rate", "success", "trial", "telemetry", "timeouts", "on_failure")
     },
+    "mode": {"type": "string", "enum": ["replace", "shadow", "ab"]},
+    **{name: {"type": "object"} for name in ("shadow", "ab")},
     "despite": {
         "type": "array",
         "items": {"type": "integer"},
