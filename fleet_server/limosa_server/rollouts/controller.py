@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sqlalchemy import ColumnElement, func
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
 from limosa_server.core.advance import advance
+from limosa_server.core.board import NOBODY
 from limosa_server.core.counts import Counts
-from limosa_server.core.execution import DeviceExecution, Return
-from limosa_server.core.facts import DeviceFacts, Facts, GoBack, Offer, Order, Outcome, Promote
+from limosa_server.core.due import next_look
+from limosa_server.core.execution import DeviceExecution
+from limosa_server.core.facts import GoBack, Offer, Order, Outcome, Promote, TakeOver
+from limosa_server.core.judging.samples import Comparison
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.promotion import promote_if_shown
-from limosa_server.rollouts import findings
+from limosa_server.rollouts import findings, joining, metric_facts, modes_facts, shadow_lane, tick_reading
+from limosa_server.rollouts.decisions import keep_decision
 from limosa_server.rollouts.rollout_rows import (
-    decision_row,
-    execution_of,
-    rollout_of,
     wave_of,
     write_execution,
     write_rollout,
     write_wave,
 )
+from limosa_server.rollouts.shadow_lane import SHADOW
+from limosa_server.rollouts.taking_over import outranks, take_over
 from limosa_server.store import Store, Transaction
-from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import AssignmentRow, ExecutionRow, RolloutRow, WaveRow
 from limosa_server.trust.director import Director
-from limosa_server.trust.permits import permitted_from
 
 log = logging.getLogger(__name__)
 ACTIVE: Final = tuple(status.value for status in RolloutStatus if not status.terminal)
 OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
+OVERLAP_S: Final = 30.0  # a sign of life is committed later than the time it bears
 RENEWED_PER_TICK: Final = 200  # documents; at 26 µs a signature this stays far below a tick
 _FINE: Final = frozenset({"IDLE", "COMMITTED"})
 
@@ -48,12 +49,15 @@ class Controller:
     director: Director
     blobs: Blobs
     clock: Callable[[], float]
+    _looked_at: dict[int, float] = field(default_factory=dict)  # rollout -> its last tick here
 
     def tick(self) -> int:
-        """Advances every active rollout, each in its own transaction; how many it tried."""
+        """Advances every active rollout, the highest rank first, each in its own transaction; how many."""
         with self.store.read() as tx:
             ids = tx.exec(
-                select(RolloutRow.id).where(col(RolloutRow.status).in_(ACTIVE)).order_by(col(RolloutRow.id))
+                select(RolloutRow.id)
+                .where(col(RolloutRow.status).in_(ACTIVE), RolloutRow.status != RolloutStatus.DRAFT.value)
+                .order_by(col(RolloutRow.priority).desc(), col(RolloutRow.id).desc())
             ).all()
         for number in ids:
             assert number is not None
@@ -64,18 +68,43 @@ class Controller:
                 log.exception("rollout %s could not be advanced", number)
                 self._record_failure(number, error)
         self._renew()
+        modes_facts.clear_away(self.store, self.director, now=self.clock())
         return len(ids)
 
     def _advance(self, number: int) -> None:
         now = self.clock()
+        with self.store.read() as tx:  # windows of many devices: read before anybody has to wait for it
+            comparison = metric_facts.read_due(tx, number, now=now)
         with self.store.transaction() as tx:
             row = tx.get(RolloutRow, number)
             if row is None or row.status not in ACTIVE:
                 return
-            outcome = advance(_facts(tx, row, now))
-            _Writer(tx, row, self.director, self.blobs, now).write(outcome)
+            joining.follow(tx, row, now=now)
+            outcome, rows = self._decide(tx, row, now, comparison)
+            _Writer(tx, row, self.director, self.blobs, now).write(outcome, rows)
             counts = sum((wave.counts for wave in outcome.waves), Counts())
             findings.keep(tx, row, counts, now=now)
+
+    def _decide(
+        self, tx: Transaction, row: RolloutRow, now: float, comparison: Comparison | None
+    ) -> tuple[Outcome, Mapping[str, ExecutionRow]]:
+        """What to do, and the rows of what was looked at, which are due again when core.due says so."""
+        assert row.id is not None
+        since = self._looked_at.get(row.id, 0.0) - OVERLAP_S
+        found = tick_reading.read(tx, row, now=now, seen_since=since)
+        outcome = advance(replace(found.facts, comparison=comparison))
+        if outcome.incomplete:
+            found = tick_reading.read(tx, row, now=now, seen_since=since, everything=True)
+            outcome = advance(replace(found.facts, comparison=comparison))
+        self._looked_at[row.id] = now
+        changed = {run.device: run for run in outcome.runs}
+        for run in found.facts.runs:
+            latest = changed.get(run.device, run)
+            device = found.facts.devices.get(run.device, NOBODY)
+            due = next_look(latest, outcome.rollout, device, now=now)
+            if found.rows[run.device].due_at != due:
+                found.rows[run.device].due_at = due
+        return outcome, found.rows
 
     def _record_failure(self, number: int, error: Exception) -> None:
         now = self.clock()
@@ -97,78 +126,6 @@ class Controller:
                     self.director.issue(tx, device, now=now)
 
 
-def _facts(tx: Transaction, row: RolloutRow, now: float) -> Facts:
-    rollout = rollout_of(row)
-    waves = tx.exec(select(WaveRow).where(WaveRow.rollout == row.id).order_by(col(WaveRow.index))).all()
-    runs = tuple(execution_of(one) for one in _runs(tx, rollout))
-    release = tx.exec(
-        select(Release).where(Release.model == row.model, Release.version == row.version)
-    ).first()
-    return Facts(
-        now=now,
-        rollout=rollout,
-        waves=tuple(wave_of(wave) for wave in waves),
-        runs=runs,
-        devices=_devices(tx, rollout, row.model),
-        offered_last_minute=tx.exec(
-            select(func.count())
-            .select_from(ExecutionRow)
-            .where(ExecutionRow.rollout == row.id, col(ExecutionRow.offered_at) > now - 60)
-        ).one(),
-        may_return_to=(*release.may_return_to, *permitted_from(tx, row.model, row.version))
-        if release is not None
-        else (),
-        index_of_version=_version_index(tx, row.model, rollout.spec.on_failure.to),
-    )
-
-
-def _wanted(rollout: Rollout) -> ColumnElement[bool]:
-    """Which executions a tick looks at: the open ones, and on the way back those that were offered it."""
-    wanted = col(ExecutionRow.state).in_(OPEN)
-    if rollout.status is RolloutStatus.ROLLING_BACK:
-        on_the_way = (Return.NONE.value, Return.SENT.value, Return.STUCK.value)
-        return wanted | (
-            col(ExecutionRow.offered_at).is_not(None) & col(ExecutionRow.returning).in_(on_the_way)
-        )
-    return wanted
-
-
-def _runs(tx: Transaction, rollout: Rollout) -> list[ExecutionRow]:
-    query = select(ExecutionRow).where(ExecutionRow.rollout == rollout.id, _wanted(rollout))
-    return list(tx.exec(query).all())
-
-
-def _devices(tx: Transaction, rollout: Rollout, model: str) -> dict[str, DeviceFacts]:
-    rows = tx.exec(
-        select(Device, DeviceModel)
-        .join(ExecutionRow, col(ExecutionRow.device) == col(Device.id))
-        .join(
-            DeviceModel,
-            (col(DeviceModel.device) == col(Device.id)) & (col(DeviceModel.model) == model),
-            isouter=True,
-        )
-        .where(ExecutionRow.rollout == rollout.id, _wanted(rollout))
-    ).all()
-    return {device.id: device_facts(device, said) for device, said in rows}
-
-
-def device_facts(device: Device, said: DeviceModel | None) -> DeviceFacts:
-    return DeviceFacts(
-        online=device.online,
-        last_seen=device.last_seen or device.enrolled_at,
-        running_version=said.active_version if said else "",
-        running_index=said.active_index if said else "",
-        at_rest=said is None or (said.phase in _FINE and not said.candidate_index),
-    )
-
-
-def _version_index(tx: Transaction, model: str, version: str) -> dict[str, str]:
-    if not version:
-        return {}
-    found = tx.exec(select(Release).where(Release.model == model, Release.version == version)).first()
-    return {version: found.index_sha256} if found is not None else {}
-
-
 class _Writer:
     """Writes one outcome: rows, desired documents, messages; all in one transaction."""
 
@@ -182,15 +139,13 @@ class _Writer:
         self._now = now
         self._runs: dict[str, DeviceExecution] = {}
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: Outcome, rows: Mapping[str, ExecutionRow]) -> None:
         assert self._row.id is not None
         self._runs = {run.device: run for run in outcome.runs}
         for order in outcome.orders:
             self._carry_out(order, outcome.rollout)
         for run in self._runs.values():
-            execution = self._tx.get(ExecutionRow, (self._row.id, run.device))
-            assert execution is not None
-            write_execution(execution, run)
+            write_execution(rows[run.device], run)
         for wave in outcome.waves:
             found = self._tx.get(WaveRow, (self._row.id, wave.index))
             assert found is not None
@@ -200,7 +155,7 @@ class _Writer:
         changed = write_rollout(self._row, outcome.rollout)
         self._row.failing_since, self._row.failing_reason = None, ""
         for decision in outcome.decisions:
-            self._tx.add(decision_row(self._row.id, decision, at=self._now))
+            keep_decision(self._tx, self._row.id, decision, at=self._now)
         if changed or outcome.runs or outcome.decisions or reason != self._row.reason:
             self._tx.announce("rollouts", f"rollout {self._row.id}")
 
@@ -212,13 +167,18 @@ class _Writer:
                 self._assign(device, rollout, version, index_sha256)
             case Promote():
                 self._promote()
+            case TakeOver():
+                take_over(self._tx, rollout, model=self._row.model, now=self._now)
 
     def _assign(self, device: str, rollout: Rollout, version: str, index_sha256: str) -> None:
         """What the device shall run, in its signed document; "" takes the model out of it."""
+        if rollout.lane == SHADOW:
+            self._put_beside(device, rollout, wanted=bool(version))
+            return
         model = str(rollout.spec.release.name)
         row = self._tx.get(AssignmentRow, (device, model))
-        if row is not None and row.rollout and int(row.rollout) > rollout.id:
-            return  # a newer rollout has taken this device over (rollouts 2)
+        if row is not None and outranks(self._tx, row.rollout, rollout):
+            return  # another rollout has taken this device over (rollouts 2)
         if not version:
             if row is not None:
                 self._tx.delete(row)
@@ -230,10 +190,25 @@ class _Writer:
             going_back = index_sha256 != rollout.index_sha256
             row.rollout, row.attempt = str(rollout.id), (run.attempt if run else 1) + going_back
             row.trial = dict(rollout.spec.trial.as_json())
+            windows = rollout.spec.schedule.windows
+            # A device that shall go back is not left with a bad release until its next window.
+            row.windows = {} if windows is None or going_back else dict(windows.as_json())
             row.report_every_s = rollout.spec.report_every_s
             row.report_every_in_probation_s = rollout.spec.report_every_in_probation_s
             row.updated_at = self._now
             self._tx.add(row)
+        self._publish(device)
+
+    def _put_beside(self, device: str, rollout: Rollout, *, wanted: bool) -> None:
+        run = self._runs.get(device)
+        if wanted:
+            attempt = run.attempt if run else 1
+            shadow_lane.put_beside(self._tx, device, rollout, attempt=attempt, now=self._now)
+        else:
+            shadow_lane.take_away(self._tx, device, rollout)
+        self._publish(device)
+
+    def _publish(self, device: str) -> None:
         self._tx.flush()
         document = self._director.issue(self._tx, device, now=self._now)
         if device in self._runs:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import func
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -18,7 +19,7 @@ from limosa_contracts.phases import Execution
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import Return
 from limosa_server.core.facts import DeviceFacts, Facts
-from limosa_server.core.retrying import NO_CONDITION
+from limosa_server.core.retrying import NO_CONDITION, Condition
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.fleet.habits import usual_gaps
@@ -41,6 +42,7 @@ OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
 SHADOW: Final = "shadow"
 _TAKEN: Final = (Execution.SUPERSEDED.value, Execution.REMOVED.value)
 _FINE: Final = frozenset({"IDLE", "COMMITTED"})
+Row = Any  # a tuple of columns, as Core gives it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,12 +214,21 @@ class _Choice:
 
 
 def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]) -> dict[str, DeviceFacts]:
+    """Of these devices; a plain tuple each, for what a device can do is large and seldom matters here."""
     beside = rollout.lane == SHADOW  # what answers is not what this rollout changes
-    retries = rollout.spec.retry.attempts > 0
-    rows: list[tuple[Device, DeviceModel | None]] = []
+    rows: list[Row] = []
     for begin in range(0, len(names), IN_ONE_QUERY):
         query = (
-            select(Device, DeviceModel)
+            select_columns(
+                col(Device.id),
+                col(Device.online),
+                col(Device.last_seen),
+                col(Device.enrolled_at),
+                col(DeviceModel.phase),
+                col(DeviceModel.active_version),
+                col(DeviceModel.active_index),
+                col(DeviceModel.candidate_index),
+            )
             .join(
                 DeviceModel,
                 (col(DeviceModel.device) == col(Device.id)) & (col(DeviceModel.model) == model),
@@ -225,29 +236,31 @@ def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]
             )
             .where(col(Device.id).in_(names[begin : begin + IN_ONE_QUERY]))
         )
-        rows += tx.exec(query).all()
-    usual = usual_gaps(tx, [device.id for device, _ in rows if not device.online])
+        rows += tx.execute(query).all()
+    usual = usual_gaps(tx, [row.id for row in rows if not row.online])
+    conditions = _conditions(tx, names) if rollout.spec.retry.attempts else {}
     return {
-        device.id: device_facts(
-            device, None if beside else said, usual_gap_s=usual.get(device.id), with_condition=retries
+        row.id: DeviceFacts(
+            online=row.online,
+            last_seen=row.last_seen or row.enrolled_at,
+            running_version="" if beside else row.active_version or "",
+            running_index="" if beside else row.active_index or "",
+            at_rest=beside or row.phase is None or (row.phase in _FINE and not row.candidate_index),
+            usual_gap_s=usual.get(row.id),
+            condition=conditions.get(row.id, NO_CONDITION),
         )
-        for device, said in rows
+        for row in rows
     }
 
 
-def device_facts(
-    device: Device, said: DeviceModel | None, *, usual_gap_s: float | None, with_condition: bool
-) -> DeviceFacts:
-    """`with_condition`: also what a further attempt depends on, which costs a digest."""
-    return DeviceFacts(
-        online=device.online,
-        last_seen=device.last_seen or device.enrolled_at,
-        running_version=said.active_version if said else "",
-        running_index=said.active_index if said else "",
-        at_rest=said is None or (said.phase in _FINE and not said.candidate_index),
-        usual_gap_s=usual_gap_s,
-        condition=condition_of(device) if with_condition else NO_CONDITION,
-    )
+def _conditions(tx: Transaction, names: Sequence[str]) -> dict[str, Condition]:
+    """What a further attempt depends on, where there may be one."""
+    found: dict[str, Condition] = {}
+    for begin in range(0, len(names), IN_ONE_QUERY):
+        some = names[begin : begin + IN_ONE_QUERY]
+        for device in tx.exec(select(Device).where(col(Device.id).in_(some))).all():
+            found[device.id] = condition_of(device)
+    return found
 
 
 def _version_index(tx: Transaction, model: str, version: str) -> dict[str, str]:
