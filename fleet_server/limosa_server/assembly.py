@@ -16,6 +16,7 @@ from limosa_contracts.errors import NotFound
 from limosa_server.access import audit, tokens
 from limosa_server.access.roles import Role
 from limosa_server.access.tokens import AccessTokens
+from limosa_server.alerts.noting import TroubleNotes
 from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
 from limosa_server.fleet import groups, membership
@@ -97,7 +98,12 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
         metrics=metrics,
         endpoints=endpoints,
         clock=clock,
-        report_handlers=[rollout_ingest.on_reports, running.on_reports, modes_ingest.on_reports],
+        report_handlers=[
+            rollout_ingest.on_reports,
+            running.on_reports,
+            modes_ingest.on_reports,
+            TroubleNotes.over(store).on_reports,
+        ],
         device_handlers=[_follow_labels],
         desired=SignedDocuments(),
     )

@@ -4,7 +4,7 @@ RequestError
   MethodNotAllowed, PreconditionFailed, RangeNotSatisfiable, MethodUnsupported, UploadUnknown,
   BlobUnknown, EnrolmentRefused, DeviceRevoked, MetadataRefused, ListenRefused, BaselineUnknown, NoDelta,
   NotAMirror, DatabaseRefused, DeviceOffline, TooManyCommands,
-  GroupInUse, TooManyGroups
+  GroupInUse, TooManyGroups, WebhookRefused
 FaultError
   BrokerFailed, TrustFolderIncomplete, StoreNewer, StoreDamaged, BlobDamaged
 TransferError
@@ -143,6 +143,12 @@ class StoreNewer(FaultError):
     code = "LM-622"
     summary = "the database was written by a newer version of the server"
     default_hint = 'pip install --upgrade "limosa[server]"'
+
+
+class WebhookRefused(RequestError):
+    code = "LM-644"
+    summary = "a webhook is not https, or leads into a private network"
+    default_hint = "a host of your own network is allowed by name: limosa server run --webhook-host HOST"
 
 
 class BlobDamaged(FaultError):

@@ -24,6 +24,8 @@ class Metrics:
     broker_up: Gauge
     tick_seconds: Histogram
     loop_failures: Counter
+    alerts_firing: Gauge
+    webhook_messages: Counter
 
     def render(self) -> bytes:
         """The classic text format."""
@@ -58,4 +60,8 @@ def make_metrics() -> Metrics:
             registry=registry,
         ),
         loop_failures=counter("limosa_loop_failures", "Rounds of a background loop that failed", "loop"),
+        alerts_firing=gauge("limosa_alerts_firing", "Alerts that fire, silenced or not", "rule", "severity"),
+        webhook_messages=counter(
+            "limosa_webhook_messages", "Attempts to tell a webhook by what became of them", "result"
+        ),
     )  # fmt: skip

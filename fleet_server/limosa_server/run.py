@@ -20,12 +20,17 @@ from typing import Final
 import uvicorn
 
 from limosa_server.access import audit_heads
+from limosa_server.alerts.deliveries import TOPIC as DELIVERIES
+from limosa_server.alerts.evaluating import ASKED, Evaluator
+from limosa_server.alerts.evaluating import EVERY_S as ALERTS_EVERY_S
+from limosa_server.alerts.webhooks import Sender
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
 from limosa_server.fleet import device_commands
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker, write_trusted
 from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.pages.live import STOPPING
+from limosa_server.registry.collecting import collect
 from limosa_server.settings import ServerSettings
 from limosa_server.state import ServerState
 from limosa_server.store.claim import Claim
@@ -39,6 +44,7 @@ from limosa_server.trust.watch import TrustWatch
 log = logging.getLogger(__name__)
 WAKE_UP: Final = frozenset({"controller", "rollouts"})
 HOUSEKEEPING_S: Final = 30.0
+DELIVERIES_EVERY_S: Final = 5.0  # what is due is sent so late at most; new messages wake it
 
 
 def run_server(settings: ServerSettings) -> None:
@@ -70,7 +76,8 @@ def run_server(settings: ServerSettings) -> None:
         revocations = _revocation_loop(state, Revocations(state, address, broker.reload))
         certificate = LiveCertificate(trust)
         keys = _trust_loop(state, certificate, broker.reload)
-        for loop in (_controller_loop(state, claim), _housekeeping_loop(state), revocations, keys):
+        tick, upkeep = _controller_loop(state, claim), _housekeeping_loop(state)
+        for loop in (tick, upkeep, revocations, keys, *_lifecycle_loops(state)):
             loop.start()
             stack.callback(loop.stop)
         _serve(settings, state, listener, certificate)
@@ -141,6 +148,25 @@ def _housekeeping_loop(state: ServerState) -> Loop:
         state.blobs.drop_idle_uploads(now=now, idle_s=state.settings.limits.upload_idle_s)
 
     return Loop("housekeeping", state, work, every_s=HOUSEKEEPING_S, topics=frozenset())
+
+
+def _lifecycle_loops(state: ServerState) -> tuple[Loop, ...]:
+    """Alerts, the messages about them, and what of the registry nothing needs any more."""
+    collect_s = state.settings.registry.collect_every_s
+    return (
+        Loop(
+            "alerts", state, Evaluator(state).step, every_s=ALERTS_EVERY_S,
+            topics=frozenset({ASKED}),
+        ),
+        Loop(
+            "webhooks", state, Sender(state).step, every_s=DELIVERIES_EVERY_S,
+            topics=frozenset({DELIVERIES}),
+        ),
+        Loop(
+            "collector", state, lambda: collect(state, dry_run=False, actor="server"), every_s=collect_s,
+            topics=frozenset(),
+        ),
+    )  # fmt: skip
 
 
 def _revocation_loop(state: ServerState, revocations: Revocations) -> Loop:

@@ -32,6 +32,7 @@ class ServerLimits:
     device_certificate_s: float = 30 * 86400.0  # trust 1: 7 to 30 days
     renew_grace_s: float = 90 * 86400.0  # trust 6.2
     access_token_s: float = 600.0  # trust 6.2
+    bulk_token_s: float = 7 * 86400.0  # of tokens made from a list: devices come in over days
     enroll_token_s: float = 86400.0  # unless the operator says otherwise
     api_token_s: float = 365 * 86400.0  # unless the operator says otherwise
     timestamp_expiry_s: float = 86400.0  # trust 1
@@ -88,6 +89,7 @@ class ServerSettings:
     limits: ServerLimits = field(default_factory=ServerLimits)
     delta_settings: DeltaSettings = field(default_factory=DeltaSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    webhook_hosts: tuple[str, ...] = ()  # where alerts may go though it is private, or plain http
 
     def __post_init__(self) -> None:
         if self.dev and not is_loopback(self.host):

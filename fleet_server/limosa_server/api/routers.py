@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from limosa_server.api import (
+    alerts,
     audit_log,
     device,
     device_commands,
@@ -17,6 +18,7 @@ from limosa_server.api import (
     evidence,
     groups,
     health,
+    inventory,
     mirrors,
     oci_pull,
     oci_push,
@@ -25,22 +27,27 @@ from limosa_server.api import (
     release_stages,
     releases,
     rollout_actions,
+    rollout_modes,
     rollout_plan,
     rollouts,
     tokens,
     tuf,
+    webhooks,
 )
 
 ROUTERS: Final[Sequence[APIRouter]] = (
     health.router,
     enroll.router,
     device.router,
+    inventory.router,
     devices.router,
     device_commands.router,
     device_leaving.router,
     tokens.router,
     audit_log.router,
     groups.router,
+    alerts.router,
+    webhooks.router,
     release_stages.router,
     release_history.router,
     releases.router,
@@ -48,6 +55,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     rollout_plan.router,
     rollouts.router,
     rollout_actions.router,
+    rollout_modes.router,
     mirrors.router,
     permits.router,
     tuf.router,

@@ -48,6 +48,10 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
     "--behind-proxy", type=click.Choice(["plain", "nginx"]), default=None,
     help="A proxy on this machine ends TLS. To nginx files are handed over too (X-Accel-Redirect).",
 )  # fmt: skip
+@click.option(
+    "--webhook-host", "webhook_hosts", multiple=True, metavar="HOST",
+    help="Alerts may go to this host though its address is private; may be given again.",
+)  # fmt: skip
 @click.option("--dev", is_flag=True, help="Loopback without TLS. Signatures and tokens stay.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
 @json_option
@@ -60,6 +64,7 @@ def run(
     broker: str,
     mqtt_host: str,
     behind_proxy: str | None,
+    webhook_hosts: tuple[str, ...],
     dev: bool,
     log_level: str,
     as_json: bool,
@@ -80,6 +85,7 @@ def run(
         broker=broker,
         mqtt_host=mqtt_host,
         behind_proxy=behind_proxy or "",
+        webhook_hosts=webhook_hosts,
         dev=dev,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
