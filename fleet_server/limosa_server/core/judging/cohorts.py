@@ -131,7 +131,7 @@ def _widened(
     for level in range(depth - 1, -1, -1):
         leaves = _joined(leaves, level)
     return {
-        "/".join(part for part in key if part) or "all": arms
+        "/".join(part or "-" for part in key) or "all": arms
         for key, arms in sorted(leaves.items())
         if arms[0] and arms[1]
     }

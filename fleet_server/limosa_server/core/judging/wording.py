@@ -102,12 +102,11 @@ def _needs(finding: Finding, baked_s: float) -> str:
     """How much more would decide it (rollouts 5.4)."""
     if not finding.more_devices:
         return ""
-    hours = ""
+    count = finding.more_devices
+    more = f"{count} more {'device' if count == 1 else 'devices'}"
     if finding.more_of_bake > 0:
-        hours = f" or {about_duration(finding.more_of_bake * baked_s)}"
-    return (
-        f" (needs {finding.more_devices} more {'device' if finding.more_devices == 1 else 'devices'}{hours})"
-    )
+        more += f" or {about_duration(finding.more_of_bake * baked_s)} more"
+    return f" (needs {more})"
 
 
 def _unseen(findings: Sequence[Finding]) -> str:

@@ -1,0 +1,109 @@
+"""Who is compared with whom (rollouts 5.1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limosa_contracts.rollout.control import Control
+from limosa_server.core.judging.cohorts import ARM_MAX, ARM_MIN, Cohorts, draw_cohorts
+
+DAY_S = 86400.0
+
+
+def draw(sizes: list[int], *, percent: float = 20.0, sites: int = 4, salt: str = "salt") -> Cohorts:
+    names = iter(range(sum(sizes)))
+    waves = [[f"d{next(names):06d}" for _ in range(size)] for size in sizes]
+    traits = {name: ("pi4", "1.0.0", f"site{int(name[1:]) % sites}") for wave in waves for name in wave}
+    return draw_cohorts(
+        waves, traits, Control(percent=percent), salt=salt, bakes_s=[DAY_S] * len(sizes), report_every_s=300.0
+    )
+
+
+def test_a_hundred_devices_give_twenty_canaries_and_eighty_controls() -> None:
+    cohorts = draw([20, 80])
+    canary, rest = cohorts.waves
+    assert (len(canary.treated), len(canary.control)) == (20, 80)
+    assert not rest.compares
+    assert "20 are needed" in rest.why_not
+    assert cohorts.held_back == ()
+
+
+def test_six_devices_are_judged_by_counts() -> None:
+    assert [wave.why_not for wave in draw([1, 5]).waves] == [
+        "1 devices against 5: 20 are needed in each arm",
+        "5 devices against 0: 20 are needed in each arm",
+    ]
+
+
+def test_of_the_last_wave_a_fifth_is_held_back_and_is_its_control() -> None:
+    cohorts = draw([20, 80, 100])
+    last = cohorts.waves[-1]
+    assert len(cohorts.held_back) == 20
+    assert set(last.control) == set(cohorts.held_back)
+    assert len(last.treated) == 80
+    assert Counter(last.control.values()) == {f"pi4/1.0.0/site{i}": 5 for i in range(4)}
+
+
+def test_another_rollout_draws_other_controls() -> None:
+    first, second = (draw([20, 80, 100], salt=salt) for salt in ("a", "b"))
+    assert set(first.held_back) != set(second.held_back)
+    assert draw([20, 80, 100], salt="a") == first
+
+
+def test_a_hundred_thousand_devices_hold_back_no_more_than_say_anything() -> None:
+    cohorts = draw([1000, 9000, 20000])
+    assert len(cohorts.held_back) == ARM_MAX
+    assert all(max(len(wave.treated), len(wave.control)) <= ARM_MAX for wave in cohorts.waves)
+
+
+def test_a_site_whose_devices_are_all_canaries_is_joined_to_a_neighbour() -> None:
+    canaries = [f"c{i:03d}" for i in range(25)]
+    later = [f"l{i:03d}" for i in range(40)]
+    traits = {name: ("pi4", "1.0.0", "near" if i < 20 else "far") for i, name in enumerate(canaries)}
+    traits |= dict.fromkeys(later, ("pi4", "1.0.0", "near"))
+    cohorts = draw_cohorts(
+        [canaries, later], traits, Control(), salt="s", bakes_s=[DAY_S, DAY_S], report_every_s=60.0
+    )
+    canary = cohorts.waves[0]
+    assert set(canary.treated) == set(canaries)
+    assert set(canary.treated.values()) == set(canary.control.values()) == {"pi4/1.0.0/near"}
+
+
+def test_a_profile_that_nobody_stays_behind_of_is_compared_over_profiles() -> None:
+    canaries = [f"c{i:03d}" for i in range(20)]
+    later = [f"l{i:03d}" for i in range(30)]
+    traits = dict.fromkeys(canaries, ("jetson", "1.0.0", "x")) | dict.fromkeys(later, ("pi4", "1.0.0", "x"))
+    cohorts = draw_cohorts(
+        [canaries, later], traits, Control(), salt="s", bakes_s=[DAY_S, DAY_S], report_every_s=60.0
+    )
+    assert set(cohorts.waves[0].treated.values()) == {"*"}
+    assert len(cohorts.waves[0].control) == 30
+
+
+def test_without_controls_counts_decide() -> None:
+    cohorts = draw([20, 80, 100], percent=0)
+    assert not any(wave.compares for wave in cohorts.waves)
+    assert cohorts.held_back == ()
+
+
+@given(
+    st.lists(st.integers(0, 150), min_size=1, max_size=4),
+    st.floats(0, 50),
+    st.integers(1, 40),
+)
+def test_arms_never_share_a_device_and_every_stratum_has_both(
+    sizes: list[int], percent: float, sites: int
+) -> None:
+    cohorts = draw(sizes, percent=percent, sites=sites)
+    assert len(cohorts.waves) == len(sizes)
+    for wave in cohorts.waves:
+        if not wave.compares:
+            continue
+        assert not set(wave.treated) & set(wave.control)
+        assert min(len(wave.treated), len(wave.control)) >= ARM_MIN
+    if cohorts.held_back:
+        assert cohorts.waves[-1].compares
+        assert len(set(cohorts.held_back)) == len(cohorts.held_back) <= sizes[-1] - ARM_MIN

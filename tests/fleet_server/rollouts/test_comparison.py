@@ -1,0 +1,88 @@
+"""Waves compared with devices that stay, over a real database (rollouts 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fleet_server.compared_fleet import COMPARED, ComparedFleet
+from tests.fleet_server.databases import Database
+
+@pytest.fixture
+def fleet(database: Database) -> Iterator[ComparedFleet]:
+    made = ComparedFleet(database.place(), database.folder)
+    for _ in range(3):
+        made.hour()  # everybody has a past to be compared with
+    yield made
+    made.store.close()
+
+
+@pytest.mark.both_databases
+def test_a_release_that_is_no_worse_goes_through_and_the_held_back_get_it_last(fleet: ComparedFleet) -> None:
+    rollout = fleet.start(**COMPARED)
+    canary, rest, tail = fleet.waves(rollout)
+    assert [wave.judge for wave in (canary, rest, tail)] == ["compare", "compare", "criteria"]
+    held = {name for name, run in fleet.runs(rollout).items() if run.wave == tail.index}
+    assert len(held) == 24  # two fifths of 60
+    assert fleet.cohort(rollout, 1, "control") == held
+    assert len(fleet.cohort(rollout, 0, "control")) == 60
+
+    assert fleet.live_hours(rollout) == "COMPLETED"
+    assert set(fleet.running().values()) == {"2.0.0"}
+    fleet.check_counts(rollout)
+    runs = fleet.runs(rollout)
+    first_held = min(runs[name].offered_at or 0 for name in held)
+    assert first_held > max(run.offered_at or 0 for name, run in runs.items() if name not in held)
+    looks = fleet.decisions(rollout, "compared")
+    assert [(one.wave, one.verdict) for one in looks] == [
+        (wave, verdict) for wave in (0, 1) for verdict in (*["INCONCLUSIVE"] * 3, "PASSED")
+    ]
+    assert "20 devices against 60 that stayed: all within their margins" in looks[3].sentence
+
+
+def test_a_slow_release_is_stopped_on_its_canary_and_says_by_how_much(fleet: ComparedFleet) -> None:
+    fleet.slower = 1.6
+    rollout = fleet.start(**COMPARED, on_failure={"rollback": "all"})
+    assert fleet.live_hours(rollout) == "ROLLED_BACK"
+    assert set(fleet.running().values()) == {"1.0.0"}
+    assert sum(run.offered_at is not None for run in fleet.runs(rollout).values()) == 20
+    (stop,) = [one for one in fleet.decisions(rollout, "compared") if one.verdict == "FAILED"]
+    assert "latency is surely worse, +" in stop.sentence
+    assert "+20% is allowed" in stop.sentence
+    assert fleet.waves(rollout)[0].reason == stop.sentence
+
+
+def test_a_hot_day_that_slows_every_device_does_not_blame_the_release(fleet: ComparedFleet) -> None:
+    rollout = fleet.start(**COMPARED)
+    fleet.weather = 1.6
+    assert fleet.live_hours(rollout) == "COMPLETED"
+
+
+def test_nobody_says_anything_so_the_bake_is_doubled_and_then_a_person_decides(fleet: ComparedFleet) -> None:
+    rollout = fleet.start(**COMPARED)
+    fleet.told = False
+    assert fleet.live_hours(rollout) == "PAUSED"
+    row = fleet.row(rollout)
+    assert row.pause == "inconclusive"
+    assert "latency: only 0 and 0 devices have told" in row.reason
+    canary = fleet.waves(rollout)[0]
+    assert (canary.status, canary.extended, canary.looks) == ("INCONCLUSIVE", True, 5)
+    assert len(fleet.decisions(rollout, "compared")) == 5
+    assert set(fleet.running().values()) == {"1.0.0", "2.0.0"}
+
+
+def test_failing_inferences_on_the_canary_stop_it_though_every_update_succeeded(fleet: ComparedFleet) -> None:
+    fleet.errors = 4  # of 44
+    rollout = fleet.start(**COMPARED)
+    assert fleet.live_hours(rollout) == "FAILED"
+    (stop,) = [one for one in fleet.decisions(rollout, "compared") if one.verdict == "FAILED"]
+    assert "20 of 20 had more errors, 0 of 60 that stayed" in stop.sentence
+
+
+def test_a_bake_shorter_than_two_reports_is_judged_by_counts(fleet: ComparedFleet) -> None:
+    waves = [{"name": "canary", "count": 20, "bake": "2s"}, {"name": "rest", "bake": "2s"}]
+    rollout = fleet.start(**{**COMPARED, "waves": waves})
+    assert [wave.judge for wave in fleet.waves(rollout)] == ["criteria"] * 3
+    assert "shorter than two reports" in fleet.waves(rollout)[0].why_counts
+    assert fleet.cohort(rollout, 1, "control") == set()
