@@ -33,11 +33,6 @@ def next_counter(previous: int, *, now: float, reported: int = 0) -> int:
     return min(max(previous + 1, reported + 1, int(now * 1000)), COUNTER_MAX)
 
 
-def due(*, issued: float, expires: float, now: float) -> bool:
-    """Whether half of its life is over, so that it is signed anew (trust 4.2)."""
-    return now >= issued + (expires - issued) / 2
-
-
 def document(
     device: str,
     assignments: Sequence[Assignment],

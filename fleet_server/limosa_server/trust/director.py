@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlmodel import col, select
 
@@ -14,13 +15,15 @@ from limosa_contracts.json_value import JsonObject
 from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit_heads
-from limosa_server.core.desired import LIFE_S, Assignment, document, due, next_counter
+from limosa_server.core.desired import LIFE_S, Assignment, document, next_counter
 from limosa_server.mqtt import outbox
 from limosa_server.rollouts import shadow_lane
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
 from limosa_server.trust.permits import permit_for
+
+LOOKED_AT: Final = 2000  # documents that one tick looks at, to see which are to be signed anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +68,35 @@ class Director:
         """Whether it is of the epoch and under the key that hold now."""
         return (row.epoch, row.keyid) == (self.epoch(), self.key().public.keyid)
 
-    def stale(self, tx: Transaction, *, now: float, limit: int) -> Sequence[str]:
-        """Devices whose document is past half of its life, of another epoch or key, or below what they
-        saw."""
+    def stale(self, tx: Transaction, *, now: float, limit: int, after: str = "") -> tuple[Sequence[str], str]:
+        """(devices whose document is past half of its life, of another epoch or key, or below what they
+        saw; the device to go on after, "" for the beginning). It looks at LOOKED_AT documents, in the order
+        of their devices: a fleet's documents are gone through again and again, a part in each tick."""
+        last = tx.exec(
+            select(DesiredDocument.device)
+            .where(DesiredDocument.device > after)
+            .order_by(col(DesiredDocument.device))
+            .offset(LOOKED_AT - 1)
+            .limit(1)
+        ).first()
         half = DesiredDocument.expires - (DesiredDocument.expires - DesiredDocument.issued) / 2
         keyid, epoch = self.key().public.keyid, self.epoch()
-        rows = tx.exec(
-            select(DesiredDocument, Device)
+        query = (
+            select(DesiredDocument.device)
             .join(Device, col(Device.id) == col(DesiredDocument.device))
             .where(
+                DesiredDocument.device > after,
                 Device.state == "active",
                 (half <= now)
                 | (DesiredDocument.epoch != epoch)
                 | (DesiredDocument.keyid != keyid)
                 | ((Device.desired_epoch == epoch) & (Device.desired_counter > DesiredDocument.counter)),
             )
+            .order_by(col(DesiredDocument.device))
             .limit(limit)
-        ).all()
-        return [
-            device.id
-            for row, device in rows
-            if (row.epoch, row.keyid) != (epoch, keyid)
-            or due(issued=row.issued, expires=row.expires, now=now)
-            or device.desired_counter > row.counter
-        ]
+        )
+        found = tx.exec(query if last is None else query.where(DesiredDocument.device <= last)).all()
+        return found, found[-1] if len(found) == limit else last or ""
 
 
 def _permit(tx: Transaction, row: AssignmentRow) -> JsonObject | None:

@@ -103,11 +103,6 @@ def test_a_counter_is_above_all_that_was_seen() -> None:
     assert desired.next_counter(7, now=1700000000.0) == 1700000000000
 
 
-def test_a_document_is_signed_anew_at_half_of_its_life() -> None:
-    assert not desired.due(issued=0, expires=100, now=49)
-    assert desired.due(issued=0, expires=100, now=50)
-
-
 def test_the_tick_decides_nothing_twice() -> None:
     """Level-triggered: the same facts after a tick give no further decision."""
     fleet = Fleet(spec_of(waves=[{"name": "all"}]))
