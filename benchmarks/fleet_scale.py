@@ -3,7 +3,7 @@
     python benchmarks/fleet_scale.py [--devices N] [--database URL] [--quick] [--json]
 
 Real MQTT connections to a real mosquitto, a real server process with its database, devices simulated by
-two processes that sign what they say with P-256 (benchmarks/fleet/swarm.py). Plain TCP on loopback. Beside
+two processes that sign what they say with P-256 (limosa_devices.simulator). Plain TCP on loopback. Beside
 it, in the same run, the bare broker: documents of the same size to as many devices, which answer with as
 many messages of the same size, and nobody who checks or stores anything.
 """
@@ -34,11 +34,11 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.bars import Bar, finish, print_table
-from benchmarks.fleet import mqtt_wire as wire
-from benchmarks.fleet.known import GROUP, MODEL, VERSIONS, know
+from benchmarks.fleet.known import GROUP, MODEL, VERSIONS, index_of, know
 from benchmarks.fleet.server import Server, free_port, make_keys, running_server
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix, device_topic, every_device
+from limosa_devices.simulator import mqtt_wire as wire
 from limosa_server.mqtt.broker_config import mosquitto_config
 from limosa_server.settings import ServerLimits
 
@@ -109,7 +109,7 @@ def swarms(folder: Path, names: Sequence[str], **config: object) -> Iterator[Swa
         path.write_text(json.dumps({**config, "names": names[at::SWARMS]}))
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.fleet.swarm", str(path)],
+                [sys.executable, "-m", "limosa_devices.simulator.swarm", str(path)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
             )
         )  # fmt: skip
@@ -170,7 +170,7 @@ def ours(folder: Path, names: Sequence[str], database: str) -> dict[str, Any]:
         running_server(folder, *options, "--broker", "mosquitto", dev=True, ports=ports) as server,
         swarms(
             folder, names, host="127.0.0.1", port=ports[1], mode="fleet", key=key.pem().decode(),
-            running=[VERSIONS[0], ""],
+            running={MODEL: [VERSIONS[0], index_of(VERSIONS[0])]},
         ) as swarm,
         server.http() as http,
     ):  # fmt: skip

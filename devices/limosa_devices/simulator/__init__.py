@@ -1,0 +1,1 @@
+"""Thousands of devices in one process: real connections and signatures, no models (architecture 3.7)."""
