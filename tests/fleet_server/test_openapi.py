@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pytest
 import schemathesis
@@ -15,6 +15,7 @@ from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import status_code_conformance
 
+from limosa_server.access.roles import Role
 from tests.fleet_server.world import Fleet
 
 AnyCase: TypeAlias = Case[Any]
@@ -33,21 +34,55 @@ def cases(fleet: Fleet, mode: GenerationMode) -> st.SearchStrategy[AnyCase]:
     return st.one_of(found)
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_no_request_is_answered_with_a_server_error_or_an_undocumented_status(
-    fleet: Fleet, mode: GenerationMode
-) -> None:
+READS: Final = {("POST", "/api/v1/rollouts/plan"), ("POST", "/api/v1/device/token")}
+"""What a viewer may send with another method than GET: it writes nothing."""
+WHO: Final = ("admin", "operator", "approver", "publisher", "viewer", "bound operator", "device", "nobody")
+
+
+def headers_of(fleet: Fleet, who: str) -> dict[str, str]:
+    if who == "nobody":
+        return {}
+    if who == "device":
+        return fleet.access(fleet.enroll())
+    if who == "bound operator":
+        return {"Authorization": f"Bearer {fleet.token(Role.OPERATOR, team='audio')}"}
+    return fleet.headers(Role(who))
+
+
+def call(fleet: Fleet, who: str, mode: GenerationMode, *, examples: int) -> None:
     base_url = str(fleet.http.base_url).rstrip("/")
-    headers = fleet.headers()
+    headers = headers_of(fleet, who)
 
     @settings(
-        max_examples=120, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=cases(fleet, mode))
     def check(case: AnyCase) -> None:
-        case.call_and_validate(
+        answer = case.call_and_validate(
             base_url, headers=headers, checks=[not_a_server_error, status_code_conformance], timeout=30
         )
+        if who in ("viewer", "nobody") and case.method.upper() not in ("GET", "HEAD", "OPTIONS"):
+            wrote = answer.status_code < 300 and (case.method.upper(), case.path) not in READS
+            assert not wrote, f"{who} may not {case.method} {case.path}"
 
     check()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_no_request_is_answered_with_a_server_error_or_an_undocumented_status(
+    fleet: Fleet, mode: GenerationMode
+) -> None:
+    call(fleet, "admin", mode, examples=120)
+
+
+@pytest.mark.parametrize("who", WHO[1:])
+def test_nobody_gets_a_server_error_or_writes_what_is_not_theirs(fleet: Fleet, who: str) -> None:
+    call(fleet, who, GenerationMode.POSITIVE, examples=25)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("who", WHO)
+def test_each_role_sends_a_thousand_requests(fleet: Fleet, who: str, mode: GenerationMode) -> None:
+    call(fleet, who, mode, examples=1000)
