@@ -281,6 +281,33 @@ TABLE: Final[tuple[Row, ...]] = (
                 "limosa server nginx-config --data fleet --public-url https://fleet.example "
                 "--certificate fleet.crt --key fleet.key",
             ),
+            (
+                "server epoch",
+                "Show the director's epoch, or begin a new one",
+                "limosa server epoch bump",
+            ),
+            (
+                "server expiries",
+                "List what ends and when: signed roles, certificates, the list of the revoked",
+                "limosa server expiries",
+            ),
+            ("server keys", "List the keys and certificates in use, and since when", "limosa server keys"),
+            (
+                "server second-person",
+                "List what one person has asked for and a second must ask for too",
+                "limosa server second-person",
+            ),
+            ("audit list", "List who did what, the newest last", "limosa audit list"),
+            (
+                "audit export",
+                "Write the whole trail with its signed heads into one file, a line each",
+                "limosa audit export audit.jsonl",
+            ),
+            (
+                "audit verify",
+                "Check that every entry follows from those before it, and that no kept head says otherwise",
+                "limosa audit verify audit.jsonl --heads heads.txt",
+            ),
             ("token create", "Make an API token with a role", "limosa token create --role operator"),
             ("token list", "List API tokens", "limosa token list"),
             ("token revoke", "Make an API token invalid", "limosa token revoke m5iax5weoghx"),
@@ -310,6 +337,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "rollout": "Plan, start, watch and stop rollouts",
     "server": "Run the fleet server and look after it",
     "token": "API tokens and their roles",
+    "audit": "The audit trail: who did what, and proof that it was not rewritten",
 }
 """One line for each first word that has commands below it."""
 

@@ -228,6 +228,26 @@ class StoreDown(TransferError):
     default_hint = "is PostgreSQL running? The server goes on by itself when it is back"
 
 
+class SecondPersonNeeded(RequestError):
+    code = "LM-656"
+    summary = "an action waits for a second person to ask for the same"
+    http_status = 409
+    default_hint = "somebody else gives the same command within a day: limosa server second-person"
+
+
+class HistoryRewritten(TrustError):
+    code = "LM-658"
+    summary = "the audit trail does not hold together, or is not the one that a kept head speaks of"
+    default_hint = "keep the export and the heads: they prove it; a restored database ends in a new epoch"
+
+
+class RenewedTooOften(TransferError):
+    code = "LM-657"
+    summary = "a device asks for certificates faster than it can need them"
+    http_status = 429
+    default_hint = "a device renews once in weeks: look into its log"
+
+
 class StorageFull(TransferError):
     code = "LM-625"
     summary = "the server has no room to store what came"

@@ -33,6 +33,8 @@ class ServerLimits:
     renew_grace_s: float = 90 * 86400.0  # trust 6.2
     access_token_s: float = 600.0  # trust 6.2
     bulk_token_s: float = 7 * 86400.0  # of tokens made from a list: devices come in over days
+    renewals_max: int = 6  # certificates of one device in `renewals_s`: it needs one in weeks
+    renewals_s: float = 3600.0
     enroll_token_s: float = 86400.0  # unless the operator says otherwise
     api_token_s: float = 365 * 86400.0  # unless the operator says otherwise
     timestamp_expiry_s: float = 86400.0  # trust 1
@@ -86,6 +88,7 @@ class ServerSettings:
     mqtt_host: str = ""  # of an external broker, as devices and this server call it
     behind_proxy: str = ""  # plain | nginx: who ends TLS in front; to nginx files are handed over too
     tick_s: float = 1.0  # the controller wakes at least this often
+    two_person: tuple[str, ...] = ()  # actions that a second person must ask for too
     limits: ServerLimits = field(default_factory=ServerLimits)
     delta_settings: DeltaSettings = field(default_factory=DeltaSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
