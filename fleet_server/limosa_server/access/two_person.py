@@ -1,0 +1,143 @@
+"""The two-person rule: some actions are done when a second person asks for the same (a setting).
+
+The first request is written down and refused; the same request by somebody else within a day is carried
+out. Nobody confirms their own: neither with the same token, nor under the same name, nor with a token
+that they have made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Final, Protocol
+
+from sqlalchemy import delete
+from sqlmodel import col, select
+
+from limosa_contracts.canonical import encode_canonical
+from limosa_contracts.json_value import JsonObject
+from limosa_server.access import audit
+from limosa_server.errors import SecondPersonNeeded
+from limosa_server.state import ServerState
+from limosa_server.store import Transaction
+from limosa_server.tables.access import ApiToken
+from limosa_server.tables.trust import SecondPersonAsk
+
+ACTIONS: Final[dict[str, str]] = {
+    "device.revoke": "take a device out of the fleet",
+    "device.decommission": "let a device go for good",
+    "release.promote": "move a release on to its next stage",
+    "release.retract": "offer a release to nobody any more",
+    "mirror.export": "write a stick with documents and a timestamp that live long",
+    "server.epoch": "begin a new epoch of the director",
+    "token.create": "make a token of the role admin",
+}
+"""What the rule may be set for, in words."""
+VALID_S: Final = 86400.0  # then the first person asks anew
+NOTHING: Final[JsonObject] = {}
+
+
+class Person(Protocol):
+    """Who asks, by the token."""
+
+    @property
+    def token_id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def actor(self) -> str: ...
+
+
+def confirm(
+    state: ServerState,
+    caller: Person,
+    *,
+    action: str,
+    object: str,  # noqa: A002  # as audit rows name it
+    detail: JsonObject = NOTHING,
+) -> str:
+    """The name of whoever asked first; "" where one person is enough.
+
+    Call it before the transaction that acts. `detail` is what both must have asked for, to the letter.
+    Raises SecondPersonNeeded, after writing down that this one has asked.
+    """
+    if action not in state.settings.two_person:
+        return ""
+    now = state.clock()
+    sha256 = hashlib.sha256(encode_canonical(detail)).hexdigest()
+    with state.store.transaction() as tx:
+        tx.execute(
+            delete(SecondPersonAsk).where(
+                col(SecondPersonAsk.expires_at) < now, col(SecondPersonAsk.done_at).is_(None)
+            )
+        )
+        asks = _open(tx, action=action, object=object, sha256=sha256)
+        for ask in asks:
+            if _is_another(tx, ask, caller):
+                ask.done_by, ask.done_at = caller.token_id, now
+                tx.add(ask)
+                return ask.asked_name
+        if not any(ask.asked_by == caller.token_id for ask in asks):
+            _ask(tx, caller, action=action, object=object, sha256=sha256, now=now)
+            audit.record(
+                tx, at=now, actor=caller.actor, action=f"{action}.ask", object=object, after=dict(detail)
+            )
+    raise SecondPersonNeeded(
+        f"a second person must ask for this too: {ACTIONS.get(action, action)}",
+        where=object,
+        why="the server is set to have two persons do it",
+    )
+
+
+def waiting(tx: Transaction, *, now: float) -> list[SecondPersonAsk]:
+    """What was asked for by one person so far, the oldest first."""
+    query = select(SecondPersonAsk).where(
+        col(SecondPersonAsk.done_at).is_(None), SecondPersonAsk.expires_at >= now
+    )
+    return list(tx.exec(query.order_by(col(SecondPersonAsk.asked_at))))
+
+
+def _open(tx: Transaction, *, action: str, object: str, sha256: str) -> list[SecondPersonAsk]:  # noqa: A002  # as above
+    query = select(SecondPersonAsk).where(
+        SecondPersonAsk.action == action,
+        SecondPersonAsk.object == object,
+        SecondPersonAsk.detail_sha256 == sha256,
+        col(SecondPersonAsk.done_at).is_(None),
+    )
+    return list(tx.exec(query.order_by(col(SecondPersonAsk.asked_at))))
+
+
+def _is_another(tx: Transaction, ask: SecondPersonAsk, caller: Person) -> bool:
+    """Whether the caller is somebody else than who asked, and not of their making, nor the other way."""
+    if caller.token_id == ask.asked_by or caller.name == ask.asked_name:
+        return False
+    ours, theirs = tx.get(ApiToken, caller.token_id), tx.get(ApiToken, ask.asked_by)
+    made_by_them = ours is not None and ours.created_by.split(" ")[1:2] == [ask.asked_by]
+    made_by_us = theirs is not None and theirs.created_by.split(" ")[1:2] == [caller.token_id]
+    return not made_by_them and not made_by_us
+
+
+def _ask(
+    tx: Transaction,
+    caller: Person,
+    *,
+    action: str,
+    object: str,  # noqa: A002  # as above
+    sha256: str,
+    now: float,
+) -> None:
+    tx.add(
+        SecondPersonAsk(
+            id=secrets.token_hex(6),
+            action=action,
+            object=object,
+            detail_sha256=sha256,
+            asked_by=caller.token_id,
+            asked_name=caller.name,
+            asked_at=now,
+            expires_at=now + VALID_S,
+        )
+    )
+    tx.announce("audit")

@@ -1,0 +1,73 @@
+"""`/api/v1/server/…`: the epoch, what expires, which keys are in use, what waits for a second person."""
+
+from __future__ import annotations
+
+from sqlmodel import col, select
+
+from limosa_contracts.json_value import JsonValue
+from limosa_server.access import two_person
+from limosa_server.api.answers import AnswerRoute
+from limosa_server.api.auth import Admin, Viewer
+from limosa_server.api.routing import Router
+from limosa_server.api.state import State
+from limosa_server.tables.trust import TrustItem
+from limosa_server.trust import epoch as epochs
+from limosa_server.trust.expiries import expiries
+
+router = Router(route_class=AnswerRoute, prefix="/api/v1/server", tags=["server"])
+
+
+@router.get("/epoch")
+def epoch(state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """The director's epoch, and the highest that a device says it has obeyed."""
+    found = epochs.current(state)
+    return {"epoch": found.epoch, "seen": found.seen}
+
+
+@router.post("/epoch/bump")
+def bump(state: State, caller: Admin) -> dict[str, JsonValue]:
+    """Begins a new epoch: after the database was restored from a backup, or a director was replaced."""
+    with_whom = two_person.confirm(state, caller, action="server.epoch", object="epoch")
+    found = epochs.bump(state, actor=caller.actor, confirmed_by=with_whom)
+    return {"epoch": found.epoch, "seen": found.seen}
+
+
+@router.get("/expiries")
+def list_expiries(state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """What ends and when, the worst first; with what stops working then, and what to do."""
+    now = state.clock()
+    return {"items": [one.as_json(now) for one in expiries(state, now)]}
+
+
+@router.get("/keys")
+def list_keys(state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """Ids of the keys and certificates in use, and since when; former audit keys with their public half."""
+    with state.store.read() as tx:
+        rows = tx.exec(select(TrustItem).order_by(col(TrustItem.name))).all()
+    return {
+        "items": [
+            {"name": row.name, "id": row.fingerprint, "since": row.since, "public": row.public_pem}
+            for row in rows
+        ]
+    }
+
+
+@router.get("/second-person")
+def list_asks(state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """Actions that one person has asked for, and a second has not yet."""
+    with state.store.read() as tx:
+        asks = two_person.waiting(tx, now=state.clock())
+    return {
+        "items": [
+            {
+                "id": ask.id,
+                "action": ask.action,
+                "object": ask.object,
+                "asked_by": ask.asked_name,
+                "asked_at": ask.asked_at,
+                "expires_at": ask.expires_at,
+            }
+            for ask in asks
+        ],
+        "actions": list(state.settings.two_person),
+    }
