@@ -20,15 +20,17 @@ router = Router(route_class=AnswerRoute, prefix="/api/v1/audit", tags=["audit"])
 
 
 @router.get("")
-def list_rows(state: State, caller: Viewer, limit: Limit = 100, cursor: Cursor = "") -> dict[str, JsonValue]:
-    """Rows, the oldest first."""
+def list_rows(
+    state: State, caller: Viewer, limit: Limit = 100, cursor: Cursor = "", newest: bool = False
+) -> dict[str, JsonValue]:
+    """Rows, the oldest first, or with `newest` the newest."""
+    seq, after = col(AuditRow.seq), _number(cursor)
+    query = select(AuditRow).limit(limit + 1)
+    if newest:
+        query = (query.where(seq < after) if cursor else query).order_by(seq.desc())
+    else:
+        query = query.where(seq > after).order_by(seq)
     with state.store.read() as tx:
-        query = (
-            select(AuditRow)
-            .where(col(AuditRow.seq) > _number(cursor))
-            .order_by(col(AuditRow.seq))
-            .limit(limit + 1)
-        )
         rows = tx.exec(query).all()
     return page(
         rows, limit=limit, key=lambda row: str(row.seq), shape=lambda row: audit.entry_of(row).as_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.errors import InvalidField, Usage
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey
 from limosa_server.cli.times import day
 from limosa_server.client import Client, server_options
@@ -43,7 +45,8 @@ class Trail:
 def list_rows(last: int, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
     """List who did what, the newest last."""
     with Client.of(server, token, ca) as client:
-        found = list(client.every(PATH))[-last:]
+        newest = client.every(PATH, newest="true", limit=min(last, LIMITS.page_size_max))
+        found = list(islice(newest, last))[::-1]
     answer(
         {"items": list(found)},
         as_json=as_json,
@@ -143,11 +146,12 @@ def read_export(file: Path) -> Trail:
 
 
 def _fetched(client: Client) -> Trail:
-    trail = Trail(entries=[AuditEntry.parse(item) for item in client.every(PATH)])
+    trail = Trail(entries=[AuditEntry.parse(item) for item in client.every(PATH, limit=LIMITS.page_size_max)])
     answered = client.get(f"{PATH}/heads", limit=1)
     trail.keys = [PublicKey.parse(pem.encode()) for pem in _texts(answered.get("keys"))]
     trail.heads = [
-        (f"head {item['seq']}", str(item["head"])) for item in client.every(f"{PATH}/heads", limit=1000)
+        (f"head {item['seq']}", str(item["head"]))
+        for item in client.every(f"{PATH}/heads", limit=LIMITS.page_size_max)
     ]
     return trail
 
