@@ -23,6 +23,7 @@ SCHEMA: Final = "limosa.window/1"
 LATENCY_EDGES_US: Final = tuple(round(50 * 2 ** (i / 2)) for i in range(31))
 """Upper edges of the 31 latency buckets in microseconds, 50 µs to 1.6 s; a 32nd holds the rest."""
 PACKED_MAX_BYTES: Final = 48 * 1024
+MEMORY_MAX_BYTES: Final = 2**62  # a device that says more lies; it fits every column
 UNPACKED_MAX_BYTES: Final = 512 * 1024  # bounds what a hostile deflate stream may grow to
 
 
@@ -63,6 +64,7 @@ class Window:
     sketch: Sketch
     feedback: Feedback | None = None  # None where no application said anything
     shadow: ShadowSketch | None = None  # of a challenger
+    memory_bytes: int = 0  # the most that the serving worker held; 0 where nobody looked
     extra: JsonObject = field(default_factory=dict)
 
     @property
@@ -97,6 +99,9 @@ class Window:
             sketch=unpack(b64(fields.text("packed", max_chars=2 * PACKED_MAX_BYTES), where="window.packed")),
             feedback=fields.maybe("feedback", lambda n: Feedback.parse(fields.fields(n))),
             shadow=fields.maybe("shadow", lambda n: ShadowSketch.parse(fields.fields(n))),
+            memory_bytes=fields.optional(
+                "memory_bytes", lambda n: fields.integer(n, low=0, high=MEMORY_MAX_BYTES), 0
+            ),
             extra=fields.rest(),
         )
 
@@ -107,6 +112,8 @@ class Window:
             said["feedback"] = self.feedback.as_json()
         if self.shadow is not None:
             said["shadow"] = self.shadow.as_json()
+        if self.memory_bytes:
+            said["memory_bytes"] = self.memory_bytes
         return encode_canonical(
             {
                 **self.extra,

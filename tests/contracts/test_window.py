@@ -13,6 +13,7 @@ from limosa_contracts.errors import InvalidField
 from limosa_contracts.window import UNPACKED_MAX_BYTES, Sketch, Window, empty_sketch, pack, unpack
 
 GOLDEN = Path(__file__).parent / "golden" / "window-1.json"
+GOLDEN_MEMORY = GOLDEN.with_name("window-1-memory.json")
 COUNTS = st.integers(0, 2**40)
 FLOATS = st.floats(allow_nan=False, width=64)
 
@@ -43,6 +44,14 @@ def test_version_1_reads_back_as_it_was_written() -> None:
     assert window.counters == {"errors": 1, "inferences": 64}
     assert window.extra == {"from_a_newer_agent": "kept"}
     assert Window.parse(window.encode()) == window
+
+
+def test_memory_is_told_by_those_that_know_it_and_asked_of_nobody() -> None:
+    data = GOLDEN_MEMORY.read_bytes()
+    window = Window.parse(data)
+    assert window.memory_bytes == 73_400_320
+    assert window.encode() == data
+    assert Window.parse(GOLDEN.read_bytes()).memory_bytes == 0
 
 
 @given(sketches())

@@ -29,6 +29,7 @@ def merge_windows(older: Window, newer: Window) -> Window:
         sketch=add_sketches(older.sketch, newer.sketch),
         feedback=together(older.feedback, newer.feedback),
         shadow=together(older.shadow, newer.shadow),
+        memory_bytes=max(older.memory_bytes, newer.memory_bytes),
     )
 
 

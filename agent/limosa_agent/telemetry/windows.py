@@ -39,6 +39,7 @@ class Snapshot:
     baseline: str
     feedback: Feedback | None = None
     shadow: ShadowSketch | None = None
+    memory_bytes: int = 0  # of the worker, when this was taken
 
     @classmethod
     def parse(cls, value: Mapping[str, JsonValue]) -> Snapshot:
@@ -74,6 +75,7 @@ class Snapshot:
             baseline=fields.text("baseline_id", max_chars=16),
             feedback=fields.maybe("feedback", lambda n: Feedback.parse(fields.fields(n))),
             shadow=fields.maybe("shadow", lambda n: ShadowSketch.parse(fields.fields(n))),
+            memory_bytes=fields.optional("rss_bytes", lambda n: fields.integer(n, low=0), 0),
         )
 
     def minus(self, earlier: Snapshot) -> Snapshot:
@@ -87,6 +89,7 @@ class Snapshot:
             baseline=self.baseline,
             feedback=since(self.feedback, earlier.feedback),
             shadow=since(self.shadow, earlier.shadow),
+            memory_bytes=self.memory_bytes,
         )
 
 
@@ -175,6 +178,7 @@ class WindowBook:
             sketch=add_sketches(window.sketch, fresh.sketch),
             feedback=together(window.feedback, fresh.feedback),
             shadow=together(window.shadow, fresh.shadow),
+            memory_bytes=max(window.memory_bytes, fresh.memory_bytes),
         )
         return closed
 

@@ -12,12 +12,13 @@ from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.reported import Reported
 from limosa_contracts.signing_keys import PublicKey
 from limosa_contracts.topics import Suffix
-from limosa_contracts.window import Window, empty_sketch
+from limosa_contracts.window import Sketch, Window, empty_sketch
 
 AnyReport: TypeAlias = Reported | UpdateEvent | Window
 NUMBER_MAX: Final = 2**63 - 1  # what a column of the database holds
 UNPACKED: Final = empty_sketch(bins=(), classes=0)
-"""In place of a sketch that was read to the end and found good: it stays packed in the window's row."""
+"""In place of a sketch that was read to the end and found good: it stays packed in the window's row, but
+for latency and classes, by which waves are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,11 @@ def parse_report(device: str, message: ReportMessage, max_bytes: int) -> AnyRepo
             raise InvalidField("it speaks for another device", where=f"{message.suffix.value}.device")
     except LimosaError as error:
         return Refusal(code=error.code, text=str(error))
-    return replace(report, sketch=UNPACKED) if isinstance(report, Window) else report
+    return replace(report, sketch=_compared(report)) if isinstance(report, Window) else report
+
+
+def _compared(window: Window) -> Sketch:
+    return replace(UNPACKED, latency=window.sketch.latency, classes=window.sketch.classes)
 
 
 _PARSERS: Final[Mapping[Suffix, Callable[[bytes], AnyReport]]] = {

@@ -16,7 +16,17 @@ from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.reports import WindowRow
 
 KEY: Final = ("device", "boot", "window_index", "baseline", "model_digest")
-CHANGING: Final = ("rev", "n", "length_s", "received_at", "counters", "body")
+CHANGING: Final = (
+    "rev",
+    "n",
+    "length_s",
+    "received_at",
+    "counters",
+    "body",
+    "latency",
+    "classes",
+    "memory_bytes",
+)
 Counted: TypeAlias = tuple[str, str, str, str]
 """(model, version, model digest, baseline): what a window says that it counts."""
 
@@ -80,4 +90,7 @@ def _values(window: Window, body: bytes, now: float) -> dict[str, Any]:
         "received_at": now,
         "counters": dict(window.counters),
         "body": body,
+        "latency": list(window.sketch.latency),  # beside the body, so that waves are compared without it
+        "classes": list(window.sketch.classes),
+        "memory_bytes": window.memory_bytes,
     }

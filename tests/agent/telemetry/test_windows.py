@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limosa_agent.telemetry.window_merge import merge_windows
 from limosa_agent.telemetry.windows import MAX_ROWS, MIN_ROWS, WINDOW_S, Snapshot, WindowBook
 from limosa_contracts.baseline import BINS
 from limosa_contracts.window import Window
@@ -61,6 +63,16 @@ def test_window_is_cumulative_and_carries_a_growing_rev() -> None:
     assert first.key == second.key
     assert second.sketch.bins[0][3] == 50
     assert Window.parse(second.encode()) == second
+
+
+def test_a_window_tells_the_most_memory_that_its_worker_held() -> None:
+    made = book()
+    for n, held in ((30, 90_000_000), (40, 120_000_000), (50, 100_000_000)):
+        observe(made, n, snapshot=replace(snapshot(n), memory_bytes=held))
+    (window,) = made.due(in_probation=False)
+    assert window.memory_bytes == 120_000_000
+    assert merge_windows(window, replace(window, memory_bytes=0)).memory_bytes == 120_000_000
+    assert b"memory_bytes" not in replace(window, memory_bytes=0).encode()
 
 
 def test_small_report_is_held_but_not_in_probation() -> None:
