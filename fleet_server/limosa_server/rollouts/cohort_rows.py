@@ -20,6 +20,6 @@ def cohort_rows(rollout: int, cohorts: Cohorts) -> list[dict[str, Any]]:
     ]
 
 
-def judge_columns(cohort: WaveCohort) -> dict[str, str]:
+def judge_columns(cohort: WaveCohort) -> dict[str, Any]:
     """Of a WaveRow: which judge it has, and why counts alone decide where they do."""
     return {"judge": "compare" if cohort.compares else "criteria", "why_counts": cohort.why_not}

@@ -13,7 +13,7 @@ from limosa_server.core.rollout import RolloutStatus, lane_of
 from limosa_server.core.wave import WaveStatus
 from limosa_server.registry.release_rows import check_offerable
 from limosa_server.rollouts.cohort_rows import cohort_rows, judge_columns
-from limosa_server.rollouts.executions import CONTROLLER
+from limosa_server.rollouts.executions import CONTROLLER, queued_rows
 from limosa_server.rollouts.shadow_lane import arm_rows
 from limosa_server.store import Transaction
 from limosa_server.tables.judging import CohortRow
@@ -88,23 +88,22 @@ def start(
     tx.add(row)
     tx.flush()
     assert row.id is not None
-    _write_waves(tx, row.id, planned)
+    away = frozenset(planned.offline)
+    _write_waves(tx, row.id, planned, away)
     tx.execute(
         insert(ExecutionRow),
         [
-            ExecutionRow(
-                rollout=row.id,
-                device=device,
-                wave=index,
-                state=Execution.QUEUED.value,
-                step="queued",
-                since=now,
-                clock_from=now,
-                due_at=now,
-                size_bytes=planned.sizes.get(device, 0),
-            ).model_dump()
+            one
             for index, members in enumerate(_members(planned))
-            for device in members
+            for one in queued_rows(
+                row.id,
+                index,
+                members,
+                sizes=planned.sizes,
+                away=away,
+                now=now,
+                look_within_s=planned.spec.timeouts.silence_s,
+            )
         ],
     )
     cohorts = cohort_rows(row.id, planned.cohorts)
@@ -121,7 +120,7 @@ def _members(planned: Plan) -> list[tuple[str, ...]]:
     return [*(wave.devices for wave in planned.waves), planned.cohorts.held_back]
 
 
-def _write_waves(tx: Transaction, rollout: int, planned: Plan) -> None:
+def _write_waves(tx: Transaction, rollout: int, planned: Plan, away: frozenset[str]) -> None:
     cohorts = planned.cohorts.waves
     for index, (wave, spec) in enumerate(zip(planned.waves, planned.spec.waves, strict=True)):
         tx.add(
@@ -134,7 +133,8 @@ def _write_waves(tx: Transaction, rollout: int, planned: Plan) -> None:
                 size=len(wave.devices),
                 tail=False,
                 status=WaveStatus.PENDING.value,
-                counts={Execution.QUEUED.value: len(wave.devices)},
+                counts=_queued(len(wave.devices)),
+                away=_queued(len(away.intersection(wave.devices))),
                 **judge_columns(cohorts[index]),
             )
         )
@@ -149,7 +149,12 @@ def _write_waves(tx: Transaction, rollout: int, planned: Plan) -> None:
             size=held,
             tail=True,
             status=WaveStatus.PENDING.value,
-            counts={Execution.QUEUED.value: held} if held else {},
+            counts=_queued(held),
+            away=_queued(len(away.intersection(planned.cohorts.held_back))),
         )
     )
     tx.flush()
+
+
+def _queued(count: int) -> dict[str, int]:
+    return {Execution.QUEUED.value: count} if count else {}
