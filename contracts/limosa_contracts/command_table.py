@@ -145,6 +145,13 @@ TABLE: Final[tuple[Row, ...]] = (
             ("device logs", "Read the newest lines of a device's log", "limosa device logs dev-0017"),
             ("device status", "Ask a device what it serves, now", "limosa device status dev-0017"),
             ("device identify", "Let a device make itself noticed", "limosa device identify dev-0017"),
+            (
+                "device pin",
+                "Keep a device out of rollouts",
+                "limosa device pin dev-0017 --reason 'customer demo' --for 7d",
+            ),
+            ("device unpin", "Let rollouts have a device again", "limosa device unpin dev-0017"),
+            ("device pins", "List the devices that are pinned", "limosa device pins"),
             ("device revoke", "Shut a device out of the fleet", "limosa device revoke dev-0017"),
             (
                 "device decommission",
@@ -245,6 +252,22 @@ TABLE: Final[tuple[Row, ...]] = (
             ("rollout pause", "Offer the release to no further device", "limosa rollout pause 7"),
             ("rollout resume", "Go on with a paused rollout", "limosa rollout resume 7"),
             ("rollout cancel", "End a rollout", "limosa rollout cancel 7"),
+            (
+                "rollout submit",
+                "Ask for a rollout that was written down with `start --draft`",
+                "limosa rollout submit 7",
+            ),
+            (
+                "rollout approve",
+                "Agree to a rollout that waits for approval, under your name",
+                "limosa rollout approve 7",
+            ),
+            (
+                "rollout deny",
+                "Say no to a rollout that waits for approval; one is enough",
+                "limosa rollout deny 7",
+            ),
+            ("rollout finish", "End a rollout that follows its group", "limosa rollout finish 7"),
             ("rollout explain", "Say why a rollout is where it is", "limosa rollout explain 7"),
             ("rollout report", "Say what a shadow or a comparison has shown", "limosa rollout report 7"),
             ("rollout promote", "Roll out what it has shown to be good", "limosa rollout promote 7"),

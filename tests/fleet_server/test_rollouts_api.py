@@ -87,7 +87,7 @@ def test_who_may_read_may_not_start(fleet: Fleet, operator: dict[str, str]) -> N
         ({"group": None, "selector": "site in (hq"}, "LM-416", "rollout.selector, character 12"),
         ({"group": None, "selector": "site=mars"}, "LM-650", "selector site=mars"),
         ({"waves": [{"name": "a", "selector": "site=mars"}, {"name": "b"}]}, "LM-650", "all"),
-        ({"schedule": {}}, "LM-410", "rollout.schedule"),
+        ({"schedule": {"start": "soon"}}, "LM-410", "rollout.schedule.start"),
     ],
 )
 def test_bad_input_is_refused_with_its_place(

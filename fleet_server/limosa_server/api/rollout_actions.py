@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from sqlmodel import col, select
 
 from limosa_contracts.fields import Fields
-from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.json_value import JsonValue
 from limosa_server.access import audit
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Caller, Operator
@@ -24,70 +24,76 @@ from limosa_server.core.wave import Wave
 from limosa_server.rollouts.executions import CONTROLLER
 from limosa_server.rollouts.rollout_rows import decision_row, rollout_of, wave_of, write_rollout, write_wave
 from limosa_server.rollouts.rollout_view import etag_of, rollout_json
-from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow, WaveRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
-_REMARK = json_schema({"remark": {"type": "string", "maxLength": 500}}, required=[])
+REMARK = json_schema({"remark": {"type": "string", "maxLength": 500}}, required=[])
 _CANCEL = json_schema(
-    {"remark": {"type": "string", "maxLength": 500}, "rollback": {"type": "boolean"}}, required=[]
+    {
+        "remark": {"type": "string", "maxLength": 500},
+        "rollback": {"type": "boolean", "description": "devices that committed go back too"},
+        "let_finish": {"type": "boolean", "description": "those at it may finish; nobody else begins"},
+    },
+    required=[],
 )
 
 
-@router.post("/{rollout_id}/pause", openapi_extra=_REMARK)
+@router.post("/{rollout_id}/pause", openapi_extra=REMARK)
 def pause(
     rollout_id: int, body: JsonBody, state: State, caller: Operator, request: Request, response: Response
 ) -> dict[str, JsonValue]:
     """No further device is offered the release; those at it go on."""
-    remark = _remark(body)[0]
+    remark = _remark(Fields(body, where="body"))
     now = state.clock()
     with state.store.transaction() as tx:
-        row = _for_change(tx, rollout_id, caller, request)
+        row = for_change(tx, rollout_id, caller, request)
         rollout, decision = operate.pause(rollout_of(row), now=now, by=caller.name, remark=remark)
-        return _save(tx, state, row, rollout, (), decision, caller, response, now)
+        return save(tx, row, rollout, (), decision, caller, response, now)
 
 
-@router.post("/{rollout_id}/resume", openapi_extra=_REMARK)
+@router.post("/{rollout_id}/resume", openapi_extra=REMARK)
 def resume(
     rollout_id: int, body: JsonBody, state: State, caller: Operator, request: Request, response: Response
 ) -> dict[str, JsonValue]:
     """Goes on; what had stopped it is thereby accepted, and the record says by whom."""
-    remark = _remark(body)[0]
+    remark = _remark(Fields(body, where="body"))
     now = state.clock()
     with state.store.transaction() as tx:
-        row = _for_change(tx, rollout_id, caller, request)
+        row = for_change(tx, rollout_id, caller, request)
         waves = [wave_of(one) for one in _wave_rows(tx, row)]
         rollout, moved, decision = operate.resume(
             rollout_of(row), waves, now=now, by=caller.name, remark=remark
         )
-        return _save(tx, state, row, rollout, moved, decision, caller, response, now)
+        return save(tx, row, rollout, moved, decision, caller, response, now)
 
 
 @router.post("/{rollout_id}/cancel", openapi_extra=_CANCEL)
 def cancel(
     rollout_id: int, body: JsonBody, state: State, caller: Operator, request: Request, response: Response
 ) -> dict[str, JsonValue]:
-    """Ends it. Devices that committed keep the release, or go back too with `rollback`."""
-    remark, rollback = _remark(body, rollback=True)
+    """Ends it. Devices that committed keep the release, or go back too with `rollback`; those at it are
+    told to stay with what they run, or may finish with `let_finish`."""
+    fields = Fields(body, where="body")
+    rollback = fields.optional("rollback", fields.boolean, False)
+    let_finish = fields.optional("let_finish", fields.boolean, False)
+    remark = _remark(fields)
     now = state.clock()
     with state.store.transaction() as tx:
-        row = _for_change(tx, rollout_id, caller, request)
+        row = for_change(tx, rollout_id, caller, request)
         rollout, decision = operate.cancel(
-            rollout_of(row), now=now, by=caller.name, rollback=rollback, remark=remark
+            rollout_of(row), now=now, by=caller.name, rollback=rollback, finish=let_finish, remark=remark
         )
-        return _save(tx, state, row, rollout, (), decision, caller, response, now)
+        return save(tx, row, rollout, (), decision, caller, response, now)
 
 
-def _remark(body: JsonObject, *, rollback: bool = False) -> tuple[str, bool]:
-    fields = Fields(body, where="body")
+def _remark(fields: Fields) -> str:
     remark = fields.optional("remark", lambda n: fields.text(n, max_chars=500, empty=True), "")
-    wanted = fields.optional("rollback", fields.boolean, False) if rollback else False
     fields.refuse_rest()
-    return remark, wanted
+    return remark
 
 
-def _for_change(tx: Transaction, rollout_id: int, caller: Caller, request: Request) -> RolloutRow:
+def for_change(tx: Transaction, rollout_id: int, caller: Caller, request: Request) -> RolloutRow:
     row = find(tx, rollout_id)
     caller.needs_team(row.model.split("/")[0])
     check_if_match(request, etag_of(row))
@@ -98,9 +104,8 @@ def _wave_rows(tx: Transaction, row: RolloutRow) -> Sequence[WaveRow]:
     return tx.exec(select(WaveRow).where(WaveRow.rollout == row.id).order_by(col(WaveRow.index))).all()
 
 
-def _save(
+def save(
     tx: Transaction,
-    state: ServerState,
     row: RolloutRow,
     rollout: Rollout,
     waves: Sequence[Wave],

@@ -41,6 +41,10 @@ FIELDS: dict[str, Any] = {
     },
     "mode": {"type": "string", "enum": ["replace", "shadow", "ab"]},
     **{name: {"type": "object"} for name in ("shadow", "ab")},
+    "target_selection": {"type": "string", "enum": ["snapshot", "continuous"]},
+    "priority": {"type": "integer"},
+    **{name: {"type": "object"} for name in ("retry", "schedule", "approval")},
+    "draft": {"type": "boolean", "description": "written down only; POST …/submit asks for it"},
     "despite": {
         "type": "array",
         "items": {"type": "integer"},
@@ -96,12 +100,15 @@ class Asked:
     salt: str
     fingerprint: str
     despite: tuple[int, ...]
+    draft: bool = False
 
     @classmethod
     def parse(cls, body: JsonObject) -> Self:
         """A salt is drawn where none is given. Raises InvalidField."""
         given = dict(body)
-        beside = Fields({"despite": given.pop("despite", [])}, where="rollout")
+        beside = Fields(
+            {"despite": given.pop("despite", []), "draft": given.pop("draft", None)}, where="rollout"
+        )
         fields = Fields(given.pop("plan", None) or {}, where="rollout.plan")
         salt = fields.optional("salt", lambda n: fields.text(n, max_chars=64), "")
         fingerprint = fields.optional("fingerprint", lambda n: fields.text(n, max_chars=64), "")
@@ -113,6 +120,7 @@ class Asked:
             salt=salt or secrets.token_hex(8),
             fingerprint=fingerprint,
             despite=_numbers(beside),
+            draft=beside.optional("draft", beside.boolean, False),
         )
 
 

@@ -62,13 +62,19 @@ def start(
                 )
             rollout_plan.refuse_bad(found)
             row = rollout_start.start(
-                tx, found, now=now, actor=caller.actor, key=key, request_sha256=request_sha256
+                tx,
+                found,
+                now=now,
+                actor=caller.actor,
+                key=key,
+                request_sha256=request_sha256,
+                draft=asked.draft,
             )
             audit.record(
                 tx,
                 at=now,
                 actor=caller.actor,
-                action="rollout.start",
+                action="rollout.draft" if asked.draft else "rollout.start",
                 object=f"rollout {row.id}",
                 after={**spec.as_json(), **({"despite": list(asked.despite)} if asked.despite else {})},
             )

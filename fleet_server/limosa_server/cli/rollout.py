@@ -9,7 +9,7 @@ import click
 
 from limosa_contracts.cli import answer, columns, command, json_option, printable
 from limosa_contracts.duration import parse_duration
-from limosa_contracts.errors import TimedOut, TransferError
+from limosa_contracts.errors import TimedOut, TransferError, Usage
 from limosa_contracts.json_value import JsonObject
 from limosa_server.cli.ladder import ENDED, ladder, one_line, state, verdict
 from limosa_server.client import Client, server_options
@@ -107,7 +107,7 @@ def _watch(client: Client, rollout: int, found: JsonObject, *, allowed: float, a
                 raise
 
 
-def _action(
+def action(
     name: str,
     rollout: int,
     body: JsonObject,
@@ -128,7 +128,7 @@ def pause(
     rollout: int, remark: str, server: str | None, token: str | None, ca: str | None, as_json: bool
 ) -> None:
     """Offer the release to no further device."""
-    _action("pause", rollout, {"remark": remark}, (server, token, ca), as_json)
+    action("pause", rollout, {"remark": remark}, (server, token, ca), as_json)
 
 
 @command("resume", examples=["limosa rollout resume 7"])
@@ -143,18 +143,20 @@ def resume(
 
     What had stopped it (failures, too little data) is thereby accepted, under your name.
     """
-    _action("resume", rollout, {"remark": remark}, (server, token, ca), as_json)
+    action("resume", rollout, {"remark": remark}, (server, token, ca), as_json)
 
 
 @command("cancel", examples=["limosa rollout cancel 7", "limosa rollout cancel 7 --rollback"])
 @click.argument("rollout", type=click.IntRange(min=1))
 @click.option("--rollback", is_flag=True, help="Devices that have committed go back too.")
+@click.option("--let-finish", is_flag=True, help="Devices that are at it may finish; nobody else begins.")
 @click.option("--remark", default="", help="Why; people will read it.")
 @server_options
 @json_option
 def cancel(
     rollout: int,
     rollback: bool,
+    let_finish: bool,
     remark: str,
     server: str | None,
     token: str | None,
@@ -165,7 +167,10 @@ def cancel(
 
     Devices that have not finished stay with what they run.
     """
-    _action("cancel", rollout, {"remark": remark, "rollback": rollback}, (server, token, ca), as_json)
+    if rollback and let_finish:
+        raise Usage("a device cannot finish and go back", where="--let-finish", why="--rollback is given too")
+    body: JsonObject = {"remark": remark, "rollback": rollback, "let_finish": let_finish}
+    action("cancel", rollout, body, (server, token, ca), as_json)
 
 
 @command("explain", examples=["limosa rollout explain 7", "limosa rollout explain 7 --json"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import time
 import tomllib
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -87,12 +89,14 @@ def plan(
     type=click.Path(path_type=Path, dir_okay=False),
     help="What `plan --json` printed; refused if the group has changed since.",
 )
+@click.option("--draft", is_flag=True, help="Write it down only; `limosa rollout submit` asks for it.")
 @despite_option
 @server_options
 @json_option
 def start(
     file: Path | None,
     plan_file: Path | None,
+    draft: bool,
     despite: tuple[int, ...],
     server: str | None,
     token: str | None,
@@ -107,6 +111,8 @@ def start(
         if plan_file is not None:
             raise Usage("a plan holds its own --despite", where="--despite", hint="plan again with --despite")
         body = {**body, "despite": list(despite)}
+    if draft:
+        body = {**body, "draft": True}
     key = uuid.uuid4().hex
     with Client.of(server, token, ca) as client:
         for attempt in range(1, TRIES + 1):
@@ -133,7 +139,16 @@ def read_spec(file: Path) -> RolloutSpec:
         value = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidField("the file is not TOML", where=str(file), why=str(error)) from error
-    return RolloutSpec.parse(value, where=file.name)
+    return RolloutSpec.parse(plain(value), where=file.name)
+
+
+def plain(value: Any) -> Any:
+    """TOML has times; a rollout file may write one without quotes, as `start = 2026-12-01T02:00:00Z`."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
 def _planned(file: Path | None) -> dict[str, JsonValue]:

@@ -9,9 +9,13 @@ from sqlmodel import col, select
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
+from limosa_server.core.approval import missing
 from limosa_server.core.counts import Counts
 from limosa_server.core.judging.explain import what_next
+from limosa_server.core.overdue import overdue
+from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
+from limosa_server.rollouts.outer_facts import votes
 from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
@@ -25,6 +29,7 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
             select(WaveRow).where(WaveRow.rollout == row.id).order_by(col(WaveRow.index))
         ).all()
     ]
+    rollout = rollout_of(row)
     totals = sum((wave.counts for wave in waves), Counts())
     away, returning = _overlays(tx, row)
     return {
@@ -39,7 +44,15 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
         "created_by": row.created_by,
         "ended_at": row.ended_at,
         "stragglers": row.stragglers,
-        "next": what_next(rollout_of(row), waves, now=now),
+        "starts_at": rollout.spec.schedule.start,
+        "started_at": row.started_at,
+        "resume_at": row.resume_at,
+        "priority": row.priority,
+        "follows": row.follows,
+        "settled": row.settled,
+        "approvals": _approvals(tx, rollout),
+        "waits_too_long": overdue(rollout, waves, now=now),
+        "next": what_next(rollout, waves, now=now),
         "failing": row.failing_reason,
         "counts": totals.as_json(),
         "devices": totals.total,
@@ -50,6 +63,20 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
         "returning": returning,
         "waves": [wave_json(wave) for wave in waves],
         "spec": row.spec,
+    }
+
+
+def _approvals(tx: Transaction, rollout: Rollout) -> JsonValue:
+    """What people said; null where nobody is asked."""
+    if rollout.spec.approval is None:
+        return None
+    said = votes(tx, rollout.id)
+    return {
+        "missing": missing(rollout, said),
+        "said": [
+            {"by": vote.actor, "approves": vote.approves, "remark": vote.remark, "at": vote.at}
+            for vote in said
+        ],
     }
 
 

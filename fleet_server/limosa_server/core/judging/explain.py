@@ -12,6 +12,16 @@ from limosa_server.core.wave import Wave, WaveStatus
 def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
     """One sentence for the person who watches; "" where nothing more happens."""
     match rollout.status:
+        case RolloutStatus.DRAFT:
+            return f"`limosa rollout submit {rollout.id}` asks for it"
+        case RolloutStatus.WAITING_FOR_APPROVAL:
+            return f"`limosa rollout approve {rollout.id}` agrees to it, `deny` ends it"
+        case RolloutStatus.SCHEDULED if rollout.spec.schedule.start is not None:
+            return f"it starts in {about_duration(max(0.0, rollout.spec.schedule.start - now))}"
+        case RolloutStatus.RUNNING if rollout.settled and rollout.follows:
+            return f"`limosa rollout finish {rollout.id}` ends it; devices that join follow until then"
+        case RolloutStatus.PAUSED if rollout.resume_at is not None:
+            return f"it goes on by itself in {about_duration(max(0.0, rollout.resume_at - now))}"
         case RolloutStatus.RUNNING:
             return _running(rollout, waves, now=now)
         case RolloutStatus.PAUSED:
@@ -22,6 +32,8 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return f"`limosa rollout resume {rollout.id}` goes on"
         case RolloutStatus.ROLLING_BACK:
             return "it ends when every device has said that it runs the version it had before"
+        case RolloutStatus.CANCELING if rollout.stopping:
+            return "it ends when those at it have finished"
         case RolloutStatus.CANCELING:
             return "devices that have not finished are told to stay with what they run"
         case RolloutStatus.COMPLETED if rollout.stragglers:
