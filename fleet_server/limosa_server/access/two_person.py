@@ -17,22 +17,13 @@ from sqlmodel import col, select
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonObject
 from limosa_server.access import audit
+from limosa_server.access.two_person_actions import ACTIONS
 from limosa_server.errors import SecondPersonNeeded
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.access import ApiToken
 from limosa_server.tables.trust import SecondPersonAsk
 
-ACTIONS: Final[dict[str, str]] = {
-    "device.revoke": "take a device out of the fleet",
-    "device.decommission": "let a device go for good",
-    "release.promote": "move a release on to its next stage",
-    "release.retract": "offer a release to nobody any more",
-    "mirror.export": "write a stick with documents and a timestamp that live long",
-    "server.epoch": "begin a new epoch of the director",
-    "token.create": "make a token of the role admin",
-}
-"""What the rule may be set for, in words."""
 VALID_S: Final = 86400.0  # then the first person asks anew
 NOTHING: Final[JsonObject] = {}
 
