@@ -24,6 +24,7 @@ class Metrics:
     broker_up: Gauge
     tick_seconds: Histogram
     loop_failures: Counter
+    expiry_seconds: Gauge
     alerts_firing: Gauge
     webhook_messages: Counter
 
@@ -59,6 +60,7 @@ def make_metrics() -> Metrics:
             "limosa_controller_tick_seconds", "Time of one tick of the controller", buckets=TICK_EDGES_S,
             registry=registry,
         ),
+        expiry_seconds=gauge("limosa_expiry_seconds", "Until something ends, by what it is", "what", "name"),
         loop_failures=counter("limosa_loop_failures", "Rounds of a background loop that failed", "loop"),
         alerts_firing=gauge("limosa_alerts_firing", "Alerts that fire, silenced or not", "rule", "severity"),
         webhook_messages=counter(

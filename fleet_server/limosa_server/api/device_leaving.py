@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server.access import two_person
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator
 from limosa_server.api.bodies import RawBody, json_schema, parsed
@@ -28,6 +29,7 @@ def revoke(device: DeviceId, body: RawBody, state: State, caller: Operator) -> d
     """Shuts a device out: its certificates, its tokens and its reports count no more, and it is
     disconnected. Its groups stay; a token for it lets it in again."""
     reason = reason_of(body, state)
+    two_person.confirm(state, caller, action="device.revoke", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
         leaving.revoke(tx, row, reason=reason, now=state.clock(), actor=caller.actor)
@@ -42,6 +44,7 @@ def decommission(device: DeviceId, body: RawBody, state: State, caller: Operator
     """Takes a device out for good: shut out, out of every group and rollout, nothing assigned. The record
     stays."""
     reason = reason_of(body, state)
+    two_person.confirm(state, caller, action="device.decommission", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
         leaving.decommission(tx, row, reason=reason, now=state.clock(), actor=caller.actor)

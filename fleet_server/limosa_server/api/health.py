@@ -14,6 +14,7 @@ from limosa_server.core.rollout import RolloutStatus
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import OutboxRow
 from limosa_server.tables.rollouts import RolloutRow
+from limosa_server.trust.expiries import expiries
 
 router = Router(route_class=AnswerRoute, tags=["health"])
 
@@ -44,6 +45,9 @@ def metrics(state: State) -> Response:
     for name, count in counts.items():
         state.metrics.devices.labels(state=name).set(count)
     state.metrics.outbox.set(waiting)
+    now = state.clock()
+    for one in expiries(state, now):
+        state.metrics.expiry_seconds.labels(what=one.what, name=one.name).set(one.left_s(now))
     for status in RolloutStatus:
         state.metrics.rollouts.labels(status=status.value).set(rollouts.get(status.value, 0))
     return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)

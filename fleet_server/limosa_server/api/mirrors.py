@@ -5,6 +5,7 @@ from __future__ import annotations
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.names import NAME
+from limosa_server.access import two_person
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator
 from limosa_server.api.bodies import JsonBody, json_schema
@@ -38,6 +39,10 @@ def make(body: JsonBody, state: State, caller: Operator) -> dict[str, JsonValue]
     limit = state.settings.limits.mirror_devices_max
     devices = fields.optional("devices", lambda n: fields.texts(n, pattern=NAME, max_items=limit), none)
     fields.refuse_rest()
+    asked: list[JsonValue] = [*sorted(devices)]
+    two_person.confirm(
+        state, caller, action="mirror.export", object="mirror", detail={"valid_s": valid_s, "devices": asked}
+    )
     made = make_mirror(state, devices=devices, valid_s=valid_s, actor=caller.actor)
     return {
         "id": made.id,

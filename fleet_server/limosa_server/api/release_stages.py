@@ -8,6 +8,7 @@ from limosa_contracts.errors import InvalidField, NotAuthorised
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.names import MODEL, NAME, ModelName, ReleaseName, check_version
+from limosa_server.access import two_person
 from limosa_server.access.roles import Role
 from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.answers import AnswerRoute
@@ -94,6 +95,9 @@ def promote(
     reason, override = _reason(body, "override")
     if override and not caller.may(Role.APPROVER):
         raise NotAuthorised("overriding a gate needs the role approver", where=str(name))
+    two_person.confirm(
+        state, caller, action="release.promote", object=f"release {name}", detail={"override": override}
+    )
     now = state.clock()
     with state.store.transaction() as tx:
         row, checked = promotion.move(
@@ -126,6 +130,9 @@ def retract(
     """Nobody is offered it any more; its open rollouts end, with `rollback` their devices go back."""
     name = release_name(team, model, version)
     reason, rollback = _reason(body, "rollback")
+    two_person.confirm(
+        state, caller, action="release.retract", object=f"release {name}", detail={"rollback": rollback}
+    )
     with state.store.transaction() as tx:
         done = retracting.retract(
             tx, name, at=state.clock(), actor=caller.actor, by=caller.name, reason=reason, rollback=rollback

@@ -9,7 +9,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server.access import audit, tokens
+from limosa_server.access import audit, tokens, two_person
 from limosa_server.access.roles import ROLE_NAMES, Role
 from limosa_server.access.scope import GROUP, TEAM, Scope
 from limosa_server.api.answers import AnswerRoute
@@ -59,6 +59,11 @@ def create(body: JsonBody, state: State, caller: Admin) -> dict[str, JsonValue]:
     )
     fields.refuse_rest()
     _check_within(caller, scope)
+    if role is Role.ADMIN:
+        two_person.confirm(
+            state, caller, action="token.create", object=f"token of {name}",
+            detail={"team": scope.team, "group": scope.group},
+        )  # fmt: skip
     with state.store.transaction() as tx:
         if scope.group:
             groups.get(tx, scope.group)

@@ -10,6 +10,7 @@ import click
 
 from limosa_contracts.cli import command, json_option
 from limosa_contracts.errors import Usage
+from limosa_server.access.two_person_actions import ACTIONS
 from limosa_server.settings import ServerSettings
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -52,6 +53,10 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
     "--webhook-host", "webhook_hosts", multiple=True, metavar="HOST",
     help="Alerts may go to this host though its address is private; may be given again.",
 )  # fmt: skip
+@click.option(
+    "--two-person", "two_person_actions", multiple=True, type=click.Choice(list(ACTIONS)),
+    help="This is done when a second person asks for it too; may be given again.",
+)  # fmt: skip
 @click.option("--dev", is_flag=True, help="Loopback without TLS. Signatures and tokens stay.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
 @json_option
@@ -65,6 +70,7 @@ def run(
     mqtt_host: str,
     behind_proxy: str | None,
     webhook_hosts: tuple[str, ...],
+    two_person_actions: tuple[str, ...],
     dev: bool,
     log_level: str,
     as_json: bool,
@@ -86,6 +92,7 @@ def run(
         mqtt_host=mqtt_host,
         behind_proxy=behind_proxy or "",
         webhook_hosts=webhook_hosts,
+        two_person=two_person_actions,
         dev=dev,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -18,6 +18,7 @@ from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.access import EnrollmentToken
 from limosa_server.tables.devices import Device, DeviceCertificate
+from limosa_server.trust import certificates
 from limosa_server.trust.pki import IssuedCertificate, key_of_request
 from limosa_server.trust.revocation_list import ANNOUNCED
 
@@ -57,9 +58,13 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
 
 
 def renew(state: ServerState, *, device: str, csr_pem: str) -> IssuedCertificate:
-    """A new certificate for a new key; the caller has proven the old one. Raises WeakKey, InvalidField."""
+    """A new certificate for a new key; the caller has proven the old one.
+
+    Raises WeakKey, InvalidField, RenewedTooOften.
+    """
     key = key_of_request(csr_pem)
     now = state.clock()
+    certificates.check_rate(state, device, now=now)
     issued = state.authority.issue(
         key, device=device, now=now, lifetime_s=state.settings.limits.device_certificate_s
     )
