@@ -2,8 +2,9 @@
 
 A snapshot is cumulative per generation; a window is cumulative from its own beginning. A window
 closes at the hour, at 20,000 inferences, or when its digest stops serving. A report of fewer than
-`MIN_ROWS` is held: the window stays open and grows (3.5). Only where it cannot grow, because its
-digest no longer serves, is a small one sent, and during a probation, whose trial may be that short.
+`MIN_ROWS` inferences or pieces of feedback is held: the window stays open and grows (3.5). Only where
+it cannot grow, because its digest no longer serves, is a small one sent, and during a probation, whose
+trial may be that short.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ class WindowBook:
         for key, entry in list(self._open.items()):
             if entry.news and key in self._stopped:
                 sent.append(self._close(key))
-            elif entry.news and (in_probation or entry.window.n >= MIN_ROWS):
+            elif entry.news and (in_probation or _is_enough(entry.window)):
                 sent.append(self._revise(entry))
         return sent
 
@@ -212,7 +213,7 @@ class WindowBook:
         if window.baseline != snapshot.baseline or window.n >= MAX_ROWS:
             return True
         over = int(mono_s // WINDOW_S) != int(window.started_mono_s // WINDOW_S)
-        return over and window.n >= MIN_ROWS  # 3.5: a small one is merged into the next
+        return over and _is_enough(window)  # 3.5: a small one is merged into the next
 
     def _begin(
         self,
@@ -254,6 +255,11 @@ class WindowBook:
 
     def _close(self, key: tuple[str, str]) -> Window:
         return self._revise(self._open.pop(key))
+
+
+def _is_enough(window: Window) -> bool:
+    """3.5. What applications say comes later than the predictions, often in a window that has none."""
+    return max(window.n, window.counters.get("feedback_matched", 0)) >= MIN_ROWS
 
 
 def _subtract(a: Sketch, b: Sketch) -> Sketch:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from limosa_agent.telemetry.window_merge import merge_windows
 from limosa_agent.telemetry.windows import MAX_ROWS, MIN_ROWS, WINDOW_S, Snapshot, WindowBook
 from limosa_contracts.baseline import BINS
+from limosa_contracts.feedback import Feedback, Kpi
 from limosa_contracts.window import Window
 
 A, B = "a" * 64, "b" * 64
@@ -170,3 +171,42 @@ def test_every_inference_is_in_exactly_one_window(steps: list[tuple[str, int]]) 
     assert sum(window.n for window in rows.values()) == total
     assert sum(window.counters["requests"] for window in rows.values()) == total
     assert sum(sum(window.sketch.latency) for window in rows.values()) == total
+
+
+def with_feedback(n: int, *, said: int, correct: int) -> Snapshot:
+    raw = snapshot(n)
+    bins = (0,) * 9
+    feedback = Feedback(
+        kpis={"clicked": Kpi(n=said, total=float(said), squares=float(said))},
+        labelled=(*bins, said),
+        correct=(*bins, correct),
+    )
+    return replace(raw, feedback=feedback, counters={**raw.counters, "feedback_matched": said})
+
+
+def test_feedback_that_comes_when_nothing_is_asked_any_more_is_told() -> None:
+    """The application learns in the evening what it asked for in the morning."""
+    made = book()
+    observe(made, 0, snapshot=with_feedback(0, said=19, correct=10))
+    assert made.due(in_probation=False) == []
+    observe(made, 0, snapshot=with_feedback(0, said=30, correct=12))
+    (window,) = made.due(in_probation=False)
+    assert window.feedback is not None
+    assert (window.n, window.feedback.kpis["clicked"].n, sum(window.feedback.correct)) == (0, 30, 12)
+
+
+def test_feedback_counts_once_over_windows_and_restarts_of_the_worker() -> None:
+    made = book()
+    observe(made, 100, snapshot=with_feedback(100, said=40, correct=30))
+    observe(made, 120, snapshot=with_feedback(120, said=60, correct=45))
+    (first,) = made.due(in_probation=False)
+    closed = observe(made, 130, snapshot=with_feedback(130, said=70, correct=50), mono_s=WINDOW_S + 1)
+    observe(made, 25, snapshot=with_feedback(25, said=5, correct=5), generation=2, mono_s=WINDOW_S + 2)
+    assert [window.key for window in closed] == [first.key]
+    (second,) = made.due(in_probation=False)
+    assert closed[0].feedback is not None
+    assert second.feedback is not None
+    told = closed[0].feedback.plus(second.feedback)
+    assert (told.kpis["clicked"].n, sum(told.labelled), sum(told.correct)) == (75, 75, 55)
+    both = merge_windows(closed[0], second)
+    assert both.feedback == told
