@@ -182,6 +182,11 @@ def test_what_is_left_out_is_safe() -> None:
         ({"timeouts": {"end": "7d", "at_end": "explode"}}, "timeouts.at_end", "stop, cancel"),
         ({"target_selection": "sometimes"}, "target_selection", "continuous"),
         ({"priority": 5000}, "priority", "outside"),
+        (
+            {"group": None, "selector": "a=b", "target_selection": "continuous"},
+            "target_selection",
+            "limosa group create",
+        ),
         ({"timeouts": {"offer": "0s"}}, "timeouts.offer", "at least"),
         ({"success": {"percent": "95"}}, "success.percent", "number"),
         ({"trial": {"infernces": 3}}, "trial.infernces", "inferences"),

@@ -33,10 +33,11 @@ class Schedule:
     @classmethod
     def parse(cls, fields: Fields) -> Self:
         start = fields.maybe("start", lambda n: _moment(fields, n))
+        nothing: tuple[MaintenanceWindow, ...] = ()
         windows = fields.optional(
             "maintenance_windows",
             lambda n: tuple(_window(item, place) for place, item in fields.items(n, max_items=WINDOWS_MAX)),
-            (),
+            nothing,
         )
         outside = fields.optional("download_outside_window", fields.boolean, True)
         if fields.has("download_outside_window") and not windows:

@@ -137,6 +137,13 @@ class RolloutSpec:
             raise InvalidField(
                 "a rollout has one target", where=fields.at("group"), why="give group or selector"
             )
+        if spec.continuous and spec.selector is not None:
+            raise InvalidField(
+                "only a group can be followed",
+                where=fields.at("target_selection"),
+                why="who joins is noted for groups",
+                hint=f"limosa group create NAME --selector {str(spec.selector)!r}",
+            )
         return spec
 
     def as_json(self) -> dict[str, JsonValue]:

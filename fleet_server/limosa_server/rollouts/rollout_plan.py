@@ -33,6 +33,7 @@ from limosa_server.core.planning.known_bad import Finding, findings_warnings, ru
 from limosa_server.core.planning.plan import BytesOf, Plan, make_plan
 from limosa_server.fleet import groups, pins
 from limosa_server.rollouts import findings
+from limosa_server.rollouts.remarks import remarks
 from limosa_server.rollouts.rollout_start import check_way_back, find_release
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
@@ -75,7 +76,10 @@ def plan(
         salt=salt,
         bytes_of=bytes_of or (lambda _, variant: variant.size_bytes),
         despite=sorted(set(despite)),
-        remarks=findings_warnings(known, despite=frozenset(despite)),
+        remarks=[
+            *findings_warnings(known, despite=frozenset(despite)),
+            *remarks(tx, spec, [one.device for one in chosen.candidates]),
+        ],
     )
     return replace(planned, arms=chosen.arms) if chosen.arms else planned
 

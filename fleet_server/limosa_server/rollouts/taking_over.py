@@ -6,12 +6,15 @@ one that waits for its approval or its time takes nothing from anybody.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.rollouts.executions import save
@@ -81,6 +84,22 @@ def held(tx: Transaction, rollout: Rollout, *, model: str) -> dict[str, int]:
     return {
         device: other.id for device, other in rows if other.id is not None and _lane(other) == rollout.lane
     }
+
+
+def held_above(tx: Transaction, spec: RolloutSpec, devices: Collection[str]) -> dict[int, int]:
+    """Rollout -> how many of these devices it has and would keep, by its priority."""
+    rows = tx.exec(
+        select(RolloutRow.id, ExecutionRow.device)
+        .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
+        .where(
+            RolloutRow.model == str(spec.release.name),
+            col(RolloutRow.status).in_(STARTED),
+            col(RolloutRow.priority) > spec.priority,
+            col(ExecutionRow.state).in_(_HOLDING),
+        )
+    ).all()
+    found = Counter(number for number, device in rows if number is not None and device in devices)
+    return dict(sorted(found.items()))
 
 
 def outranks(tx: Transaction, holder: str, rollout: Rollout) -> bool:

@@ -9,11 +9,12 @@ from sqlmodel import select
 
 from limosa_contracts.maintenance_window import MaintenanceWindows
 from limosa_server.fleet import groups
+from limosa_server.rollouts import rollout_plan
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import ApprovalRow, DecisionRow
 from tests.fleet_server.databases import Database
-from tests.fleet_server.small_fleet import SmallFleet
+from tests.fleet_server.small_fleet import SmallFleet, spec_of
 
 pytestmark = pytest.mark.both_databases
 ONE = [{"name": "all", "bake": "1s"}]
@@ -61,6 +62,10 @@ def test_a_hotfix_with_priority_keeps_its_devices_against_what_comes_later(fleet
         for device in fleet.names():
             fleet.answer(device)
         fleet.now += 1
+    with fleet.store.read() as tx:
+        spec = spec_of(release=NEXT)
+        warnings = rollout_plan.plan(tx, spec, salt="s", now=fleet.now).warnings
+    assert any(f"2 devices of it are with rollout {hotfix}, of higher priority" in one for one in warnings)
     later = fleet.start(release=NEXT, waves=ONE, abort=[])
     assert fleet.live(later) == "COMPLETED"
     assert states(fleet, later) == {
