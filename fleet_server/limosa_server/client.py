@@ -91,11 +91,34 @@ class Client:
     def delete(self, path: str) -> JsonObject:
         return self._ask("DELETE", path)
 
-    def pieces(self, path: str, *, max_bytes: int) -> Iterator[bytes]:
+    def upload(self, path: str, content: bytes, **query: str) -> JsonObject:
+        """A file that is no JSON, as CSV."""
+        return self._ask("POST", path, query=query, content=content, headers={"Content-Type": "text/csv"})
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        absent_is_fine: bool = False,
+    ) -> httpx.Response:
+        """An answer that is not JSON. Raises Unreachable, and what the server said."""
+        try:
+            with self.http.stream(method, path, content=content, headers=dict(headers or {})) as response:
+                body = _read(response)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_success or (absent_is_fine and response.status_code == 404):
+            return response
+        raise _refused(response, body)
+
+    def pieces(self, path: str, *, max_bytes: int, **query: str) -> Iterator[bytes]:
         """A file, piece by piece, as it is. Raises TooLarge, Unreachable, and what the server said."""
         size = 0
         try:
-            with self.http.stream("GET", path) as response:
+            with self.http.stream("GET", path, params=query) as response:
                 if not response.is_success:
                     raise _refused(response, _read(response))
                 for piece in response.iter_raw():
@@ -127,6 +150,7 @@ class Client:
         *,
         query: Mapping[str, Any] | None = None,
         body: JsonObject | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> JsonObject:
         try:
@@ -134,15 +158,15 @@ class Client:
                 method,
                 path,
                 params={key: value for key, value in (query or {}).items() if value not in (None, "", [])},
-                content=None if body is None else encode_canonical(body),
+                content=content if body is None else encode_canonical(body),
                 headers={"Content-Type": "application/json", **(headers or {})},
             ) as response:
-                content = _read(response)
+                said = _read(response)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if response.is_success:
-            return parse_object(content, what="answer", max_bytes=ANSWER_MAX_BYTES)
-        raise _refused(response, content)
+            return parse_object(said, what="answer", max_bytes=ANSWER_MAX_BYTES)
+        raise _refused(response, said)
 
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
         url, why = str(self.http.base_url), str(error) or repr(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Path, Query
@@ -17,13 +18,16 @@ from limosa_server.access.scope import GROUP, TEAM, WHOLE, Scope
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.inventory import Wanted
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
-from limosa_server.fleet.labels import OPERATOR, check_labels, set_labels
+from limosa_server.fleet.device_states import ORDERS, SORTS
+from limosa_server.fleet.inventory import DeviceOrder, find
+from limosa_server.fleet.labels import OPERATOR, Holds, check_labels, set_labels, what_holds
 from limosa_server.store import Transaction
-from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
+from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.reports import EventRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/devices", tags=["devices"])
@@ -36,24 +40,21 @@ EVENTS_SHOWN = 20
 def list_devices(
     state: State,
     caller: Viewer,
+    wanted: Wanted,
     limit: Limit = 100,
     cursor: Cursor = "",
-    device_state: Annotated[str, Query(alias="state", pattern="^(active|revoked)?$")] = "",
-    label: Annotated[str, Query(max_length=130, description="key=value")] = "",
+    sort: Annotated[str, Query(pattern=f"^({'|'.join(SORTS)})$")] = SORTS[0],
+    order: Annotated[str, Query(pattern=f"^({'|'.join(ORDERS)})$")] = ORDERS[0],
 ) -> dict[str, JsonValue]:
-    """Devices by id, with their labels and models."""
-    query = select(Device).where(Device.id > decode_cursor(cursor)).order_by(col(Device.id)).limit(limit + 1)
-    query = query.where(caller.scope.devices(Device.id))
-    if device_state:
-        query = query.where(Device.state == device_state)
-    if label:
-        key, _, value = label.partition("=")
-        having = select(DeviceLabel.device).where(DeviceLabel.key == key, DeviceLabel.value == value)
-        query = query.where(col(Device.id).in_(having))
+    """The devices that the filter leaves, with their labels and models."""
+    by = DeviceOrder(by=sort, descending=order == "desc")
     with state.store.read() as tx:
-        rows = tx.exec(query).all()
-        shapes = {row.id: device_shape(tx, row, caller.scope) for row in rows[:limit]}
-    return page(rows, limit=limit, key=lambda row: row.id, shape=lambda row: shapes[row.id])
+        rows = find(
+            tx, wanted, order=by, cursor=decode_cursor(cursor), limit=limit + 1, now=state.clock(),
+            within=caller.scope.devices(Device.id),
+        )  # fmt: skip
+        shapes = shapes_of(tx, rows[:limit], caller.scope)
+    return page(rows, limit=limit, key=by.place_of, shape=lambda row: shapes[row.id])
 
 
 @router.get("/{device}")
@@ -108,7 +109,26 @@ def find_device(tx: Transaction, device: str) -> Device:
 
 def device_shape(tx: Transaction, row: Device, scope: Scope = WHOLE) -> dict[str, JsonValue]:
     """`scope`: of other teams' models nothing is said."""
-    models = tx.exec(select(DeviceModel).where(DeviceModel.device == row.id).order_by(col(DeviceModel.model)))
+    return shapes_of(tx, [row], scope)[row.id]
+
+
+def shapes_of(
+    tx: Transaction, rows: Sequence[Device], scope: Scope = WHOLE
+) -> dict[str, dict[str, JsonValue]]:
+    """The same for as many as one page shows, in as many statements."""
+    names = [row.id for row in rows]
+    models: dict[str, list[JsonValue]] = {name: [] for name in names}
+    for model in tx.exec(
+        select(DeviceModel)
+        .where(col(DeviceModel.device).in_(names), scope.models(DeviceModel.model))
+        .order_by(col(DeviceModel.model))
+    ):
+        models[model.device].append(_model_shape(model))
+    labels = what_holds(tx, names)
+    return {row.id: _shape(row, labels[row.id], models[row.id]) for row in rows}
+
+
+def _shape(row: Device, labels: Holds, models: list[JsonValue]) -> dict[str, JsonValue]:
     return {
         "id": row.id,
         "serial": row.serial,
@@ -117,14 +137,17 @@ def device_shape(tx: Transaction, row: Device, scope: Scope = WHOLE) -> dict[str
         "last_seen": row.last_seen,
         "reported_at": row.reported_at,
         "enrolled_at": row.enrolled_at,
+        "ended_at": row.ended_at,
+        "ended_reason": row.ended_reason,
         "agent": row.agent,
         "profile": row.profile,
         "clock": row.clock,
-        "labels": _labels(tx, row.id),
+        "labels": {key: value for key, (value, _) in labels.items()},
+        "label_sources": {key: source for key, (_, source) in labels.items()},
         "desired": {"epoch": row.desired_epoch, "counter": row.desired_counter},
         "capabilities": dict(row.capabilities),
         "resources": dict(row.resources),
-        "models": [_model_shape(model) for model in models if scope.sees_model(model.model)],
+        "models": models,
     }
 
 
@@ -163,5 +186,4 @@ def _model_shape(row: DeviceModel) -> dict[str, JsonValue]:
 
 
 def _labels(tx: Transaction, device: str) -> dict[str, JsonValue]:
-    rows = tx.exec(select(DeviceLabel).where(DeviceLabel.device == device).order_by(col(DeviceLabel.key)))
-    return {row.key: row.value for row in rows}
+    return {key: value for key, (value, _) in what_holds(tx, [device])[device].items()}

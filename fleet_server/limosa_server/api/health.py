@@ -38,9 +38,9 @@ def metrics(state: State) -> Response:
         rollouts = dict(
             tx.exec(select(RolloutRow.status, func.count()).group_by(col(RolloutRow.status))).all()
         )
-    counts = {"online": 0, "offline": 0, "revoked": 0}
+    counts = {"online": 0, "offline": 0, "revoked": 0, "decommissioned": 0}
     for device_state, is_online, count in online:
-        name = "revoked" if device_state == "revoked" else "online" if is_online else "offline"
+        name = device_state if device_state != "active" else "online" if is_online else "offline"
         counts[name] += count
     for name, count in counts.items():
         state.metrics.devices.labels(state=name).set(count)

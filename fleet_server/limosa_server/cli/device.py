@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import click
 
 from limosa_contracts.cli import answer, columns, command, json_option, printable, progress
 from limosa_contracts.duration import parse_duration
 from limosa_contracts.errors import Usage
-from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_server.cli.times import minute, second
+from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.device_cells import (
+    CELLS,
+    TITLES,
+    cell,
+    columns_of,
+    labels_of,
+    link,
+    objects,
+    runs,
+    seen,
+)
+from limosa_server.cli.device_filter import device_filter_options, filter_of
+from limosa_server.cli.times import second
 from limosa_server.cli.token import path_part
 from limosa_server.client import Client, server_options
+from limosa_server.fleet.device_states import ORDERS, SORTS
 
 PATH = "/api/v1/devices"
 
@@ -57,23 +68,49 @@ def enroll_token(
 
 @command(
     "list",
-    examples=["limosa device list", "limosa device list --label site=lab", "limosa device list --json"],
+    examples=[
+        "limosa device list",
+        "limosa device list --selector 'site in (lab,hq)' --state trouble",
+        "limosa device list --sort last_seen --columns device,seen,serial,label.site",
+    ],
 )
-@click.option("--label", default="", help="Only devices with this KEY=VALUE.")
+@device_filter_options
+@click.option("--sort", type=click.Choice(SORTS), default=SORTS[0], show_default=True)
+@click.option("--order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True)
+@click.option("--columns", "shown", default="", help=f"Of {', '.join(CELLS)} and label.NAME.")
 @server_options
 @json_option
-def list_devices(label: str, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
+def list_devices(
+    state: str,
+    label: str,
+    selector: str,
+    group: str,
+    version: str,
+    search: str,
+    sort: str,
+    order: str,
+    shown: str,
+    server: str | None,
+    token: str | None,
+    ca: str | None,
+    as_json: bool,
+) -> None:
     """List devices and what they run."""
     if label:
         parse_labels((label,))
+    names = columns_of(shown)
+    query = filter_of(
+        state=state, label=label, selector=selector, group=group, version=version, q=search,
+        sort=sort, order=order,
+    )  # fmt: skip
     with Client.of(server, token, ca) as client:
-        found = list(client.every(PATH, label=label))
+        found = list(client.every(PATH, **query))
     answer(
         {"items": list(found)},
         as_json=as_json,
         text=lambda: columns(
-            ["DEVICE", "LINK", "RUNS", "LAST SEEN", "LABELS"],
-            [[str(one["id"]), _link(one), _runs(one), _seen(one), _labels(one)] for one in found],
+            [TITLES.get(name, name.upper()) for name in names],
+            [[cell(one, name) for name in names] for one in found],
         ),
     )
 
@@ -111,16 +148,16 @@ def _page(device: JsonObject) -> str:
         ["", ""],
         [
             ["device", str(device["id"])],
-            ["link", _link(device)],
-            ["last seen", _seen(device)],
+            ["link", link(device)],
+            ["last seen", seen(device)],
             ["serial", printable(str(device["serial"])) or "-"],
             ["agent", printable(str(device["agent"])) or "-"],
             ["profile", printable(str(device["profile"])) or "-"],
-            ["labels", _labels(device) or "-"],
-            ["runs", _runs(device)],
+            ["labels", labels_of(device) or "-"],
+            ["runs", runs(device)],
         ],
     )
-    events = _objects(device["events"])
+    events = objects(device["events"])
     if not events:
         return facts
     said = columns(
@@ -137,28 +174,3 @@ def _page(device: JsonObject) -> str:
         ],
     )
     return f"{facts}\n\n{said}"
-
-
-def _link(device: JsonObject) -> str:
-    if device["state"] != "active":
-        return str(device["state"])
-    return "online" if device["online"] else "offline"
-
-
-def _seen(device: JsonObject) -> str:
-    """A device whose link is up is seen now, however long it has had nothing to say."""
-    return "now" if _link(device) == "online" else minute(device["last_seen"])
-
-
-def _runs(device: JsonObject) -> str:
-    models = _objects(device["models"])
-    return ", ".join(f"{one['model']}@{one['active'] or '-'} {one['phase']}" for one in models) or "-"
-
-
-def _labels(device: JsonObject) -> str:
-    labels = device["labels"]
-    return ",".join(f"{key}={value}" for key, value in labels.items()) if isinstance(labels, Mapping) else ""
-
-
-def _objects(value: JsonValue) -> list[JsonObject]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []

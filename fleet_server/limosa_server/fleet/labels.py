@@ -7,7 +7,7 @@ What was covered comes back when the label above it is taken away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy import bindparam, delete
 from sqlmodel import SQLModel, col, select
@@ -25,6 +25,7 @@ SOURCES: Final = (OPERATOR, TOKEN, DEVICE)
 """The highest first."""
 AT_ONCE: Final = 500  # devices of one round of queries: databases bind so many values, and more
 
+T = TypeVar("T")
 Labels: TypeAlias = Mapping[str, str]
 Said: TypeAlias = dict[str, dict[str, str]]  # source -> key -> value
 Holds: TypeAlias = dict[str, tuple[str, str]]  # key -> (value, source)
@@ -66,7 +67,7 @@ def set_many(tx: Transaction, labels: Mapping[str, Labels], *, source: str) -> l
     tx.flush()
     changed: list[str] = []
     for devices in in_rounds(sorted(labels)):
-        before = _said(tx, devices)
+        before = said_of(tx, devices)
         after = {device: {**before[device], source: dict(labels[device])} for device in devices}
         _write_sources(tx, before, after, source)
         changed += _write_holding(tx, before, after)
@@ -88,7 +89,7 @@ def what_holds(tx: Transaction, devices: Sequence[str]) -> dict[str, Holds]:
 
 def said_by(tx: Transaction, device: str, source: str) -> dict[str, str]:
     """What one source says of one device, whether it holds or not."""
-    return _said(tx, [device])[device].get(source, {})
+    return said_of(tx, [device])[device].get(source, {})
 
 
 def reread(tx: Transaction, kind: type[SQLModel]) -> None:
@@ -98,12 +99,13 @@ def reread(tx: Transaction, kind: type[SQLModel]) -> None:
             tx.expire(row)
 
 
-def in_rounds(devices: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(devices), AT_ONCE):
-        yield devices[start : start + AT_ONCE]
+def in_rounds(some: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(some), AT_ONCE):
+        yield some[start : start + AT_ONCE]
 
 
-def _said(tx: Transaction, devices: Sequence[str]) -> dict[str, Said]:
+def said_of(tx: Transaction, devices: Sequence[str]) -> dict[str, Said]:
+    """device -> source -> key -> value, also of those without any. For one round of devices."""
     found: dict[str, Said] = {device: {} for device in devices}
     rows = tx.exec(
         select(LabelSource.device, LabelSource.source, LabelSource.key, LabelSource.value).where(

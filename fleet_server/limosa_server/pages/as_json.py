@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 
 from limosa_server.api import devices, releases, rollouts
 from limosa_server.api.state import State
+from limosa_server.fleet.inventory import DeviceFilter
 from limosa_server.pages.guard import SignedIn, page_router
 
 router = page_router()
@@ -27,7 +28,7 @@ def one_rollout(state: State, who: SignedIn, rollout_id: int) -> Response:
 
 @router.get("/json/devices")
 def device_list(state: State, who: SignedIn) -> Response:
-    return JSONResponse(devices.list_devices(state, who.caller, limit=ROWS))
+    return JSONResponse(devices.list_devices(state, who.caller, DeviceFilter(), limit=ROWS))
 
 
 @router.get("/json/devices/{device:path}")

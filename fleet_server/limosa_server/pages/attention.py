@@ -10,7 +10,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 
 from limosa_server.core.rollout import RolloutStatus
-from limosa_server.pages.device_rows import TROUBLE, unreachable
+from limosa_server.fleet.inventory import TROUBLE, unreachable
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import path_part
 from limosa_server.pages.times import span

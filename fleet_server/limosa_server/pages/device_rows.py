@@ -4,89 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import ColumnElement, func
-from sqlmodel import col, or_, select
+from sqlmodel import col, select
 
-from limosa_contracts.phases import Phase
+from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder, find
 from limosa_server.pages.limits import LIMITS
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
-from limosa_server.tables.groups import Membership
+from limosa_server.tables.groups import Group, Membership
 from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
 from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, RolloutRow
-
-TROUBLE: Final = (Phase.REJECTED.value, Phase.FALLING_BACK.value, Phase.FELL_BACK.value)
-_SETTLED: Final = (*TROUBLE, Phase.IDLE.value, Phase.COMMITTED.value, Phase.REMOVED.value)
-STATES: Final = ("online", "offline", "unreachable", "updating", "trouble", "revoked")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceFilter:
-    """As it stands in the address. "" leaves a criterion out; `version` is `1.0.0` or `team/model@1.0.0`."""
-
-    state: str = ""
-    group: str = ""
-    version: str = ""
-    text: str = ""
-
-    def conditions(self, now: float) -> list[ColumnElement[bool]]:
-        active = col(Device.state) == "active"
-        found: list[ColumnElement[bool]] = [active] if self.state != "revoked" else []
-        match self.state:
-            case "revoked":
-                found.append(col(Device.state) == "revoked")
-            case "online":
-                found.append(col(Device.online).is_(True))
-            case "offline":
-                found.append(col(Device.online).is_(False))
-            case "unreachable":
-                found.append(unreachable(now))
-            case "trouble":
-                found.append(_has_model(col(DeviceModel.phase).in_(TROUBLE)))
-            case "updating":
-                found.append(_has_model(col(DeviceModel.phase).not_in(_SETTLED)))
-            case _:
-                pass
-        if self.group:
-            found.append(col(Device.id).in_(select(Membership.device).where(Membership.group == self.group)))
-        if self.version:
-            found.append(_runs(self.version))
-        if self.text:
-            found.append(_says(self.text))
-        return found
-
-
-def unreachable(now: float) -> ColumnElement[bool]:
-    """Offline for longer than a restart takes; counted from enrolment if it was never seen."""
-    last = func.coalesce(col(Device.last_seen), col(Device.enrolled_at))
-    return col(Device.online).is_(False) & (last < now - LIMITS.unreachable_after_s)
-
-
-def _has_model(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return col(Device.id).in_(select(DeviceModel.device).where(condition))
-
-
-def _runs(version: str) -> ColumnElement[bool]:
-    model, _, number = version.rpartition("@")
-    condition = col(DeviceModel.active_version) == number
-    return _has_model(condition & (col(DeviceModel.model) == model) if model else condition)
-
-
-def _says(text: str) -> ColumnElement[bool]:
-    """Part of its name, serial number or profile, or of a label's value; `key=value` is one label."""
-    key, equals, value = text.partition("=")
-    wanted = col(DeviceLabel.value).contains(text, autoescape=True)
-    if equals:
-        wanted = (col(DeviceLabel.key) == key.strip()) & (col(DeviceLabel.value) == value.strip())
-    return or_(
-        *(
-            column.contains(text, autoescape=True)
-            for column in (col(Device.id), col(Device.serial), col(Device.profile))
-        ),
-        col(Device.id).in_(select(DeviceLabel.device).where(wanted)),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +31,23 @@ class DeviceList:
     lines: tuple[DeviceLine, ...]
     total: int
     more: bool
+    after: str  # where the next page begins
     groups: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]  # (model, version) that run somewhere
 
 
-def device_list(tx: Transaction, wanted: DeviceFilter, *, after: str, now: float) -> DeviceList:
-    conditions = wanted.conditions(now)
-    query = select(Device).where(*conditions, Device.id > after).order_by(col(Device.id))
-    rows = tx.exec(query.limit(LIMITS.rows_max + 1)).all()
+def device_list(
+    tx: Transaction,
+    wanted: DeviceFilter,
+    *,
+    order: DeviceOrder,
+    after: str,
+    now: float,
+    within: ColumnElement[bool],
+) -> DeviceList:
+    """`within`: a condition more, what the visitor may see."""
+    conditions = [*wanted.conditions(now), within]
+    rows = find(tx, wanted, order=order, cursor=after, limit=LIMITS.rows_max + 1, now=now, within=within)
     versions = tx.exec(
         select(DeviceModel.model, DeviceModel.active_version)
         .where(DeviceModel.active_version != "")
@@ -122,7 +59,8 @@ def device_list(tx: Transaction, wanted: DeviceFilter, *, after: str, now: float
         lines=_lines(tx, rows[: LIMITS.rows_max]),
         total=tx.exec(select(func.count()).select_from(Device).where(*conditions)).one(),
         more=len(rows) > LIMITS.rows_max,
-        groups=tuple(tx.exec(select(Membership.group).distinct().order_by(col(Membership.group)))),
+        after=order.place_of(rows[LIMITS.rows_max - 1]) if len(rows) > LIMITS.rows_max else "",
+        groups=tuple(tx.exec(select(Group.name).where(Group.devices > 0).order_by(col(Group.name)))),
         versions=tuple((model, version) for model, version in versions),
     )
 

@@ -20,6 +20,7 @@ class PageLimits:
     outbox_late_s: float = 60.0  # the broker takes messages in milliseconds
     rows_max: int = 100  # of one table; the rest is behind a filter or "more"
     named_max: int = 6  # devices named in one line of the overview
+    commands_shown: int = 5
     events_shown: int = 15
     ended_shown: int = 5  # rollouts of the past, on the overview
 

@@ -40,6 +40,7 @@ class Presence:
     online: int = 0
     offline: int = 0
     revoked: int = 0
+    decommissioned: int = 0
 
     @property
     def active(self) -> int:
@@ -74,11 +75,11 @@ def _rollouts(tx: Transaction) -> tuple[list[RolloutRow], list[RolloutRow]]:
 
 
 def _presence(tx: Transaction) -> Presence:
-    counts = {"online": 0, "offline": 0, "revoked": 0}
+    counts = {"online": 0, "offline": 0, "revoked": 0, "decommissioned": 0}
     for state, online, count in tx.exec(
         select(Device.state, Device.online, func.count()).group_by(col(Device.state), col(Device.online))
     ):
-        counts["revoked" if state == "revoked" else "online" if online else "offline"] += count
+        counts[state if state != "active" else "online" if online else "offline"] += count
     return Presence(**counts)
 
 

@@ -7,7 +7,18 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from limosa_server.pages import actions, as_json, assets, devices, live, overview, releases, rollouts, sign_in
+from limosa_server.pages import (
+    actions,
+    as_json,
+    assets,
+    device_actions,
+    devices,
+    live,
+    overview,
+    releases,
+    rollouts,
+    sign_in,
+)
 
 PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
     assets.router,
@@ -16,6 +27,7 @@ PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
     overview.router,
     rollouts.router,
     actions.router,
+    device_actions.router,
     devices.router,
     releases.router,
     as_json.router,

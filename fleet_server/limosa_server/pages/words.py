@@ -82,7 +82,14 @@ PHASE: Final[Mapping[str, Sign]] = {
 DEVICE: Final[Mapping[str, Sign]] = {
     "online": Sign("●", "online", "good", "The broker holds its connection."),
     "offline": Sign("○", "offline", "warn", "It keeps running what it has."),
-    "revoked": Sign("⊘", "revoked", "calm", "Taken out of the fleet."),
+    "revoked": Sign("⊘", "revoked", "calm", "Shut out; a token lets it in again."),
+    "decommissioned": Sign("■", "decommissioned", "calm", "Taken out of the fleet for good."),
+}
+COMMAND: Final[Mapping[str, Sign]] = {
+    "sent": Sign("▸", "waits for its answer", "busy"),
+    "done": Sign("✔", "answered", "good"),
+    "refused": Sign("⊘", "refused", "bad"),
+    "no_answer": Sign("○", "no answer", "warn", "It did not hear it, or its answer was lost."),
 }
 STAGE: Final[Mapping[str, Sign]] = {
     "staging": Sign("◔", "staging", "busy", "No rollout of it has completed yet."),
@@ -111,6 +118,7 @@ SIGNS: Final[Mapping[str, Mapping[str, Sign]]] = {
     "execution": EXECUTION,
     "phase": PHASE,
     "device": DEVICE,
+    "command": COMMAND,
     "stage": STAGE,
     "verdict": VERDICT,
 }

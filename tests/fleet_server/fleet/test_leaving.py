@@ -64,9 +64,7 @@ def test_a_scrapped_device_leaves_groups_rollouts_and_broker_and_its_record_stay
         assert "water damage" in run.reason
         assert tx.exec(select(AssignmentRow).where(AssignmentRow.device == scrapped.id)).first() is None
         assert tx.get(DesiredDocument, scrapped.id) is None
-        cleared = tx.exec(
-            select(OutboxRow.topic).where(OutboxRow.payload == b"", OutboxRow.retain)  # type: ignore[arg-type]  # a column
-        ).all()
+        cleared = tx.exec(select(OutboxRow.topic).where(OutboxRow.payload == b"", OutboxRow.retain)).all()
         assert set(cleared) >= {device_topic(scrapped.id, s) for s in (Suffix.DESIRED, Suffix.STATUS)}
         certificates = tx.exec(select(DeviceCertificate).where(DeviceCertificate.device == scrapped.id))
         assert all(one.revoked_at for one in certificates)

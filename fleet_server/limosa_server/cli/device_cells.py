@@ -1,0 +1,76 @@
+"""What one device is in a column of a table, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from limosa_contracts.cli import printable
+from limosa_contracts.errors import Usage
+from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server.cli.times import minute
+
+
+def columns_of(text: str) -> list[str]:
+    """Raises Usage.
+
+    >>> columns_of("device,label.site")
+    ['device', 'label.site']
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(USUAL)
+    for name in names:
+        if name not in CELLS and not name.startswith(LABEL):
+            raise Usage(
+                f"there is no column {name[:80]!r}", where="--columns", why=f"{', '.join(CELLS)}, label.NAME"
+            )
+    return names
+
+
+def cell(device: JsonObject, name: str) -> str:
+    """One device's text in one column."""
+    if name in CELLS:
+        return printable(CELLS[name](device))
+    labels = device["labels"]
+    found = labels.get(name.removeprefix(LABEL), "") if isinstance(labels, Mapping) else ""
+    return printable(str(found))
+
+
+def link(device: JsonObject) -> str:
+    if device["state"] != "active":
+        return str(device["state"])
+    return "online" if device["online"] else "offline"
+
+
+def seen(device: JsonObject) -> str:
+    """A device whose link is up is seen now, however long it has had nothing to say."""
+    return "now" if link(device) == "online" else minute(device["last_seen"])
+
+
+def runs(device: JsonObject) -> str:
+    models = objects(device["models"])
+    return ", ".join(f"{one['model']}@{one['active'] or '-'} {one['phase']}" for one in models) or "-"
+
+
+def labels_of(device: JsonObject) -> str:
+    labels = device["labels"]
+    return ",".join(f"{key}={value}" for key, value in labels.items()) if isinstance(labels, Mapping) else ""
+
+
+def objects(value: JsonValue) -> list[JsonObject]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+LABEL: Final = "label."
+CELLS: Final[Mapping[str, Callable[[JsonObject], str]]] = {
+    "device": lambda one: str(one["id"]),
+    "link": link,
+    "runs": runs,
+    "seen": seen,
+    "labels": labels_of,
+    "serial": lambda one: str(one["serial"]),
+    "agent": lambda one: str(one["agent"]),
+    "profile": lambda one: str(one["profile"]),
+    "enrolled": lambda one: minute(one["enrolled_at"]),
+}
+USUAL: Final = ("device", "link", "runs", "seen", "labels")
+TITLES: Final = {"seen": "LAST SEEN"}
