@@ -11,6 +11,8 @@ TransferError
   StorageFull, StoreBusy, StoreDown, DeltaNotReady, NoAnswer
 VerdictError
   CommandRefused
+TrustError
+  DeviceRevoked, WeakKey, StaleCertificate, Replayed, CopyDiffers
 """
 
 from __future__ import annotations
@@ -149,6 +151,13 @@ class WebhookRefused(RequestError):
     code = "LM-644"
     summary = "a webhook is not https, or leads into a private network"
     default_hint = "a host of your own network is allowed by name: limosa server run --webhook-host HOST"
+
+
+class CopyDiffers(TrustError):
+    code = "LM-645"
+    summary = "two servers have other bytes under one release"
+    http_status = 409
+    default_hint = "a version is published once: publish the other bytes as another version"
 
 
 class BlobDamaged(FaultError):

@@ -100,7 +100,7 @@ def _publish(
     state: ServerState, caller: Caller, request: Request, team: str, data: bytes
 ) -> dict[str, JsonValue]:
     body = Fields(parsed(data, max_bytes=state.settings.limits.metadata_max_bytes), where="publication")
-    offered = _files(body.object("metadata"))
+    offered = metadata_files(body.object("metadata"))
 
     def precondition(tx: Transaction) -> None:
         versions = [row.version for role in offered if (row := tx.get(TufRole, role)) is not None]
@@ -112,7 +112,8 @@ def _publish(
     return {"releases": releases}
 
 
-def _files(value: JsonObject) -> Mapping[str, bytes]:
+def metadata_files(value: JsonObject) -> Mapping[str, bytes]:
+    """Roles by name, from `{"<role>.json": {…}}`. Raises InvalidField."""
     offered: dict[str, bytes] = {}
     for name, document in value.items():
         role = name.removesuffix(".json")

@@ -49,7 +49,8 @@ def publish(
         for role, metadata in checked.items():
             listed = releases_of(team, team_role, role, metadata.signed)
             _archive_missing(tx, role, {one.name.target_path for one in listed}, at=now, actor=actor)
-            registered = (_register(tx, state, one, actor=actor, now=now) for one in listed)
+            stocked = [one for one in listed if not _left_elsewhere(tx, role, one)]
+            registered = (register(tx, state, one, actor=actor, now=now) for one in stocked)
             fresh.extend(release for release in registered if release is not None)
             state.tuf.keep(tx, team=team, role=role, metadata=metadata, body=offered[role])
         audit.record(
@@ -68,7 +69,20 @@ def publish(
     return fresh
 
 
-def _register(
+def _left_elsewhere(tx: Transaction, role: str, signed: SignedRelease) -> bool:
+    """Listed before, but never brought here: the bin came from another server for another release."""
+    model = str(signed.name.name)
+    if registry_rows.has(tx, model, signed.index_sha256) is not None:
+        return False
+    known = select(Release.id).where(Release.model == model, Release.version == signed.name.version)
+    row = tx.get(TufRole, role)
+    if row is None or tx.exec(known).first() is not None:
+        return False
+    target = parse_targets(row.body.encode(), role=role).signed.targets.get(signed.name.target_path)
+    return target is not None and target.hashes.get("sha256") == signed.index_sha256
+
+
+def register(
     tx: Transaction, state: ServerState, signed: SignedRelease, *, actor: str, now: float
 ) -> Release | None:
     """The new release, or None if it was known. Raises Conflict for other bytes under a known version."""

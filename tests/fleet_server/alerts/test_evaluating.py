@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from limosa_contracts.errors import InvalidField
 from limosa_contracts.phases import Phase
 from limosa_server.access.roles import Role
 from limosa_server.alerts import device_sources
 from limosa_server.alerts.evaluating import Evaluator
+from limosa_server.core.alerts.rules import parse_rules
 from limosa_server.rollouts.controller import Controller
 from limosa_server.tables.alerts import DeviceTrouble
 from limosa_server.tables.devices import Device as DeviceRow
@@ -177,7 +179,19 @@ def test_a_rule_whose_source_breaks_hides_no_other(
         {"name": "X Y", "source": "device_silent", "severity": "warning"},
     ],
 )
-def test_a_rule_that_cannot_be_read_is_refused_when_it_is_set(fleet: Fleet, rule: dict[str, Any]) -> None:
-    answer = fleet.http.put(f"{ALERTS}/rules", json={"rule": [rule]}, headers=fleet.headers())
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["where"].startswith("alerts.rule[0]")
+def test_a_rule_that_cannot_be_read_is_refused_with_its_place(rule: dict[str, Any]) -> None:
+    with pytest.raises(InvalidField) as refused:
+        parse_rules({"rule": [rule]})
+    assert refused.value.where.startswith("alerts.rule[0]")
+
+
+def test_rules_are_refused_as_they_are_set_and_by_who_did_not_see_the_last(fleet: Fleet) -> None:
+    bad = {"rule": [{"name": "x", "source": "weather", "severity": "warning"}]}
+    answer = fleet.http.put(f"{ALERTS}/rules", json=bad, headers=fleet.headers())
+    assert (answer.status_code, answer.json()["where"]) == (422, "alerts.rule[0].source")
+    late = fleet.http.put(
+        f"{ALERTS}/rules", json={"rule": []}, headers={**fleet.headers(), "If-Match": '"7"'}
+    )
+    assert late.status_code == 412
+    seen = fleet.http.get(f"{ALERTS}/rules", headers=fleet.headers(Role.VIEWER))
+    assert (seen.headers["etag"], len(seen.json()["rule"])) == ('"0"', 13)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from limosa_contracts.errors import InvalidField
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.phases import Phase
 from limosa_server.access.roles import Role
+from limosa_server.core.lifecycle.gates import parse_rules
 from limosa_server.registry import release_rows
 from limosa_server.rollouts.controller import Controller
 from tests.fleet_server.obedient import live, obey, start
@@ -175,8 +177,14 @@ def test_counts_of_who_runs_what_move_with_reports_and_a_revoked_device_counts_n
         "evidence",
     ],
 )
-def test_a_gate_that_cannot_be_read_is_refused_when_it_is_set(fleet: Fleet, rules: Any) -> None:
-    answer = fleet.http.put(
-        f"{RELEASES}/gates", json={"scope": "demo", "rules": rules}, headers=fleet.headers()
-    )
-    assert answer.status_code == 422, answer.text
+def test_a_gate_that_cannot_be_read_is_refused(rules: Any) -> None:
+    with pytest.raises(InvalidField):
+        parse_rules(rules, where="gate")
+
+
+def test_a_gate_is_refused_as_it_is_set_and_only_admins_set_one(fleet: Fleet) -> None:
+    body = {"scope": "demo", "rules": [{"rule": "luck"}]}
+    answer = fleet.http.put(f"{RELEASES}/gates", json=body, headers=fleet.headers())
+    assert (answer.status_code, answer.json()["where"]) == (422, "gate.rules[0].rule")
+    denied = fleet.http.put(f"{RELEASES}/gates", json=body, headers=fleet.headers(Role.OPERATOR))
+    assert denied.status_code == 403
