@@ -12,6 +12,7 @@ from limosa_contracts.errors import Conflict
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit, tokens
+from limosa_server.alerts import noting
 from limosa_server.core.execution import ExecutionEvent
 from limosa_server.fleet import membership
 from limosa_server.fleet.labels import TOKEN, said_by
@@ -109,6 +110,7 @@ def make_room(tx: Transaction, row: Device, *, now: float) -> None:
     """
     _revoke_certificates(tx, row.id, now)
     running.forget(tx, row.id, now=now)
+    noting.forget(tx, row.id)
     tx.execute(delete(DeviceModel).where(col(DeviceModel.device) == row.id))
     row.online, row.presence_session = False, 0
     row.desired_epoch = row.desired_counter = 0
@@ -122,6 +124,7 @@ def _shut_out(tx: Transaction, row: Device, state: str, *, reason: str, now: flo
     tx.flush()
     _revoke_certificates(tx, row.id, now)
     running.forget(tx, row.id, now=now)
+    noting.forget(tx, row.id)
     tx.announce("devices", f"device {row.id}", ANNOUNCED)
 
 
