@@ -15,8 +15,8 @@ from typing import Final
 from tuf.api.metadata import Metadata, Targets
 
 from limosa_compiler.artifact.archive_file import Archive
-from limosa_compiler.trust import releases
-from limosa_compiler.trust.errors import PublishRace, VersionTaken, WrongTeam
+from limosa_compiler.trust import releases, roles
+from limosa_compiler.trust.errors import PublishRace, ServerRefused, VersionTaken, WrongTeam
 from limosa_compiler.trust.evidence_referrer import push_evidence
 from limosa_compiler.trust.push import Pushed, push_artifact, put_manifest
 from limosa_compiler.trust.releases import ReleaseTarget
@@ -91,7 +91,33 @@ class Publisher:
         self.folder.check_not_expired(self.now())
         if self._key_is_new:
             return self._send_together()
-        return tuple(role for role in self.folder.signed if self._send(role))
+        sent: list[str] = []
+        refused: dict[str, ServerRefused] = {}
+        for role in self.folder.signed:
+            try:
+                sent += [role] if self._send(role) else []
+            except ServerRefused as error:  # the other roles go all the same: devices need each of them
+                refused[role] = error
+        if refused:
+            raise self._lacking(refused)
+        return tuple(sent)
+
+    def _lacking(self, refused: Mapping[str, ServerRefused]) -> ServerRefused:
+        """What a server that was restored from a backup does not have: releases without their bytes."""
+        first = next(iter(refused.values()))
+        lacking: list[str] = []
+        for role in refused:
+            _, data = self.server.role(self.folder.team, role) if self.server else (0, b"")
+            there = roles.parse_role(data, where=role).signed.targets if data else {}
+            lacking += sorted(set(self.folder.signed[role].signed.targets) - set(there))
+        if not lacking:
+            return first
+        return ServerRefused(
+            "the server lacks the bytes of releases that the folder lists",
+            where=", ".join(sorted(refused)),
+            why=f"{', '.join(lacking[:8])}{', …' if len(lacking) > 8 else ''}: {first}",
+            hint="publish these artifacts again, the same files: limosa publish ARTIFACT; then --sync again",
+        )
 
     def _send_together(self) -> tuple[str, ...]:
         """The role names a new key for the bins: one without the others would verify for nobody."""

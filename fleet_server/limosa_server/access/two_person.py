@@ -105,9 +105,15 @@ def _is_another(tx: Transaction, ask: SecondPersonAsk, caller: Person) -> bool:
     if caller.token_id == ask.asked_by or caller.name == ask.asked_name:
         return False
     ours, theirs = tx.get(ApiToken, caller.token_id), tx.get(ApiToken, ask.asked_by)
-    made_by_them = ours is not None and ours.created_by.split(" ")[1:2] == [ask.asked_by]
-    made_by_us = theirs is not None and theirs.created_by.split(" ")[1:2] == [caller.token_id]
-    return not made_by_them and not made_by_us
+    return not _made_by(ours, ask.asked_by, ask.asked_name) and not _made_by(
+        theirs, caller.token_id, caller.name
+    )
+
+
+def _made_by(row: ApiToken | None, token_id: str, name: str) -> bool:
+    """Whether this token, or one of this name, made `row`."""
+    words = row.created_by.split(" ", 2) if row is not None else []
+    return len(words) == 3 and (words[1] == token_id or words[2] == name)
 
 
 def _ask(
