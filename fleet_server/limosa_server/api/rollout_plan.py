@@ -34,11 +34,12 @@ FIELDS: dict[str, Any] = {
     "release": {"type": "string"},
     "group": {"type": "string"},
     "selector": {"type": "string"},
-    **{name: {"type": "array", "items": {"type": "object"}} for name in ("waves", "abort")},
+    **{name: {"type": "array", "items": {"type": "object"}} for name in ("waves", "abort", "analysis")},
     **{
         name: {"type": "object"}
-        for name in ("rate", "success", "trial", "telemetry", "timeouts", "on_failure")
+        for name in ("rate", "success", "trial", "telemetry", "timeouts", "on_failure", "control")
     },
+    "on_inconclusive": {"type": "string", "enum": ["extend", "pause"]},
     "mode": {"type": "string", "enum": ["replace", "shadow", "ab"]},
     **{name: {"type": "object"} for name in ("shadow", "ab")},
     "target_selection": {"type": "string", "enum": ["snapshot", "continuous"]},

@@ -11,6 +11,7 @@ from limosa_contracts.cli import answer, columns, command, json_option, printabl
 from limosa_contracts.duration import parse_duration
 from limosa_contracts.errors import TimedOut, TransferError, Usage
 from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.decisions_text import last_comparison, replayed
 from limosa_server.cli.ladder import ENDED, ladder, one_line, state, verdict
 from limosa_server.client import Client, server_options
 
@@ -180,11 +181,12 @@ def cancel(
 def explain(rollout: int, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
     """Say why a rollout is where it is.
 
-    Every decision with its time, its verdict and its sentence; --json has the numbers it was made on.
+    Every decision with its time, its verdict and its sentence, made once more from its record; --json has
+    the numbers it was made on.
     """
     with Client.of(server, token, ca) as client:
         found = client.get(f"{PATH}/{rollout}")
-        decisions = list(client.every(f"{PATH}/{rollout}/decisions"))
+        decisions = list(client.every(f"{PATH}/{rollout}/explain"))
         failed = list(
             client.every(
                 f"{PATH}/{rollout}/executions", status=["FAILED", "ROLLED_BACK", "REJECTED", "TIMED_OUT"]
@@ -204,6 +206,7 @@ def _explained(found: JsonObject, decisions: list[JsonObject], failed: list[Json
         assert isinstance(at, (int, float))
         when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
         lines.append(f"{when}  {one['verdict']!s:12} {printable(str(one['sentence']))}")
+    lines += [*last_comparison(decisions), "", *replayed(decisions)]
     if failed:
         lines.append("")
     lines += [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import zlib
 
+from limosa_contracts.json_value import JsonValue
 from limosa_server.core.judging.judge import Decision
+from limosa_server.core.judging.replay import Record, replay
 from limosa_server.core.judging.samples import INPUTS_MAX_BYTES
 from limosa_server.rollouts.rollout_rows import decision_row
+from limosa_server.rollouts.rollout_view import decision_json
 from limosa_server.store import Transaction
 from limosa_server.tables.judging import DecisionInputs
-from limosa_server.tables.rollouts import DecisionRow
+from limosa_server.tables.rollouts import DecisionRow, WaveRow
 
 
 def keep_decision(tx: Transaction, rollout: int, decision: Decision, *, at: float) -> DecisionRow:
@@ -29,3 +32,19 @@ def inputs_of(tx: Transaction, row: DecisionRow) -> bytes:
     if kept is None:
         return b""
     return zlib.decompressobj().decompress(kept.body, INPUTS_MAX_BYTES)
+
+
+def explained(tx: Transaction, row: DecisionRow) -> dict[str, JsonValue]:
+    """A decision with what comes out when it is made once more from its record."""
+    wave = tx.get(WaveRow, (row.rollout, row.wave)) if row.wave is not None else None
+    record = Record(
+        kind=row.kind,
+        verdict=row.verdict,
+        sentence=row.sentence,
+        inputs_sha256=row.inputs_sha256,
+        numbers=row.numbers,
+        inputs=inputs_of(tx, row),
+        wave_index=row.wave,
+        wave=wave.name if wave is not None else "",
+    )
+    return {**decision_json(row), "replay": replay(record).as_json()}

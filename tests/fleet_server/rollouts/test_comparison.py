@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from limosa_server.rollouts.decisions import explained
 from tests.fleet_server.compared_fleet import COMPARED, ComparedFleet
 from tests.fleet_server.databases import Database
+
 
 @pytest.fixture
 def fleet(database: Database) -> Iterator[ComparedFleet]:
@@ -39,6 +41,8 @@ def test_a_release_that_is_no_worse_goes_through_and_the_held_back_get_it_last(f
         (wave, verdict) for wave in (0, 1) for verdict in (*["INCONCLUSIVE"] * 3, "PASSED")
     ]
     assert "20 devices against 60 that stayed: all within their margins" in looks[3].sentence
+    with fleet.store.read() as tx:
+        assert {explained(tx, one)["replay"]["outcome"] for one in looks} == {"same"}  # type: ignore[index,call-overload]  # an object
 
 
 def test_a_slow_release_is_stopped_on_its_canary_and_says_by_how_much(fleet: ComparedFleet) -> None:

@@ -59,6 +59,7 @@ def evaluate(
         "lower_bound": round(bound, 6),
         "threshold": rule.threshold,
         "confidence": rule.confidence,
+        **({"hard_stop_count": rule.hard_stop_count} if rule.hard_stop_count is not None else {}),
     }
     hard = rule.hard_stop_count is not None and failed >= rule.hard_stop_count
     if not hard and (failed == 0 or executed < needed or bound <= rule.threshold):
