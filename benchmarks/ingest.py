@@ -55,7 +55,7 @@ ROUND: Final = 40  # batches that are signed at once, outside the measured time
 BACKLOG_BAR_S: Final = 2.0
 
 
-def main(*, quick: bool, as_json: bool) -> int:
+def main(*, only: Sequence[str], quick: bool, as_json: bool) -> int:
     seconds = QUICK_SECONDS if quick else SECONDS
     rows: list[dict[str, object]] = []
     with (
@@ -64,6 +64,8 @@ def main(*, quick: bool, as_json: bool) -> int:
     ):
         for kind in ("sqlite", "postgresql"):
             for way in (alone, through_mosquitto):
+                if only and not {kind, way.__name__.rpartition("_")[2]} <= set(only):
+                    continue
                 folder = Path(text) / f"{kind}-{way.__name__}"
                 url = cluster.create(folder.name.replace("-", "_")) if kind == "postgresql" else ""
                 rows.append({"database": kind, **way(folder, url, seconds)})
@@ -112,7 +114,8 @@ def alone(folder: Path, url: str, seconds: float) -> dict[str, object]:
     return {
         "way": "alone", "reports_per_s": round(total / spent), "messages_per_s": round(sent / spent),
         "seconds": round(spent, 1), "reports": total,
-        "wrong": wrong_totals(settings.database, signers, acked), "backlog_s": 0.0, "cpu_us": round(cpu / total * 1e6),
+        "wrong": wrong_totals(settings.database, signers, acked), "backlog_s": 0.0,
+        "cpu_us": round(cpu / total * 1e6),
     }  # fmt: skip
 
 

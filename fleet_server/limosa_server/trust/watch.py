@@ -28,6 +28,7 @@ from limosa_server.trust.trust_folder import FORMER
 log = logging.getLogger(__name__)
 EVERY_S: Final = 2.0
 KEYS: Final = ("snapshot", "timestamp", "director", "audit")
+FORMER_ISSUERS: Final = "former device CAs"  # that are still trusted
 REVOCATIONS: Final = "revocations"
 CONTROLLER: Final = "controller"
 
@@ -68,7 +69,7 @@ class TrustWatch:
             changed = [name for name in sorted(found) if _note(tx, name, *found[name], now=now, first=first)]
             if changed:
                 tx.announce(REVOCATIONS, CONTROLLER)
-        if {"server certificate", "device CA"} & set(changed):
+        if {"server certificate", "device CA", FORMER_ISSUERS} & set(changed):
             self._on_certificate()
         return bool(changed)
 
@@ -81,6 +82,8 @@ def items(state: ServerState) -> Iterator[tuple[str, tuple[str, str]]]:
         yield name, (public.keyid, public.pem().decode())
     issuer = state.authority
     yield "device CA", (PublicKey.of(issuer.certificate.public_key()).keyid, "")
+    trusted = sorted(f"{one.certificate.serial_number:x}" for one in issuer.trusted)
+    yield FORMER_ISSUERS, (",".join(trusted) or "none", "")
     for name, keyids in state.tuf.keys_named().items():
         yield name, (keyids, "")
     yield "epoch", (str(trust.epoch()), "")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, update
 from sqlmodel import col, select
 
-from limosa_contracts.audit_trail import AuditHead
+from limosa_contracts.audit_trail import GENESIS, AuditHead
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
 from limosa_contracts.desired import DesiredState
@@ -17,6 +17,7 @@ from limosa_contracts.dsse import Envelope
 from limosa_server.access import audit, audit_heads
 from limosa_server.access.roles import Role
 from limosa_server.tables.access import AuditRow
+from limosa_server.tables.trust import AuditHeadRow
 from tests.fleet_server.device_side import DeviceSide
 from tests.fleet_server.world import Fleet
 
@@ -52,7 +53,7 @@ def rewrite(fleet: Fleet, seq: int) -> None:
     """Whoever has the server changes one row, and makes all that follow fit again."""
     with fleet.state.store.transaction() as tx:
         rows = tx.exec(select(AuditRow).order_by(col(AuditRow.seq))).all()
-        previous = audit.GENESIS
+        previous = GENESIS
         for row in rows:
             if row.seq == seq:
                 row.actor = "somebody else"
@@ -105,7 +106,7 @@ def test_a_history_that_was_rewritten_whole_is_proven_by_one_kept_head(
     assert limosa("audit", "verify", "--heads", kept) == 0
     rewrite(fleet, 2)
     with fleet.state.store.transaction() as tx:  # and the heads that the server has are signed anew
-        tx.execute(delete(audit_heads.AuditHeadRow))
+        tx.execute(delete(AuditHeadRow))
     head(fleet)
     said = fleet.http.get("/api/v1/audit/verify", headers=fleet.headers()).json()
     assert said["intact"], "by itself the new history holds together"
@@ -120,7 +121,7 @@ def test_entries_that_were_cut_off_at_the_end_are_missed(fleet: Fleet, tmp_path:
     kept.write_text(head(fleet) + "\n")
     with fleet.state.store.transaction() as tx:
         tx.execute(delete(AuditRow).where(col(AuditRow.seq) > 2))
-        tx.execute(delete(audit_heads.AuditHeadRow))
+        tx.execute(delete(AuditHeadRow))
     assert limosa("audit", "verify") == 0
     assert limosa("audit", "verify", "--heads", kept) == 5
 

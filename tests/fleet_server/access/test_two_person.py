@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,9 +16,9 @@ RULED = ("device.revoke", "server.epoch", "token.create")
 
 
 @pytest.fixture
-def ruled(fleet: Fleet) -> Iterator[Fleet]:
+def ruled(fleet: Fleet) -> Fleet:
     fleet.state.settings = replace(fleet.state.settings, two_person=RULED)
-    yield fleet
+    return fleet
 
 
 def person(fleet: Fleet, name: str, role: Role = Role.ADMIN) -> dict[str, str]:

@@ -47,7 +47,8 @@ def limosa(*words: str | Path) -> int:
 
 def keys(fleet: Fleet, *words: str, offline: bool = True) -> None:
     """`limosa keys …`, and the running server's next look at its folder."""
-    places = ["--server", fleet.state.settings.trust, *(["--offline", fleet.offline] if offline else [])]
+    places: list[str | Path] = ["--server", fleet.state.settings.trust]
+    places += ["--offline", fleet.offline] if offline else []
     assert limosa("keys", *words, *places) == 0
     fleet.clock.now += 2.0
     assert TrustWatch(fleet.state).step()
@@ -133,8 +134,8 @@ def test_a_lost_root_key_is_replaced_by_the_two_that_are_left_and_two_lost_are_t
     assert (fleet.offline / "root-2.pem").exists()
     for number in (1, 3):
         (fleet.offline / f"root-{number}.pem").unlink()
-    words = ["keys", "rotate", "root", "--server", fleet.state.settings.trust, "--offline", fleet.offline]
-    assert limosa(*words) == 2
+    places = ("--server", fleet.state.settings.trust, "--offline", fleet.offline)
+    assert limosa("keys", "rotate", "root", *places) == 2
     assert "LM-661" in capsys.readouterr().err
 
 
@@ -222,8 +223,7 @@ def test_a_new_access_token_key_makes_devices_ask_again(fleet: Fleet) -> None:
     headers = fleet.access(device)
     reports: dict[str, Any] = {"messages": []}
     assert fleet.http.post("/api/v1/device/reports", json=reports, headers=headers).status_code == 200
-    place = ["--server", fleet.state.settings.trust]
-    assert limosa("keys", "rotate", "access-token", *place) == 0
+    assert limosa("keys", "rotate", "access-token", "--server", fleet.state.settings.trust) == 0
     TrustWatch(fleet.state).step()
     assert fleet.http.post("/api/v1/device/reports", json=reports, headers=headers).status_code == 401
     again = fleet.access(device)
