@@ -10,18 +10,19 @@ from typing import Final
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.rollout.abort import AbortRule, Failure
+from limosa_contracts.rollout.analysis import ALPHA
 from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.judging.cohorts import ARM_MIN
+from limosa_server.core.judging.exact import Table, difference_bound, surely_more
+from limosa_server.core.judging.finding import share_margin
 from limosa_server.core.judging.gate import MIN_EXECUTED_DEFAULT, wilson_lower
+from limosa_server.core.judging.spending import Look, wave_share
 from limosa_server.core.wording import devices
 
-ARM_MIN: Final = 20  # rollouts 5.0: with fewer devices in an arm no test can speak
 POWER: Final = 0.8  # "finds" means: in four of five rollouts
-ALPHA: Final = 0.05  # one-sided, of the comparison
-USUAL_FAILURES: Final = 0.05  # share that fails anyway, which a rise is measured from
 RISE: Final = (0.05, 0.10)  # the rise that the statement names as seen or not
-SPREAD: Final = 0.25  # standard deviation of a device's log latency ratio to its own past (rollouts 5.2)
+SPREAD: Final = 0.15  # standard deviation of a device's log latency ratio to its own past (rollouts 5.2)
 MANN_WHITNEY_EFFICIENCY: Final = 0.955  # against the t-test, for normal data
-EXACT_MAX: Final = 40_000  # canaries × controls up to which the table is enumerated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def power_of(spec: RolloutSpec, *, canaries: int, controls: int, group: int) -> 
             sees_rise=0.0,
             sentence="the first wave is empty, so nothing is seen",
         )
-    return _compare(canaries, controls) if controls else _criteria(spec, canaries, group)
+    return _compare(spec, canaries, controls, group) if controls else _criteria(spec, canaries, group)
 
 
 def _criteria(spec: RolloutSpec, n: int, group: int) -> Power:
@@ -104,20 +105,27 @@ def few(n: int, group: int) -> str:
     )
 
 
-def _compare(n: int, m: int) -> Power:
-    reject = rejections(n, m)
+def _compare(spec: RolloutSpec, n: int, m: int, group: int) -> Power:
+    """At the levels of the judge itself, at the end of the first wave's bake. Counts alone stop it too."""
+    look = Look(number=1, of=1, wave_share=wave_share(0, len(spec.waves)))
+    by_counts = least_failures(spec, n, group)
+    shared = [rule for rule in spec.analysis if not rule.critical]
+    level = look.fail_level(min((rule.alpha for rule in shared), default=ALPHA)) / max(1, len(shared))
+    pass_level = look.pass_level(ALPHA)
+    hits = least_hits(n, m, level=level, pass_level=pass_level)
+    least = min(by_counts or hits, hits)
 
-    def found(rate: float, usual: float = USUAL_FAILURES) -> float:
-        return fisher_power(n, m, rate, usual, reject)
-
-    rate = _least(found, low=USUAL_FAILURES)
-    z = NormalDist().inv_cdf(1 - ALPHA) + NormalDist().inv_cdf(POWER)
-    latency = math.exp(z * SPREAD * math.sqrt((1 / n + 1 / m) / MANN_WHITNEY_EFFICIENCY)) - 1
-    rise = found(RISE[1], RISE[0])
+    rate = _least(lambda p: at_least(least, n, p))
+    crashes = _least(lambda p: at_least(hits, n, p))
+    latency = _least_latency(spec, n, m, level=level, pass_level=pass_level)
+    rise = at_least(hits, n, RISE[1])
     finds = f"finds a failure rate of ≥ {rate:.0%}" if rate is not None else "finds no failure rate"
-    parts = [f"{n} canaries against {m} controls: {finds}, {latency:+.0%} latency"]
-    if rise < POWER:
-        parts.append(f"cannot see {RISE[0]:.0%} → {RISE[1]:.0%} ({_chance(rise)})")
+    parts = [
+        f"{n} canaries against {m} controls: {finds}",
+        *([f"crashes or errors on ≥ {crashes:.0%} of devices"] if crashes is not None else []),
+        *([f"{latency:+.0%} latency"] if latency is not None else []),
+    ]
+    cannot = f"; cannot see {RISE[0]:.0%} → {RISE[1]:.0%} ({_chance(rise)})" if rise < POWER else ""
     return Power(
         judge="compare",
         canaries=n,
@@ -125,8 +133,36 @@ def _compare(n: int, m: int) -> Power:
         finds_rate=rate,
         finds_latency=latency,
         sees_rise=rise,
-        sentence="; ".join(parts),
+        sentence=", ".join(parts) + cannot,
     )
+
+
+def least_hits(n: int, m: int, *, level: float, pass_level: float) -> int:
+    """The least of n devices hit, and none of m controls, at which they are surely worse, and not surely
+    within the margin; n + 1 for never.
+
+    >>> least_hits(20, 80, level=0.0015, pass_level=0.02), least_hits(500, 500, level=0.0015, pass_level=0.02)
+    (4, 21)
+    """
+    for hit in range(1, n + 1):
+        tables = [Table(hit, n, 0, m)]
+        inside = difference_bound(tables, pass_level, upper=True) < share_margin(n)
+        if surely_more(tables) <= level and not inside:
+            return hit
+    return n + 1
+
+
+def _least_latency(spec: RolloutSpec, n: int, m: int, *, level: float, pass_level: float) -> float | None:
+    """The least true ratio minus one that is found: surely worse, and not surely within the margin; None
+    where latency is not looked at."""
+    margin = next((rule.margin for rule in spec.analysis if rule.metric == "latency"), None)
+    if margin is None:
+        return None
+    normal = NormalDist()
+    error = SPREAD * math.sqrt((1 / n + 1 / m) / MANN_WHITNEY_EFFICIENCY)
+    sure = -normal.inv_cdf(level) * error
+    outside = math.log1p(margin) + normal.inv_cdf(pass_level) * error
+    return math.exp(max(sure, outside) + normal.inv_cdf(POWER) * error) - 1
 
 
 def _failures(count: int) -> str:
@@ -172,22 +208,6 @@ def at_least(k: int, n: int, rate: float) -> float:
     return max(0.0, min(1.0, 1.0 - below))
 
 
-def rejections(n: int, m: int) -> Callable[[int], int]:
-    """Failed controls -> the least failed canaries that a one-sided Fisher test at ALPHA rejects."""
-    known: dict[int, int] = {}
-
-    def least(controls: int) -> int:
-        found = known.get(controls)
-        if found is None:
-            found = max(known.get(controls - 1, 0), 0)
-            while found <= n and fisher(found, n, controls, m) > ALPHA:
-                found += 1
-            known[controls] = found
-        return found
-
-    return least
-
-
 def fisher(a: int, n: int, c: int, m: int) -> float:
     """One-sided p of `a` of n against `c` of m, both margins fixed: P(A >= a).
 
@@ -205,19 +225,6 @@ def fisher(a: int, n: int, c: int, m: int) -> float:
         if i > mode and term < 1e-17 * p:
             break  # beyond the mode the terms only fall
     return min(1.0, p)
-
-
-def fisher_power(n: int, m: int, rate: float, usual: float, reject: Callable[[int], int]) -> float:
-    """The chance that the test rejects at these true rates; above EXACT_MAX by Cohen's h."""
-    if n * m > EXACT_MAX:
-        h = 2 * math.asin(math.sqrt(rate)) - 2 * math.asin(math.sqrt(usual))
-        return NormalDist().cdf(h * math.sqrt(n * m / (n + m)) - NormalDist().inv_cdf(1 - ALPHA))
-    chance = 0.0
-    for controls in range(m + 1):
-        share = math.exp(_log_binomial(controls, m, usual))
-        if share > 1e-7:
-            chance += share * at_least(reject(controls), n, rate)
-    return min(1.0, chance)
 
 
 def _least(found: Callable[[float], float], *, low: float = 0.0) -> float | None:

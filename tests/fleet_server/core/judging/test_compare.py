@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from limosa_contracts.rollout.analysis import DEFAULT_ANALYSIS, AnalysisRule
 from limosa_contracts.rollout.metrics import METRICS, Direction, NoData
+from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.judging.compare import compare, find
 from limosa_server.core.judging.finding import Finding, share_margin
 from limosa_server.core.judging.judge import Verdict
 from limosa_server.core.judging.samples import Comparison, Sample, Stratum
 from limosa_server.core.judging.spending import Look
+from limosa_server.core.planning.power import power_of
 
 END = Look(number=4, of=4, wave_share=0.5)
 RATES = ("failures", "crashes", "silence", "errors", "refused")
@@ -257,3 +259,14 @@ def test_equal_inputs_give_equal_bytes_under_any_hash_seed() -> None:
         for seed in ("0", "7")
     }
     assert len(told) == 1
+
+
+def test_what_a_plan_says_of_its_canary_is_what_the_judge_finds() -> None:
+    spec = RolloutSpec.parse({"release": "a/b@1.0.0", "group": "g"})
+    power = power_of(spec, canaries=20, controls=80, group=100)
+    assert power.sentence.startswith("20 canaries against 80 controls: finds a failure rate of ≥ 14%")
+    assert "crashes or errors on ≥ 26% of devices" in power.sentence
+    assert "cannot see 5% → 10%" in power.sentence
+    for hit, verdict in ((3, Verdict.INCONCLUSIVE), (4, Verdict.FAILED)):
+        found = find(good(crashes=hits("crashes", (hit, 20), (0, 80))))[1]
+        assert (found.metric, found.verdict) == ("crashes", verdict)
