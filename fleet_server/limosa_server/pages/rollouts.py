@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
+from limosa_contracts.rollout.modes import Mode
 from limosa_server.api.rollouts import find
 from limosa_server.api.state import State
 from limosa_server.core.counts import Counts
@@ -17,6 +18,7 @@ from limosa_server.pages.guard import SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page
 from limosa_server.pages.words import EXECUTION
+from limosa_server.rollouts import modes_report
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow
 
@@ -85,6 +87,8 @@ def show_rollout(
         decisions = rollout_rows.decisions(tx, rollout_id)
         newer = _newer(tx, row)
         way_back = rollout_rows.way_back(tx, rollout_id)
+        holds = view.rollout.spec.mode is not Mode.REPLACE
+        report = modes_report.report_of(tx, row, now=state.clock()) if holds else None
     return page(
         request,
         "rollout.html",
@@ -98,6 +102,7 @@ def show_rollout(
         decisions=decisions,
         newer=newer,
         way_back=way_back,
+        report=report,
     )
 
 
