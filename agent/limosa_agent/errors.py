@@ -1,7 +1,8 @@
 """What can go wrong in the device agent's supervisor and commands.
 
 TrustError      refused, never retried     InsecureLink, DesiredNotTrusted, DesiredForeign, DesiredOld,
-                                           DesiredConflict, DesiredExpired, EnrolmentRefused
+                                           DesiredConflict, DesiredExpired, EnrolmentRefused,
+                                           AuditRewritten
 TransferError   retried with back-off      ServerRefused, EnrolmentAnswerLost, AgentNotRunning,
                                            RenewedMeanwhile
 RequestError    the caller's mistake       ConfigInvalid, NotEnrolled, AlreadyEnrolled, AgentRunsAlready,
@@ -73,6 +74,12 @@ class StateTooNew(FaultError):
 class DesiredNotTrusted(TrustError):
     code = "LM-508"
     summary = "a desired state is not signed by the director, or is not a desired state"
+
+
+class AuditRewritten(TrustError):
+    code = "LM-659"
+    summary = "the server's audit trail is shorter than this device has seen it, or another one"
+    default_hint = "limosa audit verify --heads FILE, with what limosa-agent status --json has as audit_head"
 
 
 class DesiredForeign(TrustError):

@@ -49,6 +49,7 @@ async def status(view: AgentView, request: JsonObject) -> dict[str, JsonValue]:
             "expired": supervisor.inbox.expired,
         },
         "refused_desired": dict(supervisor.inbox.refused),
+        "audit_head": supervisor.inbox.witness.head,
         "outbox": {
             "rows": supervisor.outbox.rows,
             "bytes": supervisor.outbox.bytes,

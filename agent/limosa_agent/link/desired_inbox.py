@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limosa_agent.errors import DesiredExpired, DesiredNotTrusted
 from limosa_agent.fetch.time_floor import reference_time
@@ -20,6 +20,9 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import LimosaError, SignatureMismatch, TrustError
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey
+
+if TYPE_CHECKING:
+    from limosa_agent.link.audit_witness import AuditWitness
 
 SIGNER: Final = "desired_keyid"  # director key of the document that was accepted last
 REFRESH_EVERY_S: Final = 30.0  # at most, for documents that do not verify: the key may have changed
@@ -50,6 +53,7 @@ class DesiredInbox:
         self.refused: Counter[str] = Counter()
         self.settled = False  # whether the document that came last need not come again
         self._expired: bytes | None = None  # refused by what the clock said then
+        self._witness: AuditWitness | None = None
         self._last = _signed_by(self._journal.desired(), self._db.meta(SIGNER) or "")
         self.state: DesiredState | None = _reread(self._last)
 
@@ -84,6 +88,8 @@ class DesiredInbox:
                 self._db.set_meta(SIGNER, judgement.record.keyid)
             self._last, self.state = judgement.record, judgement.state
             self._expired = None
+            if judgement.state.audit_head:
+                self.witness.see(judgement.state.audit_head)
         # What does not verify may do so under a key that the next refresh brings.
         self.settled = not (
             isinstance(judgement, RefusedDesired) and isinstance(judgement.error, DesiredNotTrusted)
@@ -111,6 +117,15 @@ class DesiredInbox:
             if newer is None or newer.keyid == director.keyid:
                 raise
             return parsed.verify(newer, payload_type=payload_type)
+
+    @property
+    def witness(self) -> AuditWitness:
+        """Loaded when the first head comes."""
+        if self._witness is None:
+            from limosa_agent.link.audit_witness import AuditWitness
+
+            self._witness = AuditWitness(self._db, self._alarm)
+        return self._witness
 
     async def look_again(self) -> None:
         """Takes the document that had expired, if the clock that said so has been set back since: neither
