@@ -94,6 +94,10 @@ def wave_json(wave: Wave) -> dict[str, JsonValue]:
         "succeeded": wave.counts.succeeded,
         "failed": wave.counts.failed,
         "counts": wave.counts.as_json(),
+        "judge": wave.judge,
+        "why_counts": wave.why_counts,
+        "looks": wave.looks,
+        "extended": wave.extended,
     }
 
 

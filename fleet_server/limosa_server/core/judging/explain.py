@@ -56,7 +56,8 @@ def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             bake = format_duration(wave.bake_s)
             return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {bake}"
         case WaveStatus.BAKING:
-            left = max(0.0, wave.bake_s - (now - wave.since))
-            return f"wave {wave.name} bakes {about_duration(left)} more; {then} if the gate passes"
+            left = max(0.0, wave.bakes_s - (now - wave.since))
+            beside = ", beside devices that stay" if wave.compares else ""
+            return f"wave {wave.name} bakes {about_duration(left)} more{beside}; {then} if the gate passes"
         case _:
             return then
