@@ -136,6 +136,11 @@ TABLE: Final[tuple[Row, ...]] = (
             ("device enroll-token", "Make a token with which one device joins", "limosa device enroll-token"),
             ("device list", "List devices and what they run", "limosa device list"),
             ("device show", "Show one device and its last reports", "limosa device show dev-0017"),
+            (
+                "device label",
+                "Set or take away an operator's labels of a device",
+                "limosa device label dev-0017 site=hq old-",
+            ),
             ("device export", "Write the inventory as CSV", "limosa device export"),
             (
                 "device import",
@@ -164,6 +169,12 @@ TABLE: Final[tuple[Row, ...]] = (
             ("group show", "Show a group and its devices", "limosa group show canary"),
             ("group add", "Add devices to a static group", "limosa group add canary dev-0017"),
             ("group remove", "Remove devices from a static group", "limosa group remove canary dev-0017"),
+            (
+                "group set",
+                "Change a group's selector or description",
+                "limosa group set hq --selector 'site=hq'",
+            ),
+            ("group delete", "Take a group away", "limosa group delete canary"),
             ("release list", "List the releases the server holds", "limosa release list"),
             ("release show", "Show a release and its variants", "limosa release show demo/motion@1.0.0"),
             ("release running", "Say how many devices run which release", "limosa release running"),
@@ -315,6 +326,11 @@ TABLE: Final[tuple[Row, ...]] = (
                 "limosa server expiries",
             ),
             ("server keys", "List the keys and certificates in use, and since when", "limosa server keys"),
+            (
+                "server retention",
+                "List what is kept for how long, and when the oldest of it goes",
+                "limosa server retention",
+            ),
             (
                 "server second-person",
                 "List what one person has asked for and a second must ask for too",

@@ -88,6 +88,9 @@ class Client:
     def put(self, path: str, body: JsonObject) -> JsonObject:
         return self._ask("PUT", path, body=body)
 
+    def patch(self, path: str, body: JsonObject) -> JsonObject:
+        return self._ask("PATCH", path, body=body)
+
     def delete(self, path: str) -> JsonObject:
         return self._ask("DELETE", path)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import Path, Query
 from sqlmodel import col, select
 
-from limosa_contracts.errors import NotFound
+from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
@@ -16,7 +16,7 @@ from limosa_contracts.names import NAME
 from limosa_server.access import audit
 from limosa_server.access.scope import GROUP, TEAM, WHOLE, Scope
 from limosa_server.api.answers import AnswerRoute
-from limosa_server.api.auth import Operator, Viewer
+from limosa_server.api.auth import Caller, Operator, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.inventory import Wanted
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
@@ -25,7 +25,8 @@ from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet.device_states import ORDERS, SORTS
 from limosa_server.fleet.inventory import DeviceOrder, find
-from limosa_server.fleet.labels import OPERATOR, Holds, check_labels, set_labels, what_holds
+from limosa_server.fleet.labels import OPERATOR, Holds, check_labels, said_by, set_labels, what_holds
+from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.reports import EventRow
@@ -84,19 +85,50 @@ def put_labels(device: DeviceId, body: JsonBody, state: State, caller: Operator)
     """The operator's labels of a device, all of them; its own and its token's stay beside them."""
     labels = Fields(body, where="device").text_map("labels", max_items=LIMITS.labels_max)
     check_labels(labels)
+    with state.store.transaction() as tx:
+        return _label(tx, state, caller, device, labels, state.clock())
+
+
+@router.patch(
+    "/{device}/labels",
+    openapi_extra=json_schema(
+        {"labels": {"type": "object", "additionalProperties": {"type": ["string", "null"]}}},
+        required=["labels"],
+        example={"labels": {"site": "lab", "old": None}},
+    ),
+)
+def patch_labels(device: DeviceId, body: JsonBody, state: State, caller: Operator) -> dict[str, JsonValue]:
+    """Some of the operator's labels of a device; null takes one away, and what others say holds again."""
+    given = Fields(body, where="device").object("labels")
+    new = {key: value for key, value in given.items() if isinstance(value, str)}
+    if wrong := [key for key, value in given.items() if value is not None and key not in new]:
+        raise InvalidField(f"the label {wrong[0][:80]!r} is no text", where="device.labels")
+    check_labels(new)
     now = state.clock()
     with state.store.transaction() as tx:
-        row = find_device(tx, device)
-        before = _labels(tx, device)
-        if set_labels(tx, device, labels, source=OPERATOR):
-            for handler in state.device_handlers:
-                handler(tx, [device], "", now)
-            audit.record(
-                tx, at=now, actor=caller.actor, action="device.label", object=f"device {device}",
-                before=before, after=_labels(tx, device),
-            )  # fmt: skip
-            tx.announce("devices", f"device {device}")
-        return device_shape(tx, row)
+        kept = said_by(tx, find_device(tx, device).id, OPERATOR)
+        labels = {**{key: value for key, value in kept.items() if key not in given}, **new}
+        if len(labels) > LIMITS.labels_max:
+            raise InvalidField(
+                f"{len(labels)} labels", where="device.labels", why=f"at most {LIMITS.labels_max}"
+            )
+        return _label(tx, state, caller, device, labels, now)
+
+
+def _label(
+    tx: Transaction, state: ServerState, caller: Caller, device: str, labels: Mapping[str, str], now: float
+) -> dict[str, JsonValue]:
+    row = find_device(tx, device)
+    before = _labels(tx, device)
+    if set_labels(tx, device, labels, source=OPERATOR):
+        for handler in state.device_handlers:
+            handler(tx, [device], "", now)
+        audit.record(
+            tx, at=now, actor=caller.actor, action="device.label", object=f"device {device}",
+            before=before, after=_labels(tx, device),
+        )  # fmt: skip
+        tx.announce("devices", f"device {device}")
+    return device_shape(tx, row, caller.scope)
 
 
 def find_device(tx: Transaction, device: str) -> Device:

@@ -96,6 +96,56 @@ def show(name: str, state: State, caller: Viewer, response: Response) -> dict[st
         return _shape(tx, group)
 
 
+@router.patch(
+    "/{name}",
+    openapi_extra=json_schema(
+        {"selector": {"type": "string"}, "description": {"type": "string"}},
+        required=[],
+        example={"selector": "site in (lab,hq),!old"},
+    ),
+)
+@scoped(GROUP)
+def change(
+    name: str, body: JsonBody, state: State, caller: Operator, request: Request
+) -> dict[str, JsonValue]:
+    """Another selector, whose members are found at once, or another description; what is left out stays."""
+    caller.scope.check_group(name)
+    fields = Fields(body, where="group")
+    selector = fields.maybe("selector", lambda n: Selector.parse(fields.text(n), where="group.selector"))
+    description = fields.maybe("description", lambda n: fields.text(n, max_chars=500, empty=True))
+    fields.refuse_rest()
+    now = state.clock()
+    with state.store.transaction() as tx:
+        group = groups.get(tx, name)
+        check_if_match(request, _etag(group))
+        before = _shape(tx, group)
+        groups.change(tx, group, selector=selector, description=description, now=now)
+        tx.flush()
+        after = _shape(tx, group)
+        audit.record(
+            tx, at=now, actor=caller.actor, action="group.change", object=f"group {name}",
+            before=before, after=after,
+        )  # fmt: skip
+    return after
+
+
+@router.delete("/{name}")
+@scoped(GROUP)
+def delete(name: str, state: State, caller: Operator, request: Request) -> dict[str, JsonValue]:
+    """Takes a group away, if no rollout that has not ended is about it. Its devices stay in the fleet."""
+    caller.scope.check_group(name)
+    now = state.clock()
+    with state.store.transaction() as tx:
+        group = groups.get(tx, name)
+        check_if_match(request, _etag(group))
+        gone = _shape(tx, group)
+        groups.remove(tx, group)
+        audit.record(
+            tx, at=now, actor=caller.actor, action="group.delete", object=f"group {name}", before=gone
+        )
+    return gone
+
+
 @router.get("/{name}/devices")
 @scoped(TEAM, GROUP)
 def members(
@@ -184,7 +234,6 @@ def _shape(tx: Transaction, group: Group) -> dict[str, JsonValue]:
         "selector": group.selector,
         "description": group.description,
         "devices": group.devices,
-        "gives_current": group.gives_current,
         "created_at": group.created_at,
         "created_by": group.created_by,
         "revision": group.revision,

@@ -6,6 +6,7 @@ import click
 
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.token import path_part
 from limosa_server.cli.wording import so_many
 from limosa_server.client import Client, server_options
 
@@ -115,3 +116,43 @@ def remove(
     with Client.of(server, token, ca) as client:
         group = client.post(f"{PATH}/{name}/devices/remove", {"devices": list(devices)})
     answer(group, as_json=as_json, text=lambda: f"group {name}: {so_many(group['devices'])}")
+
+
+@command(
+    "set",
+    examples=[
+        "limosa group set hq --selector 'site in (hq,lab),!old'",
+        "limosa group set canary --description 'first to get a release'",
+    ],
+)
+@click.argument("name")
+@click.option("--selector", default=None, help="Another selector; its members are found at once.")
+@click.option("--description", default=None, help="What it is for.")
+@server_options
+@json_option
+def change(
+    name: str,
+    selector: str | None,
+    description: str | None,
+    server: str | None,
+    token: str | None,
+    ca: str | None,
+    as_json: bool,
+) -> None:
+    """Change a group's selector or description."""
+    given = {"selector": selector, "description": description}
+    body: JsonObject = {key: value for key, value in given.items() if value is not None}
+    with Client.of(server, token, ca) as client:
+        group = client.patch(f"{PATH}/{path_part(name)}", body)
+    answer(group, as_json=as_json, text=lambda: f"group {name}: {so_many(group['devices'])}")
+
+
+@command("delete", examples=["limosa group delete canary"])
+@click.argument("name")
+@server_options
+@json_option
+def delete(name: str, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
+    """Take a group away; its devices stay in the fleet."""
+    with Client.of(server, token, ca) as client:
+        gone = client.delete(f"{PATH}/{path_part(name)}")
+    answer(gone, as_json=as_json, text=lambda: f"group {name} is gone")

@@ -55,7 +55,6 @@ def change(
     *,
     selector: Selector | None,
     description: str | None,
-    gives_current: bool | None,
     now: float,
 ) -> None:
     """What is None stays. Raises InvalidField where a static group is given a selector."""
@@ -68,8 +67,6 @@ def change(
         membership.fill(tx, group, now=now)
     if description is not None:
         group.description = description
-    if gives_current is not None:
-        group.gives_current = gives_current
     group.revision += 1
     tx.add(group)
     tx.announce("groups")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index, false
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 
 class Group(SQLModel, table=True):
-    """`selector` "" is a static group: its members are added by name. `gives_current`: who joins is given
-    what the group's last completed rollouts brought."""
+    """`selector` "" is a static group: its members are added by name."""
 
     __tablename__ = "groups"
 
@@ -19,7 +18,6 @@ class Group(SQLModel, table=True):
     created_by: str
     revision: int = 1  # its ETag
     devices: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # kept, not counted
-    gives_current: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class Membership(SQLModel, table=True):

@@ -38,9 +38,6 @@ def _devices() -> None:
 
 def _groups() -> None:
     op.add_column("groups", sa.Column("devices", sa.Integer(), server_default="0", nullable=False))
-    op.add_column(
-        "groups", sa.Column("gives_current", sa.Boolean(), server_default=sa.false(), nullable=False)
-    )
     op.execute(
         'UPDATE groups SET devices = (SELECT count(*) FROM memberships m WHERE m."group" = groups.name)'
     )
