@@ -14,14 +14,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from limosa_contracts.reported import Installed
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.counts import Counts
+from limosa_server.registry import running
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
 from limosa_server.tables.groups import Group, Membership
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
+from tests.support.seeded_alerts import seed_alerts
 from tests.support.seeded_rollouts import DAY, DEVICES, HOUR, MODEL, ROLLOUTS, RolloutSeed, S, WaveSeed
 
 _WHY: Final = {
@@ -65,6 +68,7 @@ def seed_fleet(tx: Transaction, *, now: float, devices: int = DEVICES) -> None:
             sample="reported: the signature does not verify under the key of this device",
         )
     )  # fmt: skip
+    seed_alerts(tx, now=now)
     tx.announce("devices", "rollouts", "events")
 
 
@@ -109,7 +113,12 @@ def add_device(tx: Transaction, name: str, *, now: float, place: int = 0, **fiel
             issued_at=now - 6 * DAY,
         )
     )  # fmt: skip
-    tx.add(device_model(name, now=now, place=place))
+    said = device_model(name, now=now, place=place)
+    tx.add(said)
+    runs = Installed(
+        version=said.active_version, index_sha256=said.active_index, manifest_sha256=sha("manifest")
+    )
+    running.count(tx, name, {MODEL: runs}, now=now)
     for index in range(3):
         tx.add(
             WindowRow(

@@ -33,8 +33,7 @@ class Destination:
     @property
     def shown(self) -> str:
         """Without path and query: these are often what nobody else may know."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.secure else 'http'}://{self.host_header}"
 
     @property
     def host_header(self) -> str:

@@ -23,11 +23,12 @@ ROWS_MAX: Final = 1000  # devices that one rule looks at; beyond, the alert says
 NAMED_MAX: Final = 10  # devices named in an alert
 ALERTS_MAX: Final = 50  # of one rule; the rest is told as one
 _KINDS: Final[Mapping[Source, tuple[str, str]]] = {
-    Source.DEVICE_FAILING: (FAILING, "fail at their inferences"),
+    Source.DEVICE_FAILING: (FAILING, "had inferences that failed"),
     Source.DEVICE_FELL_BACK: (FELL_BACK, "refused a release or went back from it"),
-    Source.DEVICE_QUARANTINED: (QUARANTINED, "hold a release in quarantine"),
-    Source.DEVICE_DISK: (DISK, "have little room"),
+    Source.DEVICE_QUARANTINED: (QUARANTINED, "put a release into quarantine"),
+    Source.DEVICE_DISK: (DISK, "reported little room"),
 }
+"""Words that go with one device and with many."""
 _LINKS: Final[Mapping[Source, str]] = {
     Source.DEVICE_SILENT: "/devices?state=unreachable",
     Source.DEVICE_FELL_BACK: "/devices?state=trouble",
@@ -48,10 +49,10 @@ class Found:
 def device_findings(tx: Transaction, rule: AlertRule, *, now: float) -> list[Finding]:
     match rule.source:
         case Source.DEVICE_SILENT:
-            found, said = _silent(tx, rule, now), f"were not heard of for {about_duration(rule.after_s)}"
+            found, said = _silent(tx, rule, now), f"said nothing for {about_duration(rule.after_s)}"
         case Source.DEVICE_CERTIFICATE:
             found = _certificates(tx, rule, now)
-            said = f"have a certificate that ends within {about_duration(rule.after_s)}, or has ended"
+            said = f"did not renew a certificate that ends within {about_duration(rule.after_s)}"
         case _:
             kind, said = _KINDS[rule.source]
             found = _troubles(tx, kind)

@@ -128,7 +128,7 @@ def _retracted(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
         found.append(
             Finding(
                 labels={"model": row.model, "version": row.version},
-                summary=f"{so_many(count)} run {release_rows.name_of(row)}, which was retracted",
+                summary=f"{release_rows.name_of(row)} was retracted, still on {so_many(count)}",
                 detail=row.retract_reason,
                 count=count,
                 devices=tuple(running.devices_running(tx, row.index_sha256, limit=NAMED_MAX)),

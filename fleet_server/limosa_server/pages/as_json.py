@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from limosa_server.api import devices, releases, rollouts
+from limosa_server.api import alerts, devices, releases, rollouts
 from limosa_server.api.state import State
 from limosa_server.fleet.inventory import DeviceFilter
 from limosa_server.pages.guard import SignedIn, page_router
@@ -39,3 +39,14 @@ def one_device(state: State, who: SignedIn, device: str) -> Response:
 @router.get("/json/releases")
 def release_list(state: State, who: SignedIn) -> Response:
     return JSONResponse(releases.list_releases(state, who.caller, limit=ROWS))
+
+
+@router.get("/json/releases/{team}/{model}/{version}")
+def one_release(state: State, who: SignedIn, team: str, model: str, version: str) -> Response:
+    who.caller.scope.check_team(team)
+    return JSONResponse(releases.show(team, model, version, state, who.caller))
+
+
+@router.get("/json/alerts")
+def alert_list(state: State, who: SignedIn) -> Response:
+    return JSONResponse(alerts.list_alerts(state, who.caller, status="open", limit=ROWS))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Request, Response
-from sqlalchemy import func
 from sqlmodel import col, select
 
 from limosa_server.api.state import State
 from limosa_server.pages.guard import SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page
-from limosa_server.tables.devices import DeviceModel
+from limosa_server.registry import running
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import RolloutRow
 
@@ -36,13 +35,7 @@ def list_releases(
         rows = list(tx.exec(query).all())
         shown = rows[: LIMITS.rows_max]
         indexes = [row.index_sha256 for row in shown]
-        running = dict(
-            tx.exec(
-                select(DeviceModel.active_index, func.count())
-                .where(col(DeviceModel.active_index).in_(indexes))
-                .group_by(col(DeviceModel.active_index))
-            ).all()
-        )
+        runs_on = running.counts(tx, indexes)
         variants: dict[int, list[Variant]] = {}
         for variant in tx.exec(
             select(Variant)
@@ -63,7 +56,7 @@ def list_releases(
         "releases.html",
         api="/api/v1/releases",
         releases=shown,
-        running=running,
+        running=runs_on,
         variants=variants,
         rollouts=rollouts,
         model=model,

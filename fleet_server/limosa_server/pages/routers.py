@@ -9,12 +9,14 @@ from fastapi import APIRouter
 
 from limosa_server.pages import (
     actions,
+    alerts,
     as_json,
     assets,
     device_actions,
     devices,
     live,
     overview,
+    release,
     releases,
     rollouts,
     sign_in,
@@ -30,5 +32,7 @@ PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
     device_actions.router,
     devices.router,
     releases.router,
+    release.router,
+    alerts.router,
     as_json.router,
 )

@@ -92,9 +92,21 @@ COMMAND: Final[Mapping[str, Sign]] = {
     "no_answer": Sign("○", "no answer", "warn", "It did not hear it, or its answer was lost."),
 }
 STAGE: Final[Mapping[str, Sign]] = {
-    "staging": Sign("◔", "staging", "busy", "No rollout of it has completed yet."),
-    "production": Sign("✔", "production", "good", "A rollout of it has completed."),
-    "archived": Sign("■", "archived", "calm"),
+    "staging": Sign("◔", "staging", "busy", "It has not shown yet what its gate asks for."),
+    "production": Sign("✔", "production", "good", "It has shown what its gate asks for."),
+    "archived": Sign("■", "archived", "calm", "Out of use; its record stays."),
+    "retracted": Sign("⊘", "retracted", "bad", "It is offered to nobody any more."),
+    "published": Sign("▸", "published", "busy"),
+    "imported": Sign("▸", "brought from another server", "busy"),
+    "collected": Sign("−", "bytes collected", "calm", "Nothing needed them; the record stays."),
+}
+ALERT: Final[Mapping[str, Sign]] = {
+    "critical": Sign("✘", "critical", "bad"),
+    "warning": Sign("▲", "warning", "warn"),
+    "info": Sign("·", "info", "calm"),
+    "pending": Sign("◔", "not for long enough yet", "calm"),
+    "resolved": Sign("✔", "over", "good"),
+    "silenced": Sign("‖", "silenced", "calm", "Nobody is told of it."),
 }
 VERDICT: Final[Mapping[str, Sign]] = {
     "PASSED": Sign("✔", "passed", "good"),
@@ -120,6 +132,7 @@ SIGNS: Final[Mapping[str, Mapping[str, Sign]]] = {
     "device": DEVICE,
     "command": COMMAND,
     "stage": STAGE,
+    "alert": ALERT,
     "verdict": VERDICT,
 }
 

@@ -5,7 +5,7 @@ Give `on_reports` to `ServerState.report_handlers`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import update
@@ -25,15 +25,16 @@ def on_reports(tx: Transaction, device: str, reports: Sequence[Report], now: flo
     last = next((one for one in reversed(reports) if isinstance(one, Reported)), None)
     if last is not None:
         runs = {model.model: model.active for model in last.models if model.active is not None}
-        _move(tx, device, runs, now)
+        count(tx, device, runs, now=now)
 
 
 def forget(tx: Transaction, device: str, *, now: float) -> None:
     """A device that left the fleet runs nothing that counts."""
-    _move(tx, device, {}, now)
+    count(tx, device, {}, now=now)
 
 
-def _move(tx: Transaction, device: str, runs: dict[str, Installed], now: float) -> None:
+def count(tx: Transaction, device: str, runs: Mapping[str, Installed], *, now: float) -> None:
+    """`runs`: what it runs of each model, all of them; counters move by what differs from before."""
     counted = {row.model: row for row in tx.exec(select(ReleaseDevice).where(ReleaseDevice.device == device))}
     for model, row in counted.items():
         active = runs.get(model)

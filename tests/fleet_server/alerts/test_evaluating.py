@@ -103,7 +103,7 @@ def test_a_retracted_release_that_devices_still_run_is_told_after_its_time(
     assert gone.status_code == 200, gone.text
     evaluator.step()
     (one,) = alerts(fleet)
-    assert one["summary"] == f"1 device run {MODEL}@1.0.0, which was retracted"
+    assert one["summary"] == f"{MODEL}@1.0.0 was retracted, still on 1 device"
 
 
 def test_ten_thousand_silent_devices_are_one_capped_alert_and_few_statements(

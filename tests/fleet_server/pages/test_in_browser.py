@@ -27,6 +27,8 @@ ALL = (
     "/devices",
     "/devices/watch-0012",
     "/releases",
+    "/releases/demo/motion/4.0.0",
+    "/alerts",
 )
 LIVE = "document.getElementById('live-state').textContent.includes(' live')"
 
