@@ -71,6 +71,7 @@ def test_both_are_held_until_the_end_and_then_a_person_decides() -> None:
         ({"mode": "ab"}, "rollout.ab"),
         ({"mode": "ab", "ab": {"kpis": []}}, "rollout.ab.kpis"),
         ({"mode": "ab", "ab": {"kpis": [{"name": "a"}, {"name": "a"}]}}, "rollout.ab.kpis"),
+        ({"mode": "ab", "ab": {**AB, "duration": "31d"}}, "rollout.ab.duration"),
         ({"mode": "ab", "ab": {**AB, "percent": 100}}, "rollout.ab.percent"),
         ({"mode": "ab", "ab": AB, "target_selection": "continuous"}, "rollout.target_selection"),
         ({"mode": "shadow", "target_selection": "continuous"}, "rollout.target_selection"),

@@ -6,7 +6,6 @@ import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +73,12 @@ def test_release_is_tried_in_the_shadow_compared_by_feedback_and_promoted(world:
 
 def _in_the_shadow(world: World) -> None:
     rollout = _start(world, SHADOW, "1.1.0")
+    wait_until(
+        lambda: list(world.ledger.executions(rollout).values()) == ["SUCCEEDED"] * 4,
+        timeout_s=60,
+        what=lambda: f"the challengers: {world.ledger.executions(rollout)}",
+    )
     for device in world.devices:
-        wait_until(
-            partial(_challenger, world, device), timeout_s=60, what=f"the challenger beside {device.name}"
-        )
         assert _ask(device, "shadowed").version == "1.0.0"
     _complete(world, rollout)
     report = world.limosa("rollout", "report", str(rollout))
@@ -90,7 +91,9 @@ def _in_the_shadow(world: World) -> None:
     )
     assert set(world.ledger.running(MOTION).values()) == {"1.0.0"}
     first = world.devices[0]
-    wait_until(lambda: not _challenger(world, first), timeout_s=60, what="the challenger is taken away")
+    wait_until(
+        lambda: not _challenger(world, first), timeout_s=60, what="the challenger is taken away", every_s=1
+    )
 
 
 def _compared(world: World) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Self
@@ -19,6 +20,8 @@ from limosa_contracts.rollout.reading import read_choice, read_duration
 from limosa_contracts.rollout.waves import Then, WaveSpec
 
 WEEK_S: Final = 7 * 86400.0
+DURATION_MAX_S: Final = 30 * 86400.0
+"""Of a comparison: servers keep what each device said for 35 days (telemetry 3.6)."""
 STRATIFY_MAX: Final = 6
 
 
@@ -123,7 +126,7 @@ class AbTest:
                 KpiRule.parse(item, where=place) for place, item in fields.items("kpis", max_items=KPIS_MAX)
             ),
             percent=fields.optional("percent", lambda n: fields.number(n, low=1, high=99), 50.0),
-            duration_s=fields.optional("duration", read_duration(fields), WEEK_S),
+            duration_s=fields.optional("duration", _at_most(fields, DURATION_MAX_S), WEEK_S),
             against=fields.optional("against", lambda n: check_version(fields.text(n)), ""),
             confidence=fields.optional("confidence", lambda n: fields.number(n, low=0.5, high=0.9999), 0.95),
             min_devices=fields.optional("min_devices", lambda n: fields.integer(n, low=2, high=10**7), 2),
@@ -153,6 +156,18 @@ class AbTest:
             "min_devices": self.min_devices,
             "stratify_by": list(self.stratify_by),
         }
+
+
+def _at_most(fields: Fields, seconds: float) -> Callable[[str], float]:
+    read = read_duration(fields)
+
+    def bounded(name: str) -> float:
+        value = read(name)
+        if value > seconds:
+            raise fields.wrong(name, f"at most {format_duration(seconds)}")
+        return value
+
+    return bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
