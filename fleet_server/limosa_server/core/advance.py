@@ -178,7 +178,8 @@ def _through(board: Board, wave: Wave) -> bool:
         waited = board.now - wave.since >= board.rollout.spec.success.reachable_within_s
         if waiting and not (waited and _enough_executed(board, present)):
             if board.rollout.status is RolloutStatus.RUNNING:
-                board.say(f"{devices(waiting)} away; the rollout waits")
+                left = f"{devices(waiting)} not through" if present else f"{devices(waiting)} away"
+                board.say(f"{left}; the rollout waits")
             return False
         if board.rollout.follows and meets_all(board):
             following.settle(board)

@@ -224,6 +224,9 @@ def on_way_back(
     active = said.active.index_sha256 if said is not None and said.active is not None else ""
     at_rest = said is None or (said.candidate is None and said.phase in _SETTLED_PHASES)
     back = active == run.return_index if run.return_index else active != index_sha256
+    if at_rest and not back and said is not None and said.phase is Phase.REJECTED:
+        # It committed before the order reached it, and its release does not let it go back (trust 2.4).
+        return replace(run, returning=Return.STUCK, reason=run.reason or "it may not go back: " + said.reason)
     if not (at_rest and back):
         return run
     return replace(run, returning=Return.RETURNED)

@@ -8,6 +8,7 @@ from limosa_contracts.rollout.modes import Mode
 from limosa_server.core.board import Board
 from limosa_server.core.facts import Promote
 from limosa_server.core.rollout import RolloutEvent
+from limosa_server.core.wave import WaveEvent, WaveStatus
 from limosa_server.core.wording import devices
 
 
@@ -34,6 +35,9 @@ def complete(board: Board) -> None:
     stragglers = totals.open
     follow = f"; {stragglers} stragglers get it when they come back" if stragglers else ""
     sentence = f"{totals.succeeded} of {totals.executed} executed devices run it{follow}"
+    if board.waves[-1].status is WaveStatus.IN_PROGRESS:  # it followed its group until now
+        board.move_wave(board.waves[-1], WaveEvent.BELOW, sentence)
+        board.move_wave(board.waves[-1], WaveEvent.GATE_PASSED, sentence)
     board.move(RolloutEvent.COMPLETE, sentence)
     board.rollout = replace(board.rollout, stragglers=stragglers, follows=False)
     if board.rollout.spec.mode is Mode.REPLACE:  # the others ask a question, and people answer it

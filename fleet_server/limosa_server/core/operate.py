@@ -11,7 +11,7 @@ from limosa_contracts.rollout.modes import Mode
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.counts import Counts
 from limosa_server.core.judging.judge import Decision
-from limosa_server.core.rollout import Pause, Rollout, RolloutEvent
+from limosa_server.core.rollout import Pause, Rollout, RolloutEvent, RolloutStatus
 from limosa_server.core.wave import Wave, WaveEvent, WaveStatus
 
 
@@ -76,6 +76,9 @@ def cancel(
     if rollback and finish:
         raise Conflict("a device cannot finish and go back", where="finish", hint="give one of the two")
     reason = f"canceled by {by}" + (f": {remark}" if remark else "")
+    if rollout.stopping and rollout.status is RolloutStatus.CANCELING and not (rollback or finish):
+        now_all = replace(rollout, stopping=False, reason=reason)  # nobody shall finish after all
+        return now_all, _decision("canceled", "CANCELING", reason, by=by)
     event = RolloutEvent.ROLL_BACK if rollback else RolloutEvent.CANCEL
     ended = rollout.after(event, reason=reason, now=now)
     if rollback:

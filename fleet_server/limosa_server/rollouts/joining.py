@@ -24,10 +24,10 @@ from limosa_server.core.wording import devices as devices_in_words
 from limosa_server.rollouts import rollout_plan
 from limosa_server.rollouts.executions import save
 from limosa_server.rollouts.rollout_rows import decision_row, execution_of, rollout_of, wave_of, write_wave
-from limosa_server.rollouts.taking_over import outranks, take_over
+from limosa_server.rollouts.taking_over import held, take_over
 from limosa_server.store import Transaction
 from limosa_server.tables.groups import Group, Membership
-from limosa_server.tables.rollouts import AssignmentRow, ExecutionRow, RolloutRow, WaveRow
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 
 LEFT: Final = "left_the_group"
 NAMED_MAX: Final = 100  # devices that a record names
@@ -93,16 +93,9 @@ def _judged(
         return {}, {}
     planned = rollout_plan.plan(tx, rollout.spec, salt=row.salt, now=now, only=names)
     left_out = {device: str(one) for device, one in planned.excluded.items()}
-    taken: dict[str, int] = {}
-    for device in names:
-        if device not in planned.sizes or device in left_out:
-            continue
-        assigned = tx.get(AssignmentRow, (device, row.model))
-        if assigned is not None and outranks(tx, assigned.rollout, rollout):
-            left_out[device] = f"rollout {assigned.rollout} has it"
-        else:
-            taken[device] = planned.sizes[device]
-    return taken, left_out
+    for device, other in held(tx, rollout, model=row.model, among=names).items():
+        left_out[device] = f"rollout {other} has it"
+    return {name: planned.sizes[name] for name in names if name not in left_out}, left_out
 
 
 def _insert(

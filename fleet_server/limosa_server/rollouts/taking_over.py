@@ -7,7 +7,7 @@ one that waits for its approval or its time takes nothing from anybody.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -51,6 +51,7 @@ def take_over(tx: Transaction, rollout: Rollout, *, model: str, now: float) -> i
             col(ExecutionRow.state).in_(_OPEN) | (col(ExecutionRow.returning) == Return.SENT.value),
         )
     ).all()
+    _stop_following(tx, rollout, model=model)
     taken = 0
     for row, other in older:
         assert other.id is not None
@@ -64,25 +65,51 @@ def take_over(tx: Transaction, rollout: Rollout, *, model: str, now: float) -> i
     return taken
 
 
-def held(tx: Transaction, rollout: Rollout, *, model: str) -> dict[str, int]:
-    """Devices of a rollout that waits which another one of higher rank has, with its number."""
-    mine = select(ExecutionRow.device).where(ExecutionRow.rollout == rollout.id)
-    rows = tx.exec(
+def _stop_following(tx: Transaction, rollout: Rollout, *, model: str) -> None:
+    """A group is followed by one rollout of a model: those that followed it before complete."""
+    if not rollout.spec.group:
+        return
+    others = tx.exec(
+        select(RolloutRow).where(
+            RolloutRow.model == model,
+            RolloutRow.target == rollout.spec.target,
+            col(RolloutRow.follows).is_(True),
+            RolloutRow.id != rollout.id,
+            col(RolloutRow.status).in_(STARTED),
+        )
+    ).all()
+    for other in others:
+        assert other.id is not None
+        if (other.priority, other.id) < rollout.rank and _lane(other) == rollout.lane:
+            other.follows = False
+            tx.add(other)
+            tx.announce(f"rollout {other.id}")
+
+
+def held(
+    tx: Transaction, rollout: Rollout, *, model: str, among: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Devices of this rollout (or `among` these) which another one of higher rank has, with its number."""
+    query = (
         select(ExecutionRow.device, RolloutRow)
         .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
         .where(
             RolloutRow.model == model,
-            RolloutRow.lane == rollout.lane,
             RolloutRow.id != rollout.id,
             col(RolloutRow.status).in_(STARTED),
             (col(RolloutRow.priority) > rollout.spec.priority)
             | ((col(RolloutRow.priority) == rollout.spec.priority) & (col(RolloutRow.id) > rollout.id)),
-            col(ExecutionRow.device).in_(mine),
             col(ExecutionRow.state).in_(_HOLDING),
         )
-    ).all()
+    )
+    if among is None:
+        mine = select(ExecutionRow.device).where(ExecutionRow.rollout == rollout.id)
+        query = query.where(col(ExecutionRow.device).in_(mine))
+    wanted = None if among is None else frozenset(among)
     return {
-        device: other.id for device, other in rows if other.id is not None and _lane(other) == rollout.lane
+        device: other.id
+        for device, other in tx.exec(query).all()
+        if other.id is not None and _lane(other) == rollout.lane and (wanted is None or device in wanted)
     }
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from limosa_contracts.errors import InvalidField
+from limosa_contracts.names import check_version
 from limosa_contracts.phases import Execution, Phase
-from limosa_server.core.execution import on_phase
+from limosa_contracts.rollout.abort import AbortRule
+from limosa_server.core.counts import Counts
+from limosa_server.core.execution import ExecutionEvent, on_phase
+from limosa_server.core.judging import gate
 from limosa_server.core.operate import resume
 from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.core.wave import WaveStatus
@@ -248,3 +255,109 @@ def test_no_more_devices_than_the_rate_are_offered_it_in_any_minute(per_minute: 
     fleet = Fleet(spec, 30)
     fleet.run(150)
     assert len(fleet.offered) == 3 * per_minute
+
+
+def test_no_version_is_ever_blank_where_a_device_reports_one() -> None:
+    """3.1, hawkBit #1399: the installed version of a target was an empty text."""
+    fleet = Fleet(spec_of(waves=THREE, timeouts=SHORT))
+    fleet.run(120)
+    assert {run.from_version for run in fleet.runs.values()} == {"1.0.0"}
+    for text in ("", " ", "latest "):
+        with pytest.raises(InvalidField):
+            check_version(text)
+
+
+def test_a_device_that_runs_another_version_than_the_server_believes_is_believed() -> None:
+    """3.1, hawkBit #446: after a manual update the server went on showing what it had assigned."""
+    fleet = Fleet(spec_of(waves=[{"name": "all", "bake": "0s"}], timeouts=SHORT), 2)
+    fleet.devices["d0"].running = "2.0.0"  # somebody was there with a stick
+    fleet.devices["d0"].phase = Phase.COMMITTED
+    assert fleet.run(60) is RolloutStatus.COMPLETED
+    assert fleet.runs["d0"].state is Execution.ALREADY_INSTALLED
+
+
+def test_a_rollout_at_three_percent_is_almost_never_stopped_and_one_at_twenty_soon_is() -> None:
+    """3.3: the lower Wilson bound against a threshold of 10 %, simulated; seeded."""
+    rule = AbortRule(threshold=0.10)
+
+    def stopped_after(rate: float, seed: int) -> int | None:
+        rng, failed = random.Random(seed), 0
+        for executed in range(1, 201):
+            failed += rng.random() < rate
+            counts = Counts({Execution.ROLLED_BACK: failed, Execution.SUCCEEDED: executed - failed})
+            if gate.evaluate(rule, 0, counts, silent=0, group=200, scope="all") is not None:
+                return executed
+        return None
+
+    false = sum(stopped_after(0.03, seed) is not None for seed in range(400)) / 400
+    caught = sorted(found for seed in range(400) if (found := stopped_after(0.20, seed)) is not None)
+    assert false < 0.03, "ten percent after ten devices would stop three in ten"
+    assert len(caught) > 380
+    assert caught[len(caught) // 2] <= 25
+
+
+def test_a_fleet_that_is_offline_half_the_time_is_neither_blocked_nor_called_silent() -> None:
+    """3.4, 3.5: half of the devices are away at any moment; everybody converges, nobody is a failure."""
+    spec = spec_of(
+        waves=THREE,
+        timeouts={"offer": "60s", "in_progress": "60s", "silence": "4s"},
+        abort=[{"failure": "silent", "threshold": 0.1, "min_executed": 1}, *STRICT],
+        success={"reachable_within": "10m"},
+    )
+    fleet = Fleet(spec, 8)
+    for device in fleet.devices.values():
+        device.usual_gap_s = 20.0
+    rng = random.Random(3)
+    for _ in range(900):
+        for device in fleet.devices.values():
+            if rng.random() < 0.05:
+                device.online = not device.online
+        fleet.run(1)
+        if fleet.rollout.status.terminal:
+            break
+    fleet.mend(*fleet.devices)
+    for _ in range(20):
+        fleet.work()
+        fleet.now += 1
+    assert fleet.rollout.status is RolloutStatus.COMPLETED
+    assert fleet.running() == {"2.0.0": 8}
+    assert not any(run.state.failed for run in fleet.runs.values())
+
+
+def test_progress_makes_no_rows_and_moves_no_counter() -> None:
+    """3.7, hawkBit #1249: each chunk of a download was an action status, until the quota refused the last.
+    One execution is one row; a step without a change of state leaves the counters alone."""
+    fleet = Fleet(spec_of(waves=[{"name": "all", "bake": "0s"}], timeouts=SHORT), 1)
+    fleet.tick()
+    run = fleet.runs["d0"]
+    for i in range(1000):
+        after = on_phase(run, Phase.DOWNLOADING, running=False, reason="", code="", now=float(i))
+        assert i == 0 or after is run
+        run = after
+    assert run.state is Execution.IN_PROGRESS
+
+
+def test_a_newer_desired_state_takes_a_device_that_is_stuck() -> None:
+    """3.8: what hangs in an older rollout does not keep a device from the next one."""
+    fleet = Fleet(spec_of(waves=[{"name": "all", "bake": "0s"}]), 2, behaviours={"d0": HANGS})
+    fleet.run(10)
+    stuck = fleet.runs["d0"]
+    assert stuck.state is Execution.IN_PROGRESS
+    taken = stuck.after(ExecutionEvent.SUPERSEDE, now=fleet.now, step="superseded", reason="rollout 2")
+    fleet._save(taken)  # as rollout 2 does when it starts
+    assert fleet.run(60) is RolloutStatus.COMPLETED
+    assert on_phase(taken, Phase.COMMITTED, running=True, reason="", code="", now=99.0) is not taken
+    late = on_phase(taken, Phase.COMMITTED, running=True, reason="", code="", now=99.0)
+    assert late.state is Execution.SUPERSEDED
+
+
+def test_a_thousand_devices_that_come_back_at_once_are_not_offered_it_at_once() -> None:
+    """3.10: the herd after a power cut; the rate holds in every window of a minute."""
+    spec = spec_of(waves=[{"name": "all", "bake": "0s"}], rate={"maximum_per_minute": 100}, timeouts=SHORT)
+    fleet = Fleet(spec, 1000)
+    fleet.cut(*(f"d{i}" for i in range(1, 1000)))
+    fleet.now += 10
+    fleet.run(30, step=5)
+    fleet.mend(*fleet.devices)
+    fleet.run(110, step=5)
+    assert 100 <= len(fleet.offered) <= 300

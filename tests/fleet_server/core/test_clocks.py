@@ -123,6 +123,32 @@ def test_what_a_cancel_means_for_a_device_depends_on_how_far_it_is(phase: Phase 
     assert fleet.runs["d0"].state is (Execution.SUCCEEDED if phase is Phase.COMMITTED else Execution.CANCELED)
 
 
+def test_who_stopped_softly_may_still_end_it_at_once() -> None:
+    fleet = Fleet(spec_of(waves=ONE), 2, behaviours={"d0": HANGS})
+    fleet.run(2)
+    fleet.rollout, _ = operate.cancel(fleet.rollout, now=fleet.now, by="eva", finish=True)
+    assert fleet.run(20) is RolloutStatus.CANCELING
+    fleet.rollout, _ = operate.cancel(fleet.rollout, now=fleet.now, by="eva")
+    assert fleet.run(2) is RolloutStatus.CANCELED
+    assert fleet.runs["d0"].state is Execution.CANCELED
+
+
+def test_a_device_that_committed_before_the_cancel_reached_it_and_may_not_go_back_is_named() -> None:
+    """Its reported version overrides what the server asked for (3.1); it is not waited for in vain."""
+    fleet = Fleet(spec_of(waves=ONE), 1)
+    while fleet.devices["d0"].phase is not Phase.PROBATION:
+        fleet.run(1)
+    fleet.rollout, _ = operate.cancel(fleet.rollout, now=fleet.now, by="eva")
+    fleet.tick()
+    device = fleet.devices["d0"]
+    assert fleet.runs["d0"].returning.value == "sent"
+    device.running, device.trying, device.steps = "2.0.0", "", []
+    device.accepted, device.phase = device.document, Phase.REJECTED  # it refuses the downgrade
+    fleet.work()
+    assert fleet.runs["d0"].returning.value == "stuck"
+    assert fleet.runs["d0"].state is Execution.CANCELED
+
+
 def test_failures_still_count_while_a_stopped_rollout_ends() -> None:
     spec = spec_of(waves=ONE, timeouts={"end": "2s", "silence": "5s"}, abort=[])
     fleet = Fleet(spec, 2, behaviours={"d0": FALLS_BACK})

@@ -149,6 +149,19 @@ def test_a_device_that_joins_the_group_of_a_continuous_rollout_gets_the_release(
     assert "quarantined" in joined[0].sentence
 
 
+def test_the_next_release_for_a_group_takes_over_who_follows_it(fleet: SmallFleet) -> None:
+    """Two continuous rollouts of a group: who joins gets the newer one, and only that."""
+    older = fleet.start(waves=ONE, target_selection="continuous", abort=[])
+    fleet.live(older, seconds=8)
+    newer = fleet.start(release=NEXT, waves=ONE, target_selection="continuous", abort=[])
+    fleet.live(newer, seconds=8)
+    assert (fleet.row(older).status, fleet.row(newer).status) == ("COMPLETED", "RUNNING")
+    enrol(fleet, "e1")
+    fleet.live(newer, seconds=6)
+    assert "e1" not in fleet.runs(older)
+    assert fleet.running()["e1"] == "3.0.0"
+
+
 def test_a_device_that_leaves_before_its_turn_is_let_go_and_may_come_back(fleet: SmallFleet) -> None:
     waves = [{"name": "canary", "count": 1, "bake": "30s"}, {"name": "rest", "bake": "1s"}]
     rollout = fleet.start(waves=waves, target_selection="continuous")
