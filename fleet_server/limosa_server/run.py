@@ -31,6 +31,7 @@ from limosa_server.links import broker_address, endpoints_of, listen, make_broke
 from limosa_server.mqtt.bus_workers import BusWorkers
 from limosa_server.pages.live import STOPPING
 from limosa_server.registry.collecting import collect
+from limosa_server.retention.rounds import Retention
 from limosa_server.settings import ServerSettings
 from limosa_server.state import ServerState
 from limosa_server.store.claim import Claim
@@ -44,6 +45,7 @@ from limosa_server.trust.watch import TrustWatch
 log = logging.getLogger(__name__)
 WAKE_UP: Final = frozenset({"controller", "rollouts"})
 HOUSEKEEPING_S: Final = 30.0
+RETENTION_EVERY_S: Final = 10.0  # windows of 100,000 devices are merged at 500 a round or more
 DELIVERIES_EVERY_S: Final = 5.0  # what is due is sent so late at most; new messages wake it
 
 
@@ -153,7 +155,9 @@ def _housekeeping_loop(state: ServerState) -> Loop:
 def _lifecycle_loops(state: ServerState) -> tuple[Loop, ...]:
     """Alerts, the messages about them, and what of the registry nothing needs any more."""
     collect_s = state.settings.registry.collect_every_s
+    retention = Retention(state.store, state.settings.retention, state.clock)
     return (
+        Loop("retention", state, retention.step, every_s=RETENTION_EVERY_S, topics=frozenset()),
         Loop(
             "alerts", state, Evaluator(state).step, every_s=ALERTS_EVERY_S,
             topics=frozenset({ASKED}),

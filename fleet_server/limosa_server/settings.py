@@ -9,6 +9,7 @@ from typing import Final
 
 from limosa_contracts.limits import LIMITS
 from limosa_server.errors import ListenRefused
+from limosa_server.retention.settings import RetentionSettings
 
 MQTT_OVERHEAD_BYTES: Final = 4096  # topic and user properties beside a payload
 
@@ -91,6 +92,7 @@ class ServerSettings:
     two_person: tuple[str, ...] = ()  # actions that a second person must ask for too
     limits: ServerLimits = field(default_factory=ServerLimits)
     delta_settings: DeltaSettings = field(default_factory=DeltaSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     webhook_hosts: tuple[str, ...] = ()  # where alerts may go though it is private, or plain http
 

@@ -10,11 +10,21 @@ import pytest
 from limosa_server.access.roles import Role
 from limosa_server.assembly import make_controller
 from limosa_server.rollouts.controller import Controller
-from tests.fleet_server.databases import Database, database, kinds_of, postgresql_cluster
+from tests.fleet_server.databases import (
+    Database,
+    database,
+    kinds_of,
+    postgresql_cluster,
+    postgresql_database,
+)
 from tests.fleet_server.obedient import publish
 from tests.fleet_server.world import Device, Fleet, running_fleet
 
-__all__ = ["database", "postgresql_cluster"]  # fixtures of every test below this folder
+__all__ = [
+    "database",
+    "postgresql_cluster",
+    "postgresql_database",
+]  # for every test below
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -97,3 +97,11 @@ def database(
     made = Database(request.param, tmp_path, postgresql_cluster)
     yield made
     made.drop()
+
+
+@pytest.fixture
+def postgresql_database(tmp_path: Path, postgresql_cluster: Callable[[], Cluster]) -> Iterator[str]:
+    """The URL of one of the newest schema, whatever the other tests run on."""
+    made = Database("postgresql", tmp_path, postgresql_cluster)
+    yield str(made.place())
+    made.drop()

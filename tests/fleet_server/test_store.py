@@ -8,49 +8,37 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from limosa_server.access import audit
 from limosa_server.errors import StoreNewer
 from limosa_server.mqtt import outbox
 from limosa_server.store import Store
-from limosa_server.store.engine import make_engine
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.devices import Device
+from tests.fleet_server.databases import Database
+
+pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "limosa.db")
+def place(database: Database) -> Path | str:
+    return database.place()
+
+
+@pytest.fixture
+def store(place: Path | str) -> Iterator[Store]:
+    opened = Store.open(place)
     yield opened
     opened.close()
 
 
-def schema(store: Store) -> dict[str, str]:
-    """name -> SQL, white space and quotes aside."""
-    query = text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
-    with store.read() as tx:
-        rows = tx.connection().execute(query).all()
-    return {name: "".join(sorted("".join(sql.split()).replace('"', ""))) for name, sql in rows}
-
-
-def test_the_migrations_make_exactly_the_tables(store: Store, tmp_path: Path) -> None:
-    """If this fails: python fleet_server/tools/new_revision.py"""
-    engine = make_engine(tmp_path / "direct.db", busy_timeout_s=5)
-    SQLModel.metadata.create_all(engine)
-    direct = Store(engine, busy_timeout_s=5)
-    migrated = schema(store)
-    assert migrated.pop("alembic_version")
-    assert migrated == schema(direct)
-    direct.close()
-
-
-def test_a_database_of_a_newer_server_is_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_server_is_refused_and_left_alone(store: Store, place: Path | str) -> None:
     with store.transaction() as tx:
         tx.connection().execute(text("UPDATE alembic_version SET version_num = '9999'"))
     store.close()
     with pytest.raises(StoreNewer):
-        Store.open(tmp_path / "limosa.db")
+        Store.open(place)
 
 
 def test_an_error_in_a_transaction_leaves_nothing_and_announces_nothing(store: Store) -> None:
@@ -66,12 +54,14 @@ def test_an_error_in_a_transaction_leaves_nothing_and_announces_nothing(store: S
     assert told == []
 
 
-def test_commits_are_durable_and_foreign_keys_hold(store: Store) -> None:
+def test_commits_are_durable_and_foreign_keys_hold(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "limosa.db")
     with store.read() as tx:
         values = {
             name: tx.connection().execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
+    store.close()
     assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 

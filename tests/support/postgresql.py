@@ -65,8 +65,7 @@ class Cluster:
         self.data, self.socket = folder / "data", folder / "socket"
         for one in (self.data, self.socket):
             one.mkdir(mode=0o700)
-            if os.geteuid() == 0:
-                shutil.chown(one, *_unprivileged())
+            self.give(one)
         self._run([self._bin / "initdb", "-D", self.data, "-U", USER, *INITDB])
 
     @property
@@ -101,6 +100,12 @@ class Cluster:
         self._process = None
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), timeout_s=10,
                    what="every backend has ended")  # fmt: skip
+
+    @staticmethod
+    def give(folder: Path) -> None:
+        """To the user that the database runs as."""
+        if os.geteuid() == 0:
+            shutil.chown(folder, *_unprivileged())
 
     def create(self, name: str, *, template: str = "template0") -> str:
         """Makes a database, empty or as a copy of one that nobody is connected to."""

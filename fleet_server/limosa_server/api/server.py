@@ -10,6 +10,7 @@ from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Admin, Viewer
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.retention import rounds
 from limosa_server.tables.trust import TrustItem
 from limosa_server.trust import epoch as epochs
 from limosa_server.trust.expiries import expiries
@@ -71,3 +72,10 @@ def list_asks(state: State, caller: Viewer) -> dict[str, JsonValue]:
         ],
         "actions": list(state.settings.two_person),
     }
+
+
+@router.get("/retention")
+def retention(state: State, caller: Viewer) -> dict[str, JsonValue]:
+    """What is kept for how many days (null: for ever), since when there is some, and what went."""
+    with state.store.read() as tx:
+        return {"items": list(rounds.shown(tx, state.settings.retention))}

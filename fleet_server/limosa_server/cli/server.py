@@ -11,8 +11,10 @@ import click
 from limosa_contracts.cli import command, json_option
 from limosa_contracts.errors import Usage
 from limosa_server.access.two_person_actions import ACTIONS
+from limosa_server.retention.settings import RetentionSettings
 from limosa_server.settings import ServerSettings
 
+KEPT: Final = RetentionSettings()
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -57,6 +59,18 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
     "--two-person", "two_person_actions", multiple=True, type=click.Choice(list(ACTIONS)),
     help="This is done when a second person asks for it too; may be given again.",
 )  # fmt: skip
+@click.option(
+    "--keep-windows", type=click.FloatRange(1), metavar="DAYS", default=KEPT.windows_days, show_default=True,
+    help="Telemetry windows as they came; after that their sums.",
+)  # fmt: skip
+@click.option(
+    "--keep-device-days", type=click.FloatRange(1), metavar="DAYS", default=KEPT.device_days_days,
+    show_default=True, help="Sums of one device's day; after that those of an hour of all devices.",
+)  # fmt: skip
+@click.option(
+    "--keep-events", type=click.FloatRange(1), metavar="DAYS", default=KEPT.events_days, show_default=True,
+    help="What devices reported of updates and of their health.",
+)  # fmt: skip
 @click.option("--dev", is_flag=True, help="Loopback without TLS. Signatures and tokens stay.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
 @json_option
@@ -71,6 +85,9 @@ def run(
     behind_proxy: str | None,
     webhook_hosts: tuple[str, ...],
     two_person_actions: tuple[str, ...],
+    keep_windows: float,
+    keep_device_days: float,
+    keep_events: float,
     dev: bool,
     log_level: str,
     as_json: bool,
@@ -93,6 +110,9 @@ def run(
         behind_proxy=behind_proxy or "",
         webhook_hosts=webhook_hosts,
         two_person=two_person_actions,
+        retention=RetentionSettings(
+            windows_days=keep_windows, device_days_days=keep_device_days, events_days=keep_events
+        ),
         dev=dev,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -122,7 +122,8 @@ class Ingest:
         with self._state.store.transaction() as tx:
             known = marks.of(tx, {one.device for one in checked})
             fresh, touched = _numbered(checked, known, outcomes)
-            outcomes.update(report_rows.store(tx, fresh, now))
+            quota = self._state.settings.retention.progress_per_day
+            outcomes.update(report_rows.store(tx, fresh, now, progress_per_day=quota))
             marks.advance(tx, touched, now)
             self._tell(tx, fresh, now)
         self._count(outcomes)

@@ -14,12 +14,12 @@ from limosa_contracts.reported import Reported
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
 from limosa_server.fleet import habits
-from limosa_server.reports import reported_rows, window_rows
+from limosa_server.reports import event_rows, reported_rows, window_rows
 from limosa_server.reports.report_parsing import Refusal
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
-from limosa_server.tables.reports import EventRow, RefusedReport
+from limosa_server.tables.reports import RefusedReport
 
 if TYPE_CHECKING:
     from limosa_server.reports.ingest import Checked
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 SAMPLE_MAX_CHARS: Final = 500
 
 
-def store(tx: Transaction, fresh: Sequence[Checked], now: float) -> Counter[tuple[str, str]]:
-    """(kind, result) -> how many; a result is one of stored, duplicate, stale, refused."""
+def store(
+    tx: Transaction, fresh: Sequence[Checked], now: float, *, progress_per_day: int
+) -> Counter[tuple[str, str]]:
+    """(kind, result) -> how many; a result is one of stored, duplicate, stale, refused, dropped."""
     events: list[tuple[UpdateEvent, bytes]] = []
     windows: list[tuple[str, Window, bytes]] = []
     said: dict[str, Reported] = {}
@@ -48,7 +50,7 @@ def store(tx: Transaction, fresh: Sequence[Checked], now: float) -> Counter[tupl
             outcomes[message.suffix.value, "refused"] += 1
     for result, count in _windows(tx, windows, now).items():
         outcomes[Suffix.WINDOW.value, result] += count
-    for result, count in _events(tx, events, now).items():
+    for result, count in event_rows.store(tx, events, now, progress_per_day=progress_per_day).items():
         outcomes[Suffix.EVENT.value, result] += count
     reported_rows.store(tx, said, now)
     return outcomes
@@ -85,32 +87,6 @@ def _windows(tx: Transaction, windows: Sequence[tuple[str, Window, bytes]], now:
         else:
             _refused(tx, device, Refusal(code=stranger.code, text=str(stranger)), now)
     return window_rows.store(tx, ours, now) + Counter(refused=len(windows) - len(ours))
-
-
-def _events(tx: Transaction, events: Sequence[tuple[UpdateEvent, bytes]], now: float) -> Counter[str]:
-    if not events:
-        return Counter()
-    rows = [
-        {
-            "device": event.device,
-            "key": event.key,
-            "kind": event.kind,
-            "model": event.model,
-            "version": event.version,
-            "rollout": event.rollout,
-            "attempt": event.attempt,
-            "phase": event.phase.value,
-            "reason_code": event.reason.code,
-            "reason": event.reason.message,
-            "at": event.at,
-            "received_at": now,
-            "body": payload.decode(),
-        }
-        for event, payload in events
-    ]
-    written = tx.connection().execute(insert(tx, EventRow).on_conflict_do_nothing(), rows)
-    tx.announce("events")
-    return Counter(stored=written.rowcount, duplicate=len(rows) - written.rowcount)
 
 
 def _refused(tx: Transaction, device: str, why: Refusal, now: float) -> None:

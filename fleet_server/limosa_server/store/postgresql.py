@@ -34,6 +34,8 @@ BEGIN: Final = {
 class _WideInteger(_PGBigInteger):
     """Also for `Integer`: counters are milliseconds, session numbers have 63 bits."""
 
+    render_bind_cast = False  # SQLAlchemy asks the catalogue with small ones, where this one's does not fit
+
 
 class _Text(_PGString):
     def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None]:

@@ -14,6 +14,7 @@ from limosa_server.tables import (
     planning,
     releases,
     reports,
+    retention,
     rollouts,
     trust,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "planning",
     "releases",
     "reports",
+    "retention",
     "rollouts",
     "trust",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from limosa_server.tables.columns import blob_field, json_field, json_list, with_default
@@ -47,7 +47,10 @@ class WindowRow(SQLModel, table=True):
     """One telemetry window; of two with one key the higher `rev` holds (telemetry 3.2)."""
 
     __tablename__ = "windows"
-    __table_args__ = (UniqueConstraint("device", "boot", "window_index", "baseline", "model_digest"),)
+    __table_args__ = (
+        UniqueConstraint("device", "boot", "window_index", "baseline", "model_digest"),
+        Index("windows_by_time", "model", "started_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     device: str
@@ -55,7 +58,7 @@ class WindowRow(SQLModel, table=True):
     window_index: int
     baseline: str
     model_digest: str
-    model: str = Field(index=True)
+    model: str
     version: str
     rev: int
     n: int  # inferences
@@ -67,6 +70,7 @@ class WindowRow(SQLModel, table=True):
     latency: list[int] = json_list(default="[]")  # of the body, what waves are compared by
     classes: list[int] = json_list(default="[]")
     memory_bytes: int = with_default(0, big=True)  # 0 where the device does not say
+    counted_rev: int = with_default(0)  # the revision that the tiers have; 0 before they have any
 
 
 class RefusedReport(SQLModel, table=True):

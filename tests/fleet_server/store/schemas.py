@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, MetaData, insert, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, insert, select, text
 
 _SQLITE = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
 _POSTGRESQL = {
@@ -58,3 +58,12 @@ def copy_rows(source: Engine, target: Connection) -> None:
             rows = [dict(row._mapping) for row in connection.execute(select(old.tables[table.name]))]
             if rows:
                 target.execute(insert(table), rows)
+                _number_on(target, table)
+
+
+def _number_on(connection: Connection, table: Table) -> None:
+    """A sequence does not know of rows that came with their numbers."""
+    (first, *_) = table.primary_key.columns
+    sequence = f"pg_get_serial_sequence('{table.name}', '{first.name}')"
+    if connection.dialect.name == "postgresql" and connection.scalar(text(f"SELECT {sequence}")):
+        connection.execute(text(f"SELECT setval({sequence}, (SELECT max({first.name}) FROM {table.name}))"))
