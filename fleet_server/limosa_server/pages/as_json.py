@@ -7,7 +7,9 @@ from typing import Final
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api import alerts, devices, releases, rollouts
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet.inventory import DeviceFilter
 from limosa_server.pages.guard import SignedIn, page_router
@@ -17,6 +19,7 @@ ROWS: Final = 100
 
 
 @router.get("/json/rollouts")
+@scoped(TEAM, GROUP)
 def rollout_list(state: State, who: SignedIn) -> Response:
     return JSONResponse(rollouts.list_rollouts(state, who.caller, limit=ROWS))
 
@@ -27,16 +30,19 @@ def one_rollout(state: State, who: SignedIn, rollout_id: int) -> Response:
 
 
 @router.get("/json/devices")
+@scoped(TEAM, GROUP)
 def device_list(state: State, who: SignedIn) -> Response:
     return JSONResponse(devices.list_devices(state, who.caller, DeviceFilter(), limit=ROWS))
 
 
 @router.get("/json/devices/{device:path}")
+@scoped(TEAM)
 def one_device(state: State, who: SignedIn, device: str) -> Response:
     return JSONResponse(devices.show(device, state, who.caller))
 
 
 @router.get("/json/releases")
+@scoped(TEAM, GROUP)
 def release_list(state: State, who: SignedIn) -> Response:
     return JSONResponse(releases.list_releases(state, who.caller, limit=ROWS))
 

@@ -51,6 +51,10 @@ def concerns(tx: Transaction, *, now: float) -> list[Concern]:
         *_unreachable(tx, now),
         *_certificates(tx, now),
     ]
+    return worst_first(found)
+
+
+def worst_first(found: list[Concern]) -> list[Concern]:
     return sorted(found, key=lambda one: _ORDER.index(one.tone))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import func
 from sqlmodel import col, select
 
+from limosa_server.access.scope import WHOLE, Scope
 from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder, find
 from limosa_server.pages.limits import LIMITS
 from limosa_server.store import Transaction
@@ -43,33 +44,46 @@ def device_list(
     order: DeviceOrder,
     after: str,
     now: float,
-    within: ColumnElement[bool],
+    scope: Scope,
 ) -> DeviceList:
-    """`within`: a condition more, what the visitor may see."""
+    """`scope`: what the visitor may see."""
+    within = scope.devices(Device.id)
     conditions = [*wanted.conditions(now), within]
     rows = find(tx, wanted, order=order, cursor=after, limit=LIMITS.rows_max + 1, now=now, within=within)
     versions = tx.exec(
         select(DeviceModel.model, DeviceModel.active_version)
-        .where(DeviceModel.active_version != "")
+        .where(
+            DeviceModel.active_version != "",
+            scope.models(DeviceModel.model),
+            scope.devices(DeviceModel.device),
+        )
         .distinct()
         .order_by(col(DeviceModel.model), col(DeviceModel.active_version))
         .limit(LIMITS.rows_max)
     ).all()
     return DeviceList(
-        lines=_lines(tx, rows[: LIMITS.rows_max]),
+        lines=_lines(tx, rows[: LIMITS.rows_max], scope),
         total=tx.exec(select(func.count()).select_from(Device).where(*conditions)).one(),
         more=len(rows) > LIMITS.rows_max,
         after=order.place_of(rows[LIMITS.rows_max - 1]) if len(rows) > LIMITS.rows_max else "",
-        groups=tuple(tx.exec(select(Group.name).where(Group.devices > 0).order_by(col(Group.name)))),
+        groups=tuple(
+            tx.exec(
+                select(Group.name)
+                .where(Group.devices > 0, scope.groups(Group.name))
+                .order_by(col(Group.name))
+            )
+        ),
         versions=tuple((model, version) for model, version in versions),
     )
 
 
-def _lines(tx: Transaction, rows: Sequence[Device]) -> tuple[DeviceLine, ...]:
+def _lines(tx: Transaction, rows: Sequence[Device], scope: Scope) -> tuple[DeviceLine, ...]:
     names = [row.id for row in rows]
     models: dict[str, list[DeviceModel]] = {}
     for model in tx.exec(
-        select(DeviceModel).where(col(DeviceModel.device).in_(names)).order_by(col(DeviceModel.model))
+        select(DeviceModel)
+        .where(col(DeviceModel.device).in_(names), scope.models(DeviceModel.model))
+        .order_by(col(DeviceModel.model))
     ):
         models.setdefault(model.device, []).append(model)
     labels: dict[str, list[DeviceLabel]] = {}
@@ -97,13 +111,13 @@ class DeviceView:
     refused: tuple[RefusedReport, ...]
 
 
-def device_view(tx: Transaction, device: Device) -> DeviceView:
+def device_view(tx: Transaction, device: Device, *, scope: Scope) -> DeviceView:
     name = device.id
     document = tx.get(DesiredDocument, name)
     runs = tx.exec(
         select(ExecutionRow, RolloutRow)
         .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
-        .where(ExecutionRow.device == name)
+        .where(ExecutionRow.device == name, scope.rollouts(RolloutRow.model, RolloutRow.target))
         .order_by(col(ExecutionRow.rollout).desc())
         .limit(LIMITS.events_shown)
     ).all()
@@ -114,18 +128,22 @@ def device_view(tx: Transaction, device: Device) -> DeviceView:
         .limit(3)
     ).all()
     return DeviceView(
-        line=_lines(tx, [device])[0],
+        line=_lines(tx, [device], scope)[0],
         groups=tuple(
-            tx.exec(select(Membership.group).where(Membership.device == name).order_by(col(Membership.group)))
+            tx.exec(
+                select(Membership.group)
+                .where(Membership.device == name, scope.groups(Membership.group))
+                .order_by(col(Membership.group))
+            )
         ),
         certificates=tuple(certificates),
         desired=(document.epoch, document.counter) if document is not None else None,
         executions=tuple((run, rollout) for run, rollout in runs),
-        events=events(tx, limit=LIMITS.events_shown, device=name),
+        events=events(tx, limit=LIMITS.events_shown, device=name, scope=scope),
         windows=tuple(
             tx.exec(
                 select(WindowRow)
-                .where(WindowRow.device == name)
+                .where(WindowRow.device == name, scope.models(WindowRow.model))
                 .order_by(col(WindowRow.id).desc())
                 .limit(LIMITS.events_shown)
             )
@@ -134,7 +152,10 @@ def device_view(tx: Transaction, device: Device) -> DeviceView:
     )
 
 
-def events(tx: Transaction, *, limit: int, device: str = "") -> tuple[EventRow, ...]:
+def events(
+    tx: Transaction, *, limit: int, device: str = "", scope: Scope = WHOLE
+) -> tuple[EventRow, ...]:
     """The newest first."""
-    query = select(EventRow).order_by(col(EventRow.id).desc()).limit(limit)
+    query = select(EventRow).where(scope.models(EventRow.model))
+    query = query.order_by(col(EventRow.id).desc()).limit(limit)
     return tuple(tx.exec(query.where(EventRow.device == device) if device else query).all())

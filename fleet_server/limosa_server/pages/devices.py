@@ -10,8 +10,10 @@ from fastapi import Query, Request, Response
 
 from limosa_contracts.errors import InvalidSelector
 from limosa_contracts.selector import SELECTOR_MAX_CHARS, Selector
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.devices import find_device
 from limosa_server.api.inventory import export
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.fleet import device_commands
 from limosa_server.fleet.device_states import SORTS, STATES
@@ -42,6 +44,7 @@ LEAVING: Final = (
 
 
 @router.get("/devices")
+@scoped(TEAM, GROUP)
 def list_devices(
     request: Request,
     state: State,
@@ -72,7 +75,7 @@ def list_devices(
             order=order,
             after=after,
             now=state.clock(),
-            within=who.caller.scope.devices(Device.id),
+            scope=who.caller.scope,
         )
     asked = {"state": wanted.state, "group": group, "version": wanted.version, "q": wanted.text}
     asked |= {"selector": labels.strip(), "sort": "" if by == SORTS[0] else by}
@@ -115,10 +118,11 @@ def as_csv(
 
 
 @router.get("/devices/{device:path}")
+@scoped(TEAM)
 def show_device(request: Request, state: State, who: SignedIn, device: str) -> Response:
     now = state.clock()
     with state.store.read() as tx:
-        view = device_view(tx, find_device(tx, device))
+        view = device_view(tx, find_device(tx, device), scope=who.caller.scope)
         commands = device_commands.latest(tx, device, limit=LIMITS.commands_shown)
     return page(
         request,

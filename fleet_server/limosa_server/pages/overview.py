@@ -8,11 +8,14 @@ from fastapi import Request, Response
 from sqlalchemy import func
 from sqlmodel import col, select
 
+from limosa_server.access.scope import GROUP, TEAM
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.pages import rollout_rows
 from limosa_server.pages.attention import concerns
 from limosa_server.pages.device_rows import events
+from limosa_server.pages.expiring import with_expiries
 from limosa_server.pages.guard import SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page
@@ -48,7 +51,11 @@ class Presence:
 
 
 @router.get("/")
+@scoped(TEAM, GROUP)
 def overview(request: Request, state: State, who: SignedIn) -> Response:
+    """Of the whole fleet: who is bound to a part of it begins at the rollouts of that part."""
+    if who.caller.scope.bound:
+        return Response(status_code=303, headers={"Location": "/rollouts"})
     now = state.clock()
     with state.store.read() as tx:
         active, ended = _rollouts(tx)
@@ -56,7 +63,7 @@ def overview(request: Request, state: State, who: SignedIn) -> Response:
             request,
             "overview.html",
             api="/api/v1/rollouts",
-            concerns=concerns(tx, now=now),
+            concerns=with_expiries(state, concerns(tx, now=now), now=now),
             active=rollout_rows.views(tx, active, now=now),
             ended=rollout_rows.views(tx, ended, now=now),
             presence=_presence(tx),

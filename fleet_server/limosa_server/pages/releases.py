@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from sqlmodel import col, select
 
+from limosa_server.access.scope import GROUP, TEAM
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.pages.guard import SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
@@ -19,6 +21,7 @@ router = page_router()
 
 
 @router.get("/releases")
+@scoped(TEAM, GROUP)
 def list_releases(
     request: Request,
     state: State,
@@ -27,6 +30,7 @@ def list_releases(
     before: Annotated[int, Query(ge=0, lt=2**63)] = 0,
 ) -> Response:
     query = select(Release).order_by(col(Release.id).desc()).limit(LIMITS.rows_max + 1)
+    query = query.where(who.caller.scope.models(Release.model))
     if model:
         query = query.where(Release.model == model)
     if before:

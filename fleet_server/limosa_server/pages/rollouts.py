@@ -9,7 +9,9 @@ from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.modes import Mode
+from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.rollouts import find
+from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.core.counts import Counts
 from limosa_server.core.rollout import RolloutStatus
@@ -39,6 +41,7 @@ SHOW: Final[dict[str, tuple[RolloutStatus, ...]]] = {
 
 
 @router.get("/rollouts")
+@scoped(TEAM, GROUP)
 def list_rollouts(
     request: Request,
     state: State,
@@ -48,6 +51,7 @@ def list_rollouts(
     before: Annotated[int, Query(ge=0, lt=2**63)] = 0,
 ) -> Response:
     query = select(RolloutRow).order_by(col(RolloutRow.id).desc()).limit(LIMITS.rows_max + 1)
+    query = query.where(who.caller.scope.rollouts(RolloutRow.model, RolloutRow.target))
     if before:
         query = query.where(col(RolloutRow.id) < before)
     if wanted := SHOW.get(show, ()):
