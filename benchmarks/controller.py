@@ -29,14 +29,14 @@ from benchmarks.bars import Bar, finish, print_table
 from limosa_contracts.phases import Execution, Phase
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.access.roles import Role
-from limosa_server.assembly import make_controller
+from limosa_server.assembly import make_controller, make_director
 from limosa_server.core.execution import on_phase
 from limosa_server.rollouts import executions, rollout_plan, rollout_start
 from limosa_server.rollouts.rollout_rows import execution_of
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.groups import Group, Membership
 from limosa_server.tables.releases import Release, Variant
-from limosa_server.tables.rollouts import ExecutionRow
+from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow
 from tests.fleet_server.world import Fleet, running_fleet
 from tests.support.postgresql import running_cluster
 
@@ -46,6 +46,7 @@ SMALL: Final = 1000
 ROUNDS: Final = 7
 REQUESTS: Final = 9
 BATCH: Final = 5000
+DOCUMENT_BYTES: Final = 1500
 TICK_RATIO: Final = 2.0  # bars of server 7
 PLAN_S: Final = 5.0
 ANSWER_S: Final = 0.2
@@ -58,6 +59,8 @@ SPEC: Final = {
     "control": {"percent": 0},
     "rate": {"maximum_per_minute": 1_000_000, "max_in_progress": CHANGED},
 }
+PLANNED: Final = {"release": f"{MODEL}@2.0.0", "group": "all"}
+"""As most people write it: three waves, each with controls by profile, version and site."""
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ def sha_of(version: str) -> str:
 
 
 def fill(fleet: Fleet, devices: int) -> None:
-    """So many devices, all in the group `all`; each runs 1.0.0 and was heard of now."""
+    """So many devices, all in the group `all`; each runs 1.0.0, has a document and was heard of now."""
     now = fleet.clock.now
     with fleet.state.store.transaction() as tx:
         for counter, version in enumerate(("1.0.0", "2.0.0"), start=1):
@@ -104,12 +107,22 @@ def fill(fleet: Fleet, devices: int) -> None:
                 )
             )
         tx.add(Group(name="all", created_at=now, created_by="benchmark", devices=devices))
+    director = make_director(fleet.state)
+    signed = {
+        "epoch": director.epoch(),
+        "keyid": director.key().public.keyid,
+        "counter": 1,
+        "envelope": b"x" * DOCUMENT_BYTES,
+        "issued": now,
+        "expires": now + director.life_s,
+    }
     for begin in range(0, devices, BATCH):
         numbers = range(begin, min(begin + BATCH, devices))
         with fleet.state.store.transaction() as tx:
             tx.execute(insert(Device), [_device(i, now) for i in numbers])
             tx.execute(insert(DeviceLabel), [_label(i) for i in numbers])
             tx.execute(insert(DeviceModel), [_model(i, now) for i in numbers])
+            tx.execute(insert(DesiredDocument), [{"device": name_of(i), **signed} for i in numbers])
             tx.execute(
                 insert(Membership), [{"group": "all", "device": name_of(i), "since": now} for i in numbers]
             )
@@ -242,7 +255,7 @@ def measure(devices: int, *, postgresql: bool, largest: bool, result: Result) ->
         running_fleet(Path(name), database_url=url) as fleet,
     ):
         filled = timed(lambda: fill(fleet, devices))
-        spec = RolloutSpec.parse(SPEC)  # type: ignore[arg-type]  # a literal of JSON
+        spec = RolloutSpec.parse(PLANNED)
         with fleet.state.store.read() as tx:
             plan_s = timed(lambda: rollout_plan.plan(tx, spec, salt="salt", now=fleet.clock.now).as_json())
         started = []

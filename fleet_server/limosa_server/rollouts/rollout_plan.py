@@ -19,8 +19,10 @@ from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import Requirements
 from limosa_contracts.phases import Execution
+from limosa_contracts.rollout.control import PREVIOUS_VERSION, PROFILE
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.errors import KnownBad, PlanRefused
+from limosa_server.core.habit import Habit
 from limosa_server.core.modes.eligible import usable
 from limosa_server.core.planning.candidates import (
     Candidate,
@@ -38,6 +40,7 @@ from limosa_server.rollouts.rollout_start import check_way_back, find_release
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.groups import Membership
+from limosa_server.tables.habits import DeviceHabit
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 from limosa_server.trust.permits import permitted_from, permitting
@@ -60,8 +63,8 @@ def plan(
 ) -> Plan:
     """`despite`: rollouts whose findings are set aside. `only`: as if the target were these devices of it.
 
-    Raises NotFound for an unknown release or group,
-    ReleaseRetracted."""
+    Raises NotFound for an unknown release or group, ReleaseRetracted.
+    """
     release = find_release(tx, spec)
     check_way_back(tx, spec)
     known = findings.against(tx, release.index_sha256)
@@ -191,9 +194,11 @@ def _target(tx: Transaction, spec: RolloutSpec) -> Sequence[Row]:
 
 
 def _needs_labels(spec: RolloutSpec, known: Sequence[Finding]) -> bool:
+    by_label = set(spec.control.stratify_by) - {PROFILE, PREVIOUS_VERSION}
     return (
         spec.selector is not None
         or any(wave.selector is not None for wave in spec.waves)
+        or (spec.control.percent > 0 and bool(by_label))
         or any(name.startswith("label ") for one in known for name, _ in one.terms)
     )
 
@@ -227,39 +232,60 @@ class _Shape:
         }
         self._permitted = permitting(tx, release.model, release.version)
         self._pins = pins.standing(tx, release.model, now=now)
+        self._gaps = _usual_gaps(tx)
         self._parsed = _Parsed()
 
     def candidate(self, row: Row, labels: Mapping[str, str]) -> Candidate:
-        said = self._models.get(row.id)
-        runs = self._releases.get(said.active_index) if said is not None else None
-        before = said.active_version if said is not None else ""
-        traits = findings.traits_of(profile=row.profile, previous=before, agent=row.agent, labels=labels)
-        seen = row.last_seen or row.enrolled_at
+        device, state, profile, agent, capabilities, resources, online, last_seen, enrolled_at = row
+        _, before, index, manifest, quarantined = self._models.get(device, _NOTHING)
+        runs = self._releases.get(index)
+        traits = findings.traits_of(profile=profile, previous=before, agent=agent, labels=labels)
         return Candidate(
-            device=row.id,
+            device=device,
             labels=labels,
             traits=traits,
-            capabilities=self._parsed(row.capabilities),
-            resources=self._parsed(row.resources),
-            agent=row.agent,
-            reachable=row.online or self._now - seen <= self._spec.timeouts.silence_s,
+            capabilities=self._parsed(capabilities),
+            resources=self._parsed(resources),
+            agent=agent,
+            reachable=online or self._now - (last_seen or enrolled_at) <= self._spec.timeouts.silence_s,
+            gap_s=self._gaps.get(device),
             running_version=before,
             running_counter=runs.release_counter if runs is not None else 0,
-            running_manifest=said.active_manifest if said is not None else "",
+            running_manifest=manifest,
             may_return=runs is not None
             and (self._release.version in runs.may_return_to or runs.version in self._permitted),
-            barred=self._barred(row, said, traits),
+            barred=self._barred(device, state, quarantined, traits),
         )
 
-    def _barred(self, row: Row, said: Row | None, traits: Mapping[str, str]) -> Exclusion | None:
-        if row.state != "active":
-            return Exclusion(kind=LeftOut.NOT_ACTIVE, why=f"it is {row.state}")
-        pin = self._pins.get(row.id)
+    def _barred(
+        self, device: str, state: str, quarantined: str, traits: Mapping[str, str]
+    ) -> Exclusion | None:
+        if state != "active":
+            return Exclusion(kind=LeftOut.NOT_ACTIVE, why=f"it is {state}")
+        pin = self._pins.get(device)
         if pin is not None:
             return Exclusion(kind=LeftOut.PINNED, why=pin)
-        if said is not None and self._release.index_sha256 in said.quarantined:
+        if self._release.index_sha256 in quarantined:
             return Exclusion(kind=LeftOut.KNOWN_BAD, why="the device has quarantined this release")
-        return ruled_out(self._known, row.id, traits, despite=self._despite)
+        return ruled_out(self._known, device, traits, despite=self._despite)
+
+
+_NOTHING: Final = ("", "", "", "", "[]")
+"""In the columns of `_models`, of a device that has said nothing of the model."""
+
+
+def _usual_gaps(tx: Transaction) -> dict[str, float]:
+    """Seconds between two signs of each device, as nine of ten of its hours have them; where that is known.
+    A device that holds its connection has no gaps, and is not in it."""
+    rows = tx.execute(
+        select_columns(col(DeviceHabit.device), col(DeviceHabit.observed_to), col(DeviceHabit.spans_s))
+    ).all()
+    found: dict[str, float] = {}
+    for device, observed_to, spans in rows:
+        gap = Habit.of(observed_to, spans).gap_s(USUAL_SHARE)
+        if gap is not None:
+            found[device] = gap
+    return found
 
 
 def _models(tx: Transaction, model: str) -> dict[str, Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import Requirements
@@ -54,6 +55,7 @@ def best_variant(
     return None, reason
 
 
+@lru_cache(maxsize=4096)  # a fleet has few versions, and a plan looks at each device
 def version_numbers(text: str) -> tuple[int, ...]:
     """For an order of what devices report, which need not be a version of ours.
 

@@ -13,7 +13,7 @@ from limosa_contracts.rollout.abort import AbortRule, Failure
 from limosa_contracts.rollout.analysis import ALPHA
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.judging.cohorts import ARM_MIN
-from limosa_server.core.judging.exact import Table, difference_bound, surely_more
+from limosa_server.core.judging.exact import Table, difference_bound
 from limosa_server.core.judging.finding import share_margin
 from limosa_server.core.judging.gate import MIN_EXECUTED_DEFAULT, wilson_lower
 from limosa_server.core.judging.spending import Look, wave_share
@@ -144,12 +144,16 @@ def least_hits(n: int, m: int, *, level: float, pass_level: float) -> int:
     >>> least_hits(20, 80, level=0.0015, pass_level=0.02), least_hits(500, 500, level=0.0015, pass_level=0.02)
     (4, 21)
     """
-    for hit in range(1, n + 1):
-        tables = [Table(hit, n, 0, m)]
-        inside = difference_bound(tables, pass_level, upper=True) < share_margin(n)
-        if surely_more(tables) <= level and not inside:
-            return hit
-    return n + 1
+    # With more hit both only become surer, so the least is found by halving.
+    low, high = 1, n + 1
+    while low < high:
+        hit = (low + high) // 2
+        within = difference_bound([Table(hit, n, 0, m)], pass_level, upper=True) < share_margin(n)
+        if fisher(hit, n, 0, m) <= level and not within:
+            high = hit
+        else:
+            low = hit + 1
+    return low
 
 
 def _least_latency(spec: RolloutSpec, n: int, m: int, *, level: float, pass_level: float) -> float | None:
