@@ -29,18 +29,26 @@ class Advice(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KpiReport:
-    """`found` is None where an arm has too few devices with values. `advice` of this KPI alone."""
+    """`found` is None where an arm has too few devices with values. `advice` of this KPI alone, and `verdict`
+    in words; before the time is over there is none."""
 
     rule: KpiRule
     found: Effect | None
     advice: Advice
-    sentence: str
+    verdict: str
+    told: str
+
+    @property
+    def sentence(self) -> str:
+        parts = [part for part in (self.told, self.verdict) if part]
+        return f"{self.rule.name}: {'; '.join(parts)}"
 
     def as_json(self) -> dict[str, JsonValue]:
         return {
             **self.rule.as_json(),
             "effect": None if self.found is None else self.found.as_json(),
             "advice": self.advice.value,
+            "verdict": self.verdict,
             "sentence": self.sentence,
         }
 
@@ -84,19 +92,22 @@ def report(
         found = effect(values.get(rule.name, ()), confidence=confidence)
         if found is not None and min(found.champion.devices, found.challenger.devices) < test.min_devices:
             found = None
-        advice, why = _advice(rule, found, test)
+        advice, verdict = _advice(rule, found, test)
+        if left_s > 0 and found is not None:
+            advice, verdict = Advice.WAIT, ""
         kpis.append(
             KpiReport(
                 rule=rule,
                 found=found,
                 advice=advice,
-                sentence=f"{rule.name}: {_told(found, champion, challenger)}{why}",
+                verdict=verdict,
+                told=_told(found, champion, challenger),
             )
         )
-    advice, sentence = _whole(kpis, champion, challenger)
     if left_s > 0:
-        advice = Advice.WAIT
-        sentence = f"not final: both are held for {about_duration(left_s)} more; so far {sentence}"
+        advice, sentence = Advice.WAIT, f"not final: both are held for {about_duration(left_s)} more"
+    else:
+        advice, sentence = _whole(kpis, champion, challenger)
     return AbReport(final=left_s <= 0, advice=advice, sentence=sentence, kpis=tuple(kpis), arms=dict(arms))
 
 
@@ -106,16 +117,16 @@ def _advice(rule: KpiRule, found: Effect | None, test: AbTest) -> tuple[Advice, 
     sign = 1 if rule.better is Better.HIGHER else -1
     low, high = sorted((sign * found.low, sign * found.high))
     if low > 0 and high >= rule.worth:
-        return Advice.CHALLENGER, "; better"
+        return Advice.CHALLENGER, "better"
     if high < 0 and low <= -rule.worth:
-        return Advice.CHAMPION, "; worse"
+        return Advice.CHAMPION, "worse"
     if rule.worth and -rule.worth < low and high < rule.worth:
-        return Advice.EITHER, f"; no difference of {rule.worth:g} or more"
+        return Advice.EITHER, f"no difference of {rule.worth:g} or more"
     needed = devices_needed(found, worth=rule.worth)
     has = min(found.champion.devices, found.challenger.devices)
     if needed is None or needed <= has:
-        return Advice.UNDECIDED, "; undecided"
-    return Advice.UNDECIDED, f"; undecided: about {needed} devices in each arm would tell, {has} have values"
+        return Advice.UNDECIDED, "undecided"
+    return Advice.UNDECIDED, f"undecided: about {needed} devices in each arm would tell, {has} have values"
 
 
 def _told(found: Effect | None, champion: str, challenger: str) -> str:
