@@ -1,16 +1,17 @@
 """Who is compared with whom: treated devices and controls of each wave, stratum by stratum (rollouts 5.1).
 
 Controls come from the waves that follow, which are not offered the release before this wave's gate has
-passed; of the last wave a share is held back, and follows in the tail. Drawn by a hash of the rollout's
-salt and the device, so nobody chooses, and the same site is not always the guinea pig.
+passed; of the last wave a share is held back, and follows in the tail. Waves come in the order in which
+they were drawn (planning.waves_plan: by a hash of the rollout's salt and the device, those that can be
+reached first), and each arm is taken from the front: nobody chooses, and nothing is drawn twice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final, TypeAlias
 
 from limosa_contracts.rollout.control import Control
@@ -18,6 +19,7 @@ from limosa_contracts.rollout.control import Control
 ARM_MIN: Final = 20  # rollouts 5.0: with fewer no test can speak
 ARM_MAX: Final = 500  # more devices in an arm would show less than the margins anyway
 CONTROLS_PER_DEVICE: Final = 4  # a fifth control adds nothing that one more treated device would not
+LATER_MAX: Final = 20 * ARM_MAX  # devices among which controls are looked for
 REPORTS_IN_BAKE: Final = 2  # a bake shorter than this many reports has nothing to compare
 
 Traits: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -50,7 +52,6 @@ def draw_cohorts(
     traits: Traits,
     control: Control,
     *,
-    salt: str,
     bakes_s: Sequence[float],
     report_every_s: float,
 ) -> Cohorts:
@@ -63,40 +64,39 @@ def draw_cohorts(
     share = control.percent / 100
     found: list[WaveCohort] = []
     for place, wave in enumerate(waves[:-1]):
-        later = [device for after in waves[place + 1 :] for device in after]
-        found.append(_cohort(wave, later, traits, share, salt=f"{salt}/{place}"))
-    held = _hold_back(waves[-1], traits, share, salt=salt) if waves else ()
-    last = [device for device in (waves[-1] if waves else ()) if device not in set(held)]
-    cohort = _cohort(last, held, traits, 1.0, salt=f"{salt}/{len(waves) - 1}")
-    found.append(cohort)
+        later = list(islice(chain.from_iterable(waves[place + 1 :]), LATER_MAX))
+        found.append(_cohort(wave, later, traits, share))
+    held = _hold_back(waves[-1], traits, share) if waves else ()
+    gone = set(held)
+    last = [device for device in (waves[-1] if waves else ()) if device not in gone]
+    found.append(_cohort(last, held, traits, 1.0))
     for place, bake_s in enumerate(bakes_s):
         if bake_s < REPORTS_IN_BAKE * report_every_s:
             found[place] = WaveCohort(why_not="its bake is shorter than two reports of a device")
     return Cohorts(waves=tuple(found), held_back=tuple(held) if found and found[-1].compares else ())
 
 
-def _cohort(
-    wave: Sequence[str], later: Sequence[str], traits: Traits, share: float, *, salt: str
-) -> WaveCohort:
+def _cohort(wave: Sequence[str], later: Sequence[str], traits: Traits, share: float) -> WaveCohort:
     if min(len(wave), len(later)) < ARM_MIN:
         return WaveCohort(
             why_not=f"{len(wave)} devices against {len(later)}: {ARM_MIN} are needed in each arm"
         )
-    treated = _drawn(wave, ARM_MAX, salt=salt)
-    strata = _widened(treated, later, traits)
-    cohort = WaveCohort(
-        treated={device: name for name, (mine, _) in strata.items() for device in mine},
-        control={
-            device: name
-            for name, (mine, theirs) in strata.items()
-            for device in _drawn(theirs, _controls(len(mine), len(theirs), share), salt=salt)
-        },
-    )
-    control = dict.fromkeys(_drawn(list(cohort.control), ARM_MAX, salt=salt))
+    strata = _widened(wave[:ARM_MAX], later, traits)
+    all_of_them = len(later) <= CONTROLS_PER_DEVICE * len(wave)
+    wanted = {
+        name: len(theirs) if all_of_them else _controls(len(mine), len(theirs), share)
+        for name, (mine, theirs) in strata.items()
+    }
+    total = sum(wanted.values())
+    if total > ARM_MAX:
+        wanted = {name: max(1, count * ARM_MAX // total) for name, count in wanted.items()}
+    treated = {device: name for name, (mine, _) in strata.items() for device in mine}
+    control = {device: name for name, (_, theirs) in strata.items() for device in theirs[: wanted[name]]}
+    few = min(len(treated), len(control))
     return WaveCohort(
-        treated=cohort.treated,
-        control={device: stratum for device, stratum in cohort.control.items() if device in control},
-        why_not="" if len(control) >= ARM_MIN else f"{len(control)} controls: {ARM_MIN} are needed",
+        treated=treated,
+        control=control,
+        why_not="" if few >= ARM_MIN else f"{few} devices in an arm: {ARM_MIN} are needed",
     )
 
 
@@ -108,12 +108,12 @@ def _controls(treated: int, there: int, share: float) -> int:
     return min(there, max(math.ceil(share * (treated + there) - 1e-9), CONTROLS_PER_DEVICE * treated))
 
 
-def _hold_back(wave: Sequence[str], traits: Traits, share: float, *, salt: str) -> tuple[str, ...]:
+def _hold_back(wave: Sequence[str], traits: Traits, share: float) -> tuple[str, ...]:
     """A share of each stratum; strata too small to give one are taken together."""
-    order = sorted(wave, key=lambda device: (traits.get(device, ()), _key(device, f"{salt}/held")))
-    wanted = min(ARM_MAX, math.floor(len(order) * share + 1e-9))
-    if wanted < ARM_MIN or len(order) - wanted < ARM_MIN:
+    wanted = min(ARM_MAX, math.floor(len(wave) * share + 1e-9))
+    if wanted < ARM_MIN or len(wave) - wanted < ARM_MIN:
         return ()
+    order = sorted(wave, key=lambda device: traits.get(device, ()))
     # Evenly through the devices in the order of their strata: each gives its share, to within one.
     return tuple(order[(2 * i + 1) * len(order) // (2 * wanted)] for i in range(wanted))
 
@@ -158,13 +158,3 @@ def _joined(
         else:
             result[(*parent, "*")] = arms
     return result
-
-
-def _drawn(devices: Sequence[str], count: int, *, salt: str) -> list[str]:
-    if len(devices) <= count:
-        return list(devices)
-    return sorted(devices, key=lambda device: _key(device, salt))[:count]
-
-
-def _key(device: str, salt: str) -> bytes:
-    return hashlib.sha256(f"{salt}/cohort/{device}".encode()).digest()

@@ -14,7 +14,7 @@ from limosa_server.core.wording import devices
 
 
 def cohorts_of(
-    spec: RolloutSpec, taking: Mapping[str, Candidate], divided: Sequence[Sequence[str]], *, salt: str
+    spec: RolloutSpec, taking: Mapping[str, Candidate], divided: Sequence[Sequence[str]]
 ) -> Cohorts:
     """Cohorts of the waves that `divide` gave. Shadows and comparisons of two releases have arms of their
     own, so their waves are judged by counts."""
@@ -25,7 +25,6 @@ def cohorts_of(
         divided,
         {name: tuple(_trait(one, key) for key in keys) for name, one in taking.items()},
         spec.control,
-        salt=salt,
         bakes_s=[wave.bake_s for wave in spec.waves],
         report_every_s=spec.report_every_s,
     )

@@ -122,7 +122,7 @@ def make_plan(
         name: 0 if one.running_version == spec.release.version else bytes_of(one, fetches[name])
         for name, one in taking.items()
     }
-    cohorts = cohorts_of(spec, taking, divided, salt=salt)
+    cohorts = cohorts_of(spec, taking, divided)
     waves = _waves(spec, release, taking, held_out(divided, cohorts), moving, cohorts)
     returns = return_paths(spec, release, taking.values())
     first = len(waves[0].devices) if waves else 0
