@@ -9,32 +9,39 @@ from fastapi import Request, Response
 
 from limosa_contracts.errors import NotFound
 from limosa_contracts.json_value import JsonObject
-from limosa_server.api import rollout_actions
+from limosa_server.access.roles import Role
+from limosa_server.api import rollout_actions, rollout_approval
 from limosa_server.api.state import State
-from limosa_server.pages.guard import OperatorForm, SignedIn, page_router
+from limosa_server.pages.guard import SignedForm, SignedIn, needs, page_router
 
 router = page_router()
 REMARK_MAX_CHARS: Final = 500
-ACTIONS: Final[Mapping[str, tuple[Callable[..., Any], JsonObject]]] = {
-    "pause": (rollout_actions.pause, {}),
-    "resume": (rollout_actions.resume, {}),
-    "cancel": (rollout_actions.cancel, {}),
-    "rollback": (rollout_actions.cancel, {"rollback": True}),
+OPERATOR, APPROVER = Role.OPERATOR, Role.APPROVER
+ACTIONS: Final[Mapping[str, tuple[Role, Callable[..., Any], JsonObject]]] = {
+    "pause": (OPERATOR, rollout_actions.pause, {}),
+    "resume": (OPERATOR, rollout_actions.resume, {}),
+    "cancel": (OPERATOR, rollout_actions.cancel, {}),
+    "let-finish": (OPERATOR, rollout_actions.cancel, {"let_finish": True}),
+    "rollback": (OPERATOR, rollout_actions.cancel, {"rollback": True}),
+    "finish": (OPERATOR, rollout_approval.finish, {}),
+    "submit": (OPERATOR, rollout_approval.submit, {}),
+    "approve": (APPROVER, rollout_approval.approve, {}),
+    "deny": (APPROVER, rollout_approval.deny, {}),
 }
 
 
 @router.post("/rollouts/{rollout_id}/{action}")
 def act(
-    request: Request, state: State, who: SignedIn, fields: OperatorForm, rollout_id: int, action: str
+    request: Request, state: State, who: SignedIn, fields: SignedForm, rollout_id: int, action: str
 ) -> Response:
     """Only on the state that the page showed: somebody may have been faster (PreconditionFailed)."""
     if action not in ACTIONS:
         raise NotFound("there is no such action", where=action[:40])
-    carry_out, body = ACTIONS[action]
-    remark = " ".join(fields.get("remark", "").split())
-    carry_out(
-        rollout_id, {**body, "remark": remark}, state, who.caller, _if_match(request, fields), Response()
-    )
+    role, carry_out, body = ACTIONS[action]
+    needs(who, role)
+    if action != "submit":
+        body = {**body, "remark": " ".join(fields.get("remark", "").split())}
+    carry_out(rollout_id, body, state, who.caller, _if_match(request, fields), Response())
     return Response(status_code=303, headers={"Location": f"/rollouts/{rollout_id}"})
 
 

@@ -88,6 +88,10 @@ class Visitor:
     def operates(self) -> bool:
         return self.caller.may(Role.OPERATOR)
 
+    @property
+    def approves(self) -> bool:
+        return self.caller.may(Role.APPROVER)
+
 
 def visitor(request: Request, state: State) -> Visitor:
     """Raises NotAuthenticated, NotAuthorised."""
@@ -122,16 +126,34 @@ async def form(request: Request) -> dict[str, str]:
 Form = Annotated[dict[str, str], Depends(form)]
 
 
+def signed_form(request: Request, who: SignedIn, fields: Form) -> dict[str, str]:
+    """The fields of a form that was sent from a page of this session. Raises FormRefused.
+
+    Whoever takes it looks at the role: `needs`.
+    """
+    if not who.session.proves(server_state(request), fields.get("proof", "")):
+        raise FormRefused("the form does not belong to this session")
+    return fields
+
+
+SignedForm = Annotated[dict[str, str], Depends(signed_form)]
+
+
+def needs(who: Visitor, role: Role) -> None:
+    """Raises NotAuthorised."""
+    if not who.caller.may(role):
+        raise NotAuthorised(
+            f"this needs the role {role.value}", why=f"you have the role {who.caller.role.value}"
+        )
+
+
 def operator_form(request: Request, who: SignedIn, fields: Form) -> dict[str, str]:
     """The fields of a form that an operator sent from a page of this session.
 
     Raises NotAuthorised, FormRefused.
     """
-    if not who.operates:
-        raise NotAuthorised("this needs the role operator", why=f"you have the role {who.caller.role.value}")
-    if not who.session.proves(server_state(request), fields.get("proof", "")):
-        raise FormRefused("the form does not belong to this session")
-    return fields
+    needs(who, Role.OPERATOR)
+    return signed_form(request, who, fields)
 
 
 OperatorForm = Annotated[dict[str, str], Depends(operator_form)]

@@ -9,7 +9,9 @@ from sqlalchemy import case, func
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
+from limosa_server.core.approval import Vote
 from limosa_server.core.judging.explain import what_next
+from limosa_server.core.overdue import overdue
 from limosa_server.core.rollout import Allows, Rollout
 from limosa_server.pages.bars import Part
 from limosa_server.pages.ladder import Rung, rungs, together
@@ -34,6 +36,8 @@ class RolloutView:
     parts: tuple[Part, ...]
     next: str
     etag: str
+    votes: tuple[Vote, ...] = ()  # of one that asks people
+    waits_too_long: str = ""
 
     @property
     def allows(self) -> Allows:
@@ -76,6 +80,7 @@ def _view(
         parts=together(ladder),
         next=what_next(rollout, waves, now=now),
         etag=etag_of(row),
+        waits_too_long=overdue(rollout, waves, now=now),
     )
 
 

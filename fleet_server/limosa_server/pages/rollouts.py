@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
@@ -21,6 +22,7 @@ from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page
 from limosa_server.pages.words import EXECUTION
 from limosa_server.rollouts import modes_report
+from limosa_server.rollouts.outer_facts import votes
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow
 
@@ -87,6 +89,8 @@ def show_rollout(
     with state.store.read() as tx:
         row = find(tx, rollout_id)
         view = rollout_rows.views(tx, [row], now=state.clock())[0]
+        if view.rollout.spec.approval is not None:
+            view = replace(view, votes=votes(tx, rollout_id))
         runs, more = rollout_rows.executions(tx, rollout_id, state=only, wave=wave, after=after)
         decisions = rollout_rows.decisions(tx, rollout_id)
         newer = _newer(tx, row)
