@@ -57,8 +57,12 @@ def secret_text(secret: bytes) -> str:
 def sign(secret: bytes, *, message: str, timestamp: int, body: bytes) -> str:
     """The value of `webhook-signature`.
 
-    >>> sign(b"k" * 24, message="msg_1", timestamp=1, body=b"{}")
-    'v1,gwOwZzDs5GN2W5+fJxXu6Uql+QEpdvtLYb2LyXoPGWs='
+    As the specification's example has it:
+
+    >>> key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    >>> body = b'{"test": 2432232314}'
+    >>> sign(key, message="msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp=1614265330, body=body)
+    'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
     """
     mac = hmac.digest(secret, f"{message}.{timestamp}.".encode() + body, "sha256")
     return "v1," + base64.b64encode(mac).decode()
