@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func
+from sqlalchemy import ColumnElement, and_, false, func
 from sqlmodel import col, or_, select
 
 from limosa_contracts.canonical import encode_canonical, parse_json
@@ -34,8 +34,11 @@ class DeviceFilter:
     version: str = ""
     text: str = ""
     selector: Selector | None = None
+    nobody: bool = False  # what was asked for could not be read: a mistake must not look like everybody
 
     def conditions(self, now: float) -> list[ColumnElement[bool]]:
+        if self.nobody:
+            return [false()]
         found = self._state(now)
         if self.group:
             found.append(col(Device.id).in_(select(Membership.device).where(Membership.group == self.group)))

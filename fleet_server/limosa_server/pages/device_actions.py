@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.device_command import Kind
-from limosa_contracts.errors import NotFound
+from limosa_contracts.errors import InvalidField, NotAuthorised, NotFound
 from limosa_contracts.json_value import JsonObject
+from limosa_server.api import device_commands as api
 from limosa_server.api import device_leaving
 from limosa_server.api.device_commands import command_of
 from limosa_server.api.state import State
 from limosa_server.fleet import device_commands
-from limosa_server.pages.guard import OperatorForm, SignedIn, page_router
+from limosa_server.pages.guard import OperatorForm, SignedIn, Visitor, page_router
 from limosa_server.pages.render import page, path_part
 
 router = page_router()
@@ -41,7 +43,8 @@ def ask(state: State, who: SignedIn, fields: OperatorForm, device: str) -> Respo
 
 @router.get("/devices/{device}/commands/{command}")
 def answer(request: Request, state: State, who: SignedIn, device: str, command: str) -> Response:
-    """It loads itself again until there is an answer, or none will come."""
+    """It loads itself again until there is an answer, or none will come. Raises NotAuthorised."""
+    said_to(who)
     now = state.clock()
     with state.store.read() as tx:
         said = device_commands.shape(device_commands.find(tx, device, command), now=now)
@@ -66,10 +69,23 @@ def act(state: State, who: SignedIn, fields: OperatorForm, device: str, action: 
     if action not in LEAVE:
         raise NotFound("there is no such action", where=action[:40])
     if fields.get("confirm", "") != device:
-        raise NotFound("the name that was typed is another one", where="confirm", hint=f"type {device}")
+        raise InvalidField("the name that was typed is another one", where="confirm", hint=f"type {device}")
     reason = " ".join(fields.get("reason", "").split())[:REASON_MAX_CHARS]
     LEAVE[action](device, encode_canonical({"reason": reason}), state, who.caller)
     return _to(f"/devices/{path_part(device)}")
+
+
+@router.get("/json/devices/{device}/commands/{command}")
+def answer_as_json(state: State, who: SignedIn, device: str, command: str) -> Response:
+    """Raises NotAuthorised."""
+    said_to(who)
+    return JSONResponse(api.show(device, command, state, who.caller))
+
+
+def said_to(who: Visitor) -> None:
+    """What a device answers is for operators. Raises NotAuthorised."""
+    if not who.operates:
+        raise NotAuthorised("this needs the role operator", why=f"you have the role {who.caller.role.value}")
 
 
 def _to(address: str) -> Response:

@@ -66,13 +66,7 @@ def device_list(
         total=tx.exec(select(func.count()).select_from(Device).where(*conditions)).one(),
         more=len(rows) > LIMITS.rows_max,
         after=order.place_of(rows[LIMITS.rows_max - 1]) if len(rows) > LIMITS.rows_max else "",
-        groups=tuple(
-            tx.exec(
-                select(Group.name)
-                .where(Group.devices > 0, scope.groups(Group.name))
-                .order_by(col(Group.name))
-            )
-        ),
+        groups=tuple(tx.exec(select(Group.name).where(scope.groups(Group.name)).order_by(col(Group.name)))),
         versions=tuple((model, version) for model, version in versions),
     )
 
@@ -152,9 +146,7 @@ def device_view(tx: Transaction, device: Device, *, scope: Scope) -> DeviceView:
     )
 
 
-def events(
-    tx: Transaction, *, limit: int, device: str = "", scope: Scope = WHOLE
-) -> tuple[EventRow, ...]:
+def events(tx: Transaction, *, limit: int, device: str = "", scope: Scope = WHOLE) -> tuple[EventRow, ...]:
     """The newest first."""
     query = select(EventRow).where(scope.models(EventRow.model))
     query = query.order_by(col(EventRow.id).desc()).limit(limit)

@@ -22,7 +22,6 @@ from limosa_server.pages.device_rows import device_list, device_view
 from limosa_server.pages.guard import SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page, path_part
-from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import EventRow
 
 router = page_router()
@@ -65,6 +64,7 @@ def list_devices(
         version=version.strip(),
         text=text.strip(),
         selector=selector,
+        nobody=bool(mistake),
     )
     by = sort if sort in SORTS else SORTS[0]
     order = DeviceOrder(by=by, descending=by in LATEST_FIRST)
