@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlmodel import col, select
 
+from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_server.access import two_person
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Admin, Viewer
+from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.retention import rounds
@@ -25,11 +27,19 @@ def epoch(state: State, caller: Viewer) -> dict[str, JsonValue]:
     return {"epoch": found.epoch, "seen": found.seen}
 
 
-@router.post("/epoch/bump")
-def bump(state: State, caller: Admin) -> dict[str, JsonValue]:
+@router.post(
+    "/epoch/bump",
+    openapi_extra=json_schema(
+        {"reason": {"type": "string", "maxLength": 500}}, required=[], example={"reason": "restored"}
+    ),
+)
+def bump(body: JsonBody, state: State, caller: Admin) -> dict[str, JsonValue]:
     """Begins a new epoch: after the database was restored from a backup, or a director was replaced."""
+    fields = Fields(body, where="epoch")
+    reason = fields.optional("reason", lambda n: fields.text(n, max_chars=500, empty=True), "")
+    fields.refuse_rest()
     with_whom = two_person.confirm(state, caller, action="server.epoch", object="epoch")
-    found = epochs.bump(state, actor=caller.actor, confirmed_by=with_whom)
+    found = epochs.bump(state, actor=caller.actor, reason=reason, confirmed_by=with_whom)
     return {"epoch": found.epoch, "seen": found.seen}
 
 

@@ -14,18 +14,25 @@ from limosa_server.client import Client, server_options
 PATH: Final = "/api/v1/server"
 
 
-@command("epoch", examples=["limosa server epoch", "limosa server epoch bump  # after a restore"])
+@command("epoch", examples=["limosa server epoch", "limosa server epoch bump --reason restored"])
 @click.argument("action", type=click.Choice(["show", "bump"]), default="show")
+@click.option("--reason", default="", help="Why; it stands in the audit trail.")
 @server_options
 @json_option
-def epoch(action: str, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
+def epoch(
+    action: str, reason: str, server: str | None, token: str | None, ca: str | None, as_json: bool
+) -> None:
     """Show the director's epoch, or begin a new one.
 
     A new epoch is for after a disaster: the database was restored from a backup, or the director's key was
     replaced. Every device is sent its document anew; what they run goes on.
     """
     with Client.of(server, token, ca) as client:
-        found = client.post(f"{PATH}/epoch/bump") if action == "bump" else client.get(f"{PATH}/epoch")
+        found = (
+            client.post(f"{PATH}/epoch/bump", {"reason": reason})
+            if action == "bump"
+            else client.get(f"{PATH}/epoch")
+        )
     answer(
         found,
         as_json=as_json,

@@ -29,7 +29,7 @@ def current(state: ServerState) -> EpochState:
         return EpochState(epoch=state.trust.epoch(), seen=_seen(tx))
 
 
-def bump(state: ServerState, *, actor: str, confirmed_by: str = "") -> EpochState:
+def bump(state: ServerState, *, actor: str, reason: str = "", confirmed_by: str = "") -> EpochState:
     """The next epoch, above every one that a device has seen. All documents are signed anew in it."""
     now = state.clock()
     with state.store.transaction() as tx:
@@ -42,7 +42,11 @@ def bump(state: ServerState, *, actor: str, confirmed_by: str = "") -> EpochStat
             action="server.epoch",
             object="epoch",
             before=before,
-            after={"epoch": epoch, **({"with": confirmed_by} if confirmed_by else {})},
+            after={
+                "epoch": epoch,
+                **({"reason": reason} if reason else {}),
+                **({"with": confirmed_by} if confirmed_by else {}),
+            },
         )
         # Before the commit: an epoch that nobody noted is harmless, one that did not begin is not.
         write_atomic(state.trust.path / "epoch", f"{epoch}\n".encode())

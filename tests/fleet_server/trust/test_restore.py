@@ -136,11 +136,11 @@ def test_an_epoch_begins_above_every_one_that_a_device_has_obeyed(before: Fleet)
         tx.add(row)
     admin = before.headers()
     assert before.http.get("/api/v1/server/epoch", headers=admin).json() == {"epoch": 1, "seen": 5}
-    assert before.http.post("/api/v1/server/epoch/bump", headers=admin).json()["epoch"] == 6
+    assert before.http.post("/api/v1/server/epoch/bump", json={}, headers=admin).json()["epoch"] == 6
     assert before.state.trust.epoch() == 6
     rows = before.http.get("/api/v1/audit", headers=admin).json()["items"]
     assert [(row["action"], row["before"], row["after"]) for row in rows][-1] == (
         "server.epoch", 1, {"epoch": 6},
     )  # fmt: skip
     for role in (Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.PUBLISHER):
-        assert before.http.post("/api/v1/server/epoch/bump", headers=before.headers(role)).status_code == 403
+        assert before.http.post("/api/v1/server/epoch/bump", json={}, headers=before.headers(role)).status_code == 403
