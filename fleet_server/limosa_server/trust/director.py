@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from limosa_contracts.desired import PAYLOAD_TYPE, DesiredModel, Trial
@@ -72,31 +73,41 @@ class Director:
         """(devices whose document is past half of its life, of another epoch or key, or below what they
         saw; the device to go on after, "" for the beginning). It looks at LOOKED_AT documents, in the order
         of their devices: a fleet's documents are gone through again and again, a part in each tick."""
-        last = tx.exec(
-            select(DesiredDocument.device)
-            .where(DesiredDocument.device > after)
-            .order_by(col(DesiredDocument.device))
-            .offset(LOOKED_AT - 1)
-            .limit(1)
-        ).first()
-        half = DesiredDocument.expires - (DesiredDocument.expires - DesiredDocument.issued) / 2
-        keyid, epoch = self.key().public.keyid, self.epoch()
-        query = (
-            select(DesiredDocument.device)
-            .join(Device, col(Device.id) == col(DesiredDocument.device))
-            .where(
-                DesiredDocument.device > after,
-                Device.state == "active",
-                (half <= now)
-                | (DesiredDocument.epoch != epoch)
-                | (DesiredDocument.keyid != keyid)
-                | ((Device.desired_epoch == epoch) & (Device.desired_counter > DesiredDocument.counter)),
+        part = (
+            select_columns(
+                *(
+                    col(one)
+                    for one in (
+                        DesiredDocument.device,
+                        DesiredDocument.epoch,
+                        DesiredDocument.counter,
+                        DesiredDocument.keyid,
+                        DesiredDocument.issued,
+                        DesiredDocument.expires,
+                    )
+                )
             )
+            .where(col(DesiredDocument.device) > after)
             .order_by(col(DesiredDocument.device))
-            .limit(limit)
+            .limit(LOOKED_AT)
+            .subquery()
         )
-        found = tx.exec(query if last is None else query.where(DesiredDocument.device <= last)).all()
-        return found, found[-1] if len(found) == limit else last or ""
+        half = part.c.expires - (part.c.expires - part.c.issued) / 2
+        keyid, epoch = self.key().public.keyid, self.epoch()
+        above = (col(Device.desired_epoch) == epoch) & (col(Device.desired_counter) > part.c.counter)
+        found = tx.execute(
+            select_columns(
+                part.c.device,
+                (col(Device.state) == "active")
+                & ((half <= now) | (part.c.epoch != epoch) | (part.c.keyid != keyid) | above),
+            )
+            .join(Device, col(Device.id) == part.c.device)
+            .order_by(part.c.device)
+        ).all()
+        stale = [device for device, is_stale in found if is_stale][:limit]
+        if len(stale) == limit:
+            return stale, stale[-1]
+        return stale, found[-1][0] if len(found) == LOOKED_AT else ""
 
 
 def _permit(tx: Transaction, row: AssignmentRow) -> JsonObject | None:
