@@ -29,8 +29,8 @@ def explained(url: URL) -> Iterator[None]:
     """Raises StoreBusy, StorageFull or StoreDown for what they mean; everything else as it came."""
     try:
         yield
-    except DBAPIError as error:
-        known = _known(error.orig, url)
+    except (DBAPIError, psycopg.Error) as error:  # the bare one: what begins a transaction
+        known = _known(error.orig if isinstance(error, DBAPIError) else error, url)
         if known is None:
             raise
         raise known from error

@@ -122,8 +122,8 @@ def test_another_process_that_writes_is_waited_for_and_then_the_database_is_busy
     thread = threading.Thread(target=write)
     thread.start()
     assert held.wait(10)
-    with pytest.raises(StoreBusy), store.transaction():
-        pass
+    with pytest.raises(StoreBusy), store.transaction() as tx:
+        tx.get(Device, "d")
     done.set()
     thread.join()
     with store.transaction() as tx:
@@ -151,10 +151,10 @@ def test_a_database_that_is_killed_is_named_as_down_and_worked_with_again_when_i
         claim = Claim(store.engine)
         claim.hold()
         cluster.stop()
-        with pytest.raises(StoreDown), store.transaction():
-            pass
-        with pytest.raises(StoreDown), store.read():
-            pass
+        with pytest.raises(StoreDown), store.transaction() as tx:
+            tx.get(Device, "d")
+        with pytest.raises(StoreDown), store.read() as tx:
+            tx.get(Device, "d")
         with pytest.raises(StoreDown):
             claim.hold()
         cluster.start()

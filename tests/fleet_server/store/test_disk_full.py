@@ -50,4 +50,3 @@ def test_a_full_disk_refuses_reports_clearly_and_room_lets_them_in_again(kind: s
     assert said["after"] == [200, ""]
     assert said["stored"] == said["accepted"] + 1, "what was acknowledged, and the one that came again"
     assert said["sound"]
-    assert said["told"] == ""
