@@ -12,9 +12,10 @@ from limosa_contracts.duration import about_duration
 from limosa_server.alerts.device_sources import NAMED_MAX, device_findings
 from limosa_server.core.alerts.finding import Finding
 from limosa_server.core.alerts.rules import DEVICE_SOURCES, AlertRule, Severity, Source
-from limosa_server.core.rollout import RolloutStatus
+from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.core.wording import devices as so_many
 from limosa_server.registry import release_rows, running
+from limosa_server.rollouts.rollout_view import overdue_of
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release
@@ -36,6 +37,8 @@ _WAITS: Final = (
 _STANDS: Final = (_S.PAUSED.value, _S.WAITING_FOR_APPROVAL.value)
 _BAD_ENDS: Final = (_S.FAILED.value, _S.ROLLED_BACK.value, _S.ROLLBACK_INCOMPLETE.value, _S.INVALID.value)
 _BY_HAND: Final = ("manual", "outside_window", "budget")  # nobody needs to be told of these
+_BY_ITSELF: Final = tuple(pause.value for pause in Pause if pause.ends_by_itself)
+_BY_ITS_CLOCKS: Final = (_S.RUNNING.value, _S.SCHEDULED.value)
 ROWS_MAX: Final = 200
 
 
@@ -71,25 +74,30 @@ def _failed(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
 
 
 def _waiting(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
-    """rollouts 2: a state that is not terminal and lasts too long raises an alert."""
+    """rollouts 2: a state that is not terminal and lasts too long raises an alert; a wave's own clocks say
+    how long is too long for it, and what ends by itself does not."""
+    for_long = col(RolloutRow.status).in_(_WAITS) & (col(RolloutRow.since) < now - rule.after_s)
     rows = tx.exec(
         select(RolloutRow)
         .where(
-            (col(RolloutRow.status).in_(_WAITS) & (col(RolloutRow.since) < now - rule.after_s))
-            | (col(RolloutRow.status).in_(_OPEN) & col(RolloutRow.failing_since).is_not(None)),
+            (for_long & col(RolloutRow.pause).not_in(_BY_ITSELF))
+            | (col(RolloutRow.status).in_(_OPEN) & col(RolloutRow.failing_since).is_not(None))
+            | col(RolloutRow.status).in_(_BY_ITS_CLOCKS),
         )
         .order_by(col(RolloutRow.id).desc())
         .limit(ROWS_MAX)
     )
-    return [
-        _rollout(
-            row,
-            f"cannot be advanced: {row.failing_reason}"
-            if row.failing_since is not None
-            else f"has been {row.status} for {about_duration(now - row.since)}: {row.reason}",
-        )
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        if row.failing_since is not None:
+            found.append(_rollout(row, f"cannot be advanced: {row.failing_reason}"))
+        elif row.status in _BY_ITS_CLOCKS:
+            late = overdue_of(tx, row, now=now)
+            found += [_rollout(row, f"waits for too long: {late}")] if late else []
+        else:
+            waited = about_duration(now - row.since)
+            found.append(_rollout(row, f"has been {row.status} for {waited}: {row.reason}"))
+    return found
 
 
 def _rollout(row: RolloutRow, words: str) -> Finding:
