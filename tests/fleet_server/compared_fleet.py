@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import insert
 from sqlmodel import col, select
 
+from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.window import LATENCY_EDGES_US
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.judging import CohortRow
 from limosa_server.tables.reports import WindowRow
 from limosa_server.tables.rollouts import DecisionRow, DesiredDocument, WaveRow
+from tests.fleet_server.databases import Database
 from tests.fleet_server.small_fleet import MODEL, SmallFleet
+from tests.support.postgresql import Cluster
 
 HOUR_S = 3600.0
 PER_HOUR = 40
@@ -29,18 +33,40 @@ COMPARED = {
 }
 
 
+def sqlite_in(folder: Path) -> Database:
+    """For a fleet that several tests begin with a copy of."""
+
+    def no_cluster() -> Cluster:
+        raise AssertionError("these tests run on SQLite")
+
+    return Database("sqlite", folder, no_cluster)
+
+
 class ComparedFleet(SmallFleet):
     """`slower`: what the new version does to latency; `weather`: what the world does to everybody's.
     `told`: whether devices send windows at all."""
 
-    def __init__(self, place: Path | str, folder: Path, *, devices: int = 80) -> None:
-        super().__init__(place, folder, devices=devices)
+    def _open(self, place: Path | str, key: SigningKey) -> None:
+        super()._open(place, key)
         self.random = random.Random(5)
         self.hours = 0
         self.slower = 1.0
         self.weather = 1.0
         self.errors = 0
         self.told = True
+
+    @classmethod
+    def with_a_past(cls, database: Database, *, devices: int = 80, hours: int = 3) -> Self:
+        """Everybody has something to be compared with."""
+        made = cls(database.place(), database.folder, devices=devices)
+        for _ in range(hours):
+            made.hour()
+        return made
+
+    def copy(self, database: Database) -> Self:
+        other = super().copy(database)
+        other.now, other.hours = self.now, self.hours
+        return other
 
     def hour(self) -> None:
         """An hour of everybody's life: its updates at the beginning, its windows at the end."""

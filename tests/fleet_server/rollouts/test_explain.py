@@ -43,13 +43,7 @@ def test_each_decision_says_whether_it_comes_out_the_same(
     paged = fleet.http.get("/api/v1/rollouts/1/explain?limit=1", headers=operator).json()
     assert len(paged["items"]) == 1
     assert paged["next"]
-
-
-def test_what_it_was_made_on_can_be_had_and_has_the_hash_that_it_names(
-    fleet: Fleet, compared: int, operator: dict[str, str]
-) -> None:
-    items = fleet.http.get("/api/v1/rollouts/1/decisions", headers=operator).json()["items"]
-    (decision,) = [one for one in items if one["kind"] == "compared"]
+    decision = by_kind["compared"]  # what it was made on can be had, and has the hash that it names
     answer = fleet.http.get(f"/api/v1/rollouts/1/decisions/{compared}/inputs", headers=operator)
     assert answer.headers["content-type"] == "application/json"
     assert hashlib.sha256(answer.content).hexdigest() == decision["inputs_sha256"]
