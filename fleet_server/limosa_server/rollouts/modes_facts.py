@@ -7,17 +7,18 @@ from typing import Final
 
 from sqlalchemy import func
 from sqlalchemy import select as select_columns
-from sqlmodel import col
+from sqlmodel import col, select
 
 from limosa_server.core.modes.agreement import Seen
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.rollouts import shadow_lane
 from limosa_server.store import Store, Transaction
-from limosa_server.tables.modes import ShadowWindowRow
-from limosa_server.tables.rollouts import ExecutionRow
+from limosa_server.tables.modes import ShadowCountRow
+from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, WaveRow
 from limosa_server.trust.director import Director
 
+THROUGH: Final = "through"  # the kind of the decision that a wave is
 CLEARED_PER_TICK: Final = 200  # challengers of ended rollouts; each costs a signature
 
 
@@ -36,27 +37,34 @@ def seen(tx: Transaction, rollout: Rollout, *, wave: int | None = None) -> tuple
     """By device; of one wave, or of all."""
     query = (
         select_columns(
-            col(ShadowWindowRow.device),
-            func.sum(col(ShadowWindowRow.compared)),
-            func.sum(col(ShadowWindowRow.disagreed)),
+            col(ShadowCountRow.device), col(ShadowCountRow.compared), col(ShadowCountRow.disagreed)
         )
-        .join(ExecutionRow, col(ExecutionRow.device) == col(ShadowWindowRow.device))
-        .where(
-            col(ExecutionRow.rollout) == rollout.id,
-            col(ExecutionRow.offered_at).is_not(None),
-            col(ShadowWindowRow.received_at) >= col(ExecutionRow.offered_at),
-            col(ShadowWindowRow.model) == str(rollout.spec.release.name),
-            col(ShadowWindowRow.version) == rollout.spec.release.version,
-        )
-        .group_by(col(ShadowWindowRow.device))
-        .order_by(col(ShadowWindowRow.device))
+        .where(col(ShadowCountRow.rollout) == rollout.id)
+        .order_by(col(ShadowCountRow.device))
     )
     if wave is not None:
-        query = query.where(col(ExecutionRow.wave) == wave)
+        query = query.join(
+            ExecutionRow,
+            (col(ExecutionRow.device) == col(ShadowCountRow.device))
+            & (col(ExecutionRow.rollout) == col(ShadowCountRow.rollout)),
+        ).where(col(ExecutionRow.wave) == wave)
     return tuple(
-        Seen(device=device, compared=int(rows), disagreed=int(other))
-        for device, rows, other in tx.execute(query).all()
+        Seen(device=device, compared=rows, disagreed=other) for device, rows, other in tx.execute(query).all()
     )
+
+
+def held_since(tx: Transaction, rollout: int) -> float | None:
+    """Since when every wave but the tail is through, so that both releases are held; None before."""
+    last = select(func.max(WaveRow.index)).where(WaveRow.rollout == rollout, col(WaveRow.tail).is_(False))
+    return tx.exec(
+        select(DecisionRow.at)
+        .where(
+            DecisionRow.rollout == rollout,
+            DecisionRow.kind == THROUGH,
+            DecisionRow.wave == last.scalar_subquery(),
+        )
+        .order_by(col(DecisionRow.id))
+    ).first()
 
 
 def clear_away(store: Store, director: Director, *, now: float) -> int:

@@ -6,51 +6,157 @@ Give `on_reports` to `ServerState.report_handlers`. Few windows carry either; th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlmodel import SQLModel, col
+from sqlalchemy import select as select_columns
+from sqlalchemy import tuple_
+from sqlmodel import SQLModel, col, select
 
 from limosa_contracts.feedback import ACCURACY, Feedback
 from limosa_contracts.window import Window
+from limosa_server.core.modes.arms import CHAMPION
+from limosa_server.core.rollout import RolloutStatus
+from limosa_server.rollouts.modes_facts import held_since
 from limosa_server.state import Report
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
-from limosa_server.tables.modes import KpiWindowRow, ShadowWindowRow
+from limosa_server.tables.modes import (
+    ArmKpiRow,
+    ArmRow,
+    DeviceKpiRow,
+    KpiWindowRow,
+    ShadowAssignmentRow,
+    ShadowCountRow,
+    ShadowWindowRow,
+)
+from limosa_server.tables.rollouts import RolloutRow
 
 COMPARED: Final = "shadow_compared"
 COUNT_MAX: Final = 2**53
 """A device that says more lies; sums stay exact and fit every column."""
+HOLDING: Final = (RolloutStatus.RUNNING.value, RolloutStatus.PAUSED.value)
+Row: TypeAlias = dict[str, Any]
+Names: TypeAlias = tuple[str, ...]
+_ROWS: Final = ("compared", "disagreed", "dropped")
+_SUMS: Final = ("n", "total", "squares")
 _KEY: Final = ("device", "boot", "window_index", "model_digest")
 
 
 def on_reports(tx: Transaction, device: str, reports: Sequence[Report], now: float) -> None:
-    """Of two windows with one key the higher rev holds, whatever their order."""
+    """Of two windows with one key the higher rev holds, whatever their order; sums grow by what is new."""
     windows = [report for report in reports if isinstance(report, Window)]
-    _write(tx, ShadowWindowRow, _KEY, [row for one in windows for row in _shadow(one, now)])
-    _write(tx, KpiWindowRow, (*_KEY, "kpi"), [row for one in windows for row in _kpis(one, now)])
+    shadows = _write(tx, ShadowWindowRow, _KEY, [row for one in windows for row in _shadow(one, now)], _ROWS)
+    if shadows:
+        _count_shadows(tx, device, shadows)
+    kpis = _write(
+        tx, KpiWindowRow, (*_KEY, "kpi"), [row for one in windows for row in _kpis(one, now)], _SUMS
+    )
+    if kpis:
+        named = ("device", "model", "version", "kpi")
+        _add(tx, DeviceKpiRow, named, [{name: row[name] for name in (*named, *_SUMS)} for row in kpis], _SUMS)
+        _count_arms(tx, device, kpis)
 
 
 def _write(
-    tx: Transaction, table: type[SQLModel], key: tuple[str, ...], rows: Sequence[dict[str, Any]]
-) -> None:
-    newest: dict[tuple[object, ...], dict[str, Any]] = {}
+    tx: Transaction,
+    table: type[SQLModel],
+    key: Names,
+    rows: Sequence[Row],
+    amounts: Names,
+) -> list[Row]:
+    """What came by it: the rows whose rev is new, with their amounts less what was there."""
+    newest: dict[tuple[object, ...], Row] = {}
     for row in rows:
         place = tuple(row[name] for name in key)
         if place not in newest or newest[place]["rev"] < row["rev"]:
             newest[place] = row
     if not newest:
+        return []
+    columns = [getattr(table, name) for name in key]
+    known = {
+        tuple(found[: len(key)]): found[len(key) :]
+        for found in tx.execute(
+            select_columns(*columns, table.rev, *(getattr(table, name) for name in amounts)).where(  # type: ignore[attr-defined]  # both tables have one
+                tuple_(*columns).in_(list(newest))
+            )
+        ).all()
+    }
+    fresh = {
+        place: row for place, row in newest.items() if place not in known or known[place][0] < row["rev"]
+    }
+    if not fresh:
+        return []
+    statement = insert(tx, table)
+    changing = [name for name in next(iter(fresh.values())) if name not in key]
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(key), set_={name: statement.excluded[name] for name in changing}
+        ),
+        list(fresh.values()),
+    )
+    return [
+        _less(row, dict(zip(amounts, known[place][1:], strict=True)) if place in known else {})
+        for place, row in fresh.items()
+    ]
+
+
+def _less(row: Row, before: Row) -> Row:
+    return {**row, **{name: row[name] - amount for name, amount in before.items()}}
+
+
+def _add(tx: Transaction, table: type[SQLModel], key: Names, rows: Sequence[Row], amounts: Names) -> None:
+    total: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        place = tuple(row[name] for name in key)
+        have = total.get(place)
+        total[place] = row if have is None else {**row, **{n: have[n] + row[n] for n in amounts}}
+    if not total:
         return
     statement = insert(tx, table)
-    new = statement.excluded
-    changing = [name for name in next(iter(newest.values())) if name not in key]
     tx.execute(
         statement.on_conflict_do_update(
             index_elements=list(key),
-            set_={name: new[name] for name in changing},
-            where=col(table.rev) < new.rev,  # type: ignore[attr-defined]  # both tables have one
+            set_={name: getattr(table, name) + statement.excluded[name] for name in amounts},
         ),
-        list(newest.values()),
+        list(total.values()),
     )
+
+
+def _count_shadows(tx: Transaction, device: str, rows: Sequence[Row]) -> None:
+    """For the rollout that holds the lane; what comes after its end counts for nothing."""
+    lanes = tx.exec(select(ShadowAssignmentRow).where(ShadowAssignmentRow.device == device)).all()
+    rollout = {(lane.model, lane.version): lane.rollout for lane in lanes}
+    counted = [
+        {"rollout": rollout[row["model"], row["version"]], "device": device, **{n: row[n] for n in _ROWS}}
+        for row in rows
+        if (row["model"], row["version"]) in rollout
+    ]
+    _add(tx, ShadowCountRow, ("rollout", "device"), counted, _ROWS)
+
+
+def _count_arms(tx: Transaction, device: str, rows: Sequence[Row]) -> None:
+    """For comparisons that hold both releases, where the device runs what its arm runs."""
+    arms = tx.execute(
+        select_columns(
+            col(ArmRow.rollout),
+            col(ArmRow.arm),
+            col(ArmRow.version),
+            col(RolloutRow.model),
+            col(RolloutRow.version),
+        )
+        .join(RolloutRow, col(RolloutRow.id) == col(ArmRow.rollout))
+        .where(col(ArmRow.device) == device, col(RolloutRow.status).in_(HOLDING))
+    ).all()
+    for rollout, arm, old, model, new in arms:
+        if held_since(tx, rollout) is None:
+            continue
+        wanted = (model, old if arm == CHAMPION else new)
+        counted = [
+            {"rollout": rollout, "kpi": row["kpi"], "device": device, **{n: row[n] for n in _SUMS}}
+            for row in rows
+            if (row["model"], row["version"]) == wanted
+        ]
+        _add(tx, ArmKpiRow, ("rollout", "kpi", "device"), counted, _SUMS)
 
 
 def _place(window: Window, now: float) -> dict[str, Any]:

@@ -23,12 +23,11 @@ from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.rollouts import modes_facts
 from limosa_server.rollouts.rollout_rows import rollout_of
 from limosa_server.store import Transaction
-from limosa_server.tables.modes import ArmRow, KpiWindowRow, ShadowWindowRow
-from limosa_server.tables.rollouts import DecisionRow, RolloutRow, WaveRow
+from limosa_server.tables.modes import ArmKpiRow, ArmRow, ShadowWindowRow
+from limosa_server.tables.rollouts import RolloutRow
 
 SCHEMA: Final = "limosa.rollout_report/1"
-THROUGH: Final = "through"  # the kind of the decision that a wave is
-SKETCHES_MAX: Final = 5000  # windows whose sketch of disagreement is added up, the newest first
+SKETCHES_MAX: Final = 500  # windows whose sketch of disagreement is added up, the newest first
 PAIRS_TOLD: Final = 10
 
 
@@ -55,36 +54,17 @@ def report_of(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, Json
     )
 
 
-def held_since(tx: Transaction, rollout: int) -> float | None:
-    """Since when every wave but the tail is through, so that both releases are held; None before."""
-    last = select(func.max(WaveRow.index)).where(WaveRow.rollout == rollout, col(WaveRow.tail).is_(False))
-    return tx.exec(
-        select(DecisionRow.at)
-        .where(
-            DecisionRow.rollout == rollout,
-            DecisionRow.kind == THROUGH,
-            DecisionRow.wave == last.scalar_subquery(),
-        )
-        .order_by(col(DecisionRow.id))
-    ).first()
-
-
 def _comparison(
     tx: Transaction, row: RolloutRow, rollout: Rollout, test: AbTest, now: float
 ) -> dict[str, JsonValue]:
     arms = {one.device: one for one in tx.exec(select(ArmRow).where(ArmRow.rollout == rollout.id)).all()}
     until = now if row.ended_at is None else min(now, row.ended_at)
-    since = held_since(tx, rollout.id)
+    since = modes_facts.held_since(tx, rollout.id)
     left = test.duration_s if since is None else max(0.0, test.duration_s - (until - since))
     over = left <= 0 or rollout.status is RolloutStatus.COMPLETED
     champions = Counter(one.version for one in arms.values() if one.arm == CHAMPION)
     champion = test.against or ", ".join(sorted(champions)) or "what ran before"
-    values = {
-        rule.name: _values(
-            tx, rollout, arms, rule.name, since=since if since is not None else now, until=until
-        )
-        for rule in test.kpis
-    }
+    values = {rule.name: _values(tx, rollout, arms, rule.name) for rule in test.kpis}
     found = report(
         test,
         values,
@@ -98,100 +78,44 @@ def _comparison(
         "champion": champion,
         "held_since": since,
         "left_s": 0.0 if over else left,
-        "reported": _reported(tx, row.model, arms, since=since if since is not None else now),
+        "reported": _reported(tx, rollout),
     }
 
 
-def _values(
-    tx: Transaction,
-    rollout: Rollout,
-    arms: Mapping[str, ArmRow],
-    kpi: str,
-    *,
-    since: float,
-    until: float,
-) -> list[DeviceValues]:
-    """Only what a device said while it ran what its arm runs, in the same hours in both arms."""
-    model = str(rollout.spec.release.name)
+def _values(tx: Transaction, rollout: Rollout, arms: Mapping[str, ArmRow], kpi: str) -> list[DeviceValues]:
     rows = tx.execute(
-        select_columns(
-            col(KpiWindowRow.device),
-            col(KpiWindowRow.version),
-            func.sum(col(KpiWindowRow.n)),
-            func.sum(col(KpiWindowRow.total)),
-            func.sum(col(KpiWindowRow.squares)),
-        )
-        .join(ArmRow, col(ArmRow.device) == col(KpiWindowRow.device))
-        .where(
-            col(ArmRow.rollout) == rollout.id,
-            col(KpiWindowRow.model) == model,
-            col(KpiWindowRow.kpi) == kpi,
-            col(KpiWindowRow.received_at) >= since,
-            col(KpiWindowRow.received_at) <= until,
-        )
-        .group_by(col(KpiWindowRow.device), col(KpiWindowRow.version))
-        .order_by(col(KpiWindowRow.device))
+        select_columns(col(ArmKpiRow.device), col(ArmKpiRow.n), col(ArmKpiRow.total), col(ArmKpiRow.squares))
+        .where(col(ArmKpiRow.rollout) == rollout.id, col(ArmKpiRow.kpi) == kpi, col(ArmKpiRow.n) > 0)
+        .order_by(col(ArmKpiRow.device))
     ).all()
-    before = _before(tx, rollout, model, kpi)
-    result: list[DeviceValues] = []
-    for device, version, n, total, squares in rows:
-        drawn = arms[device]
-        wanted = drawn.version if drawn.arm == CHAMPION else rollout.spec.release.version
-        if version == wanted and n:
-            result.append(
-                DeviceValues(
-                    device=device,
-                    arm=drawn.arm,
-                    n=int(n),
-                    total=float(total),
-                    squares=float(squares),
-                    before=before.get(device),
-                )
-            )
-    return result
-
-
-def _before(tx: Transaction, rollout: Rollout, model: str, kpi: str) -> dict[str, float]:
-    """The mean of each device before it was drawn, with the version that it ran then."""
-    started = rollout.started_at if rollout.started_at is not None else rollout.since
-    rows = tx.execute(
-        select_columns(
-            col(KpiWindowRow.device), func.sum(col(KpiWindowRow.n)), func.sum(col(KpiWindowRow.total))
+    return [
+        DeviceValues(
+            device=device,
+            arm=arms[device].arm,
+            n=n,
+            total=total,
+            squares=squares,
+            before=_mean(arms[device].before.get(kpi)),
         )
-        .join(
-            ArmRow,
-            (col(ArmRow.device) == col(KpiWindowRow.device))
-            & (col(ArmRow.version) == col(KpiWindowRow.version)),
-        )
-        .where(
-            col(ArmRow.rollout) == rollout.id,
-            col(KpiWindowRow.model) == model,
-            col(KpiWindowRow.kpi) == kpi,
-            col(KpiWindowRow.received_at) < started,
-        )
-        .group_by(col(KpiWindowRow.device))
-    ).all()
-    return {device: float(total) / int(n) for device, n, total in rows if n}
+        for device, n, total, squares in rows
+    ]
 
 
-def _reported(
-    tx: Transaction, model: str, arms: Mapping[str, ArmRow], *, since: float
-) -> dict[str, JsonValue]:
+def _mean(before: object) -> float | None:
+    """Of what the device said before it was drawn: [values, their sum]."""
+    if not isinstance(before, (list, tuple)) or len(before) != 2 or not before[0]:
+        return None
+    return float(before[1]) / float(before[0])
+
+
+def _reported(tx: Transaction, rollout: Rollout) -> dict[str, JsonValue]:
     """KPI -> values that came of devices of the comparison, whatever the file asks for: a name that is
     written differently in the application and in the file shows here."""
-    if not arms:
-        return {}
-    rollout = next(iter(arms.values())).rollout
     rows = tx.execute(
-        select_columns(col(KpiWindowRow.kpi), func.sum(col(KpiWindowRow.n)))
-        .join(ArmRow, col(ArmRow.device) == col(KpiWindowRow.device))
-        .where(
-            col(ArmRow.rollout) == rollout,
-            col(KpiWindowRow.model) == model,
-            col(KpiWindowRow.received_at) >= since,
-        )
-        .group_by(col(KpiWindowRow.kpi))
-        .order_by(col(KpiWindowRow.kpi))
+        select_columns(col(ArmKpiRow.kpi), func.sum(col(ArmKpiRow.n)))
+        .where(col(ArmKpiRow.rollout) == rollout.id)
+        .group_by(col(ArmKpiRow.kpi))
+        .order_by(col(ArmKpiRow.kpi))
     ).all()
     return {kpi: int(n) for kpi, n in rows}
 

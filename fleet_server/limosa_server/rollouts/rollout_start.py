@@ -110,7 +110,7 @@ def start(
     if cohorts:
         tx.execute(insert(CohortRow), cohorts)
     if planned.arms:
-        tx.execute(insert(ArmRow), arm_rows(row.id, planned.arms))
+        tx.execute(insert(ArmRow), arm_rows(tx, row.id, row.model, planned.arms))
     tx.announce(CONTROLLER, "rollouts", f"rollout {row.id}")
     return row
 

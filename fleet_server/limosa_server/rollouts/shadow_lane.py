@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from limosa_contracts.desired import DesiredModel
@@ -12,7 +13,7 @@ from limosa_server.core.desired import Assignment
 from limosa_server.core.modes.eligible import Drawn
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.store import Transaction
-from limosa_server.tables.modes import ShadowAssignmentRow
+from limosa_server.tables.modes import DeviceKpiRow, ShadowAssignmentRow
 from limosa_server.tables.rollouts import RolloutRow
 
 SHADOW: Final = "shadow"
@@ -63,10 +64,29 @@ def take_away(tx: Transaction, device: str, rollout: Rollout) -> None:
         tx.delete(row)
 
 
-def arm_rows(rollout: int, arms: Mapping[str, Drawn]) -> list[dict[str, Any]]:
+def arm_rows(tx: Transaction, rollout: int, model: str, arms: Mapping[str, Drawn]) -> list[dict[str, Any]]:
     """Of a comparison that starts: one row of ArmRow for each device that was drawn."""
+    before: dict[tuple[str, str], dict[str, list[float]]] = {}
+    rows = tx.execute(
+        select_columns(
+            col(DeviceKpiRow.device),
+            col(DeviceKpiRow.version),
+            col(DeviceKpiRow.kpi),
+            col(DeviceKpiRow.n),
+            col(DeviceKpiRow.total),
+        ).where(col(DeviceKpiRow.model) == model)
+    ).all()
+    for device, version, kpi, n, total in rows:
+        before.setdefault((device, version), {})[kpi] = [n, total]
     return [
-        {"rollout": rollout, "device": device, "arm": one.arm, "stratum": one.stratum, "version": one.version}
+        {
+            "rollout": rollout,
+            "device": device,
+            "arm": one.arm,
+            "stratum": one.stratum,
+            "version": one.version,
+            "before": before.get((device, one.version), {}),
+        }
         for device, one in sorted(arms.items())
     ]
 

@@ -39,13 +39,53 @@ class ArmRow(SQLModel, table=True):
     arm: str
     stratum: str
     version: str  # that it ran when it was drawn
+    before: dict[str, Any] = json_field()  # KPI -> [values, their sum] of that version until it was drawn
+
+
+class ShadowCountRow(SQLModel, table=True):
+    """Rows that one device has compared for one rollout: kept, not counted (rollouts 3.6)."""
+
+    __tablename__ = "shadow_counts"
+
+    rollout: int = Field(primary_key=True, foreign_key="rollouts.id")
+    device: str = Field(primary_key=True, foreign_key="devices.id")
+    compared: int = Field(sa_type=BigInteger)
+    disagreed: int = Field(sa_type=BigInteger)
+    dropped: int = Field(sa_type=BigInteger)
+
+
+class ArmKpiRow(SQLModel, table=True):
+    """What one device said of a KPI while both releases were held and it ran that of its arm."""
+
+    __tablename__ = "arm_kpis"
+
+    rollout: int = Field(primary_key=True, foreign_key="rollouts.id")
+    kpi: str = Field(primary_key=True)
+    device: str = Field(primary_key=True, foreign_key="devices.id")
+    n: int = Field(sa_type=BigInteger)
+    total: float
+    squares: float
+
+
+class DeviceKpiRow(SQLModel, table=True):
+    """What one device ever said of a KPI with one version."""
+
+    __tablename__ = "device_kpis"
+
+    device: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    kpi: str = Field(primary_key=True)
+    n: int = Field(sa_type=BigInteger)
+    total: float
+    squares: float
 
 
 class ShadowWindowRow(SQLModel, table=True):
     """Of one window of a challenger: rows compared, and that disagree; the higher `rev` holds."""
 
     __tablename__ = "shadow_windows"
-    __table_args__ = (Index("shadow_windows_of", "model", "version", "device"),)
+    __table_args__ = (Index("shadow_windows_of", "model", "version", "received_at"),)
 
     device: str = Field(primary_key=True)
     boot: str = Field(primary_key=True)
@@ -68,7 +108,6 @@ class KpiWindowRow(SQLModel, table=True):
     """
 
     __tablename__ = "kpi_windows"
-    __table_args__ = (Index("kpi_windows_of", "model", "kpi", "device"),)
 
     device: str = Field(primary_key=True)
     boot: str = Field(primary_key=True)

@@ -226,6 +226,19 @@ def test_windows_that_come_twice_and_late_count_once(fleet: HeldFleet) -> None:
     assert fleet.report(rollout)["reported"] == {"accuracy": 4, "clicked": 35}
 
 
+def test_what_devices_said_before_they_were_drawn_is_known_and_not_counted(fleet: HeldFleet) -> None:
+    for number, device in enumerate(fleet.names()):
+        fleet.tell(device, "1.0.0", kpi=Kpi(n=10, total=float(number), squares=1.0))
+    rollout = begin(fleet)
+    with fleet.store.read() as tx:
+        rows = tx.exec(select(ArmRow).where(ArmRow.rollout == rollout).order_by(ArmRow.device)).all()
+    assert [row.before for row in rows] == [{"clicked": [10, float(number)]} for number in range(6)]
+    assert fleet.report(rollout)["reported"] == {}
+    champion = next(row.device for row in rows if row.arm == "a")
+    fleet.tell(champion, "1.0.0", rev=2, kpi=Kpi(n=14, total=9.0, squares=9.0))  # the same window goes on
+    assert fleet.report(rollout)["reported"] == {"clicked": 4}
+
+
 def test_what_a_device_said_of_another_version_is_not_counted(fleet: HeldFleet) -> None:
     rollout = begin(fleet)
     for device in arms(fleet, rollout):

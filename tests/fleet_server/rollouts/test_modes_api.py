@@ -13,8 +13,8 @@ from limosa_server.cli.rollout_modes import report_text
 from limosa_server.core.judging.judge import Decision
 from limosa_server.rollouts.rollout_rows import decision_row
 from limosa_server.tables.devices import DeviceModel
-from limosa_server.tables.modes import ArmRow, KpiWindowRow, ShadowWindowRow
-from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
+from limosa_server.tables.modes import ArmKpiRow, ArmRow, ShadowCountRow, ShadowWindowRow
+from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.obedient import index_of
 from tests.fleet_server.world import MODEL, Device, Fleet
 
@@ -62,12 +62,10 @@ def hold(fleet: Fleet, rollout: int) -> None:
         tx.add(decision_row(rollout, through, at=now))
         for number, arm in enumerate(tx.exec(select(ArmRow).where(ArmRow.rollout == rollout)).all()):
             mean = (0.3 if arm.arm == "a" else 0.8) + 0.001 * (number % 2)
-            version = "1.0.0" if arm.arm == "a" else "2.0.0"
             tx.add(
-                KpiWindowRow(
-                    device=arm.device, boot="b", window_index=0, model_digest="0" * 16, kpi="clicked",
-                    model=MODEL, version=version, rev=1, n=100, total=100 * mean, squares=100 * mean,
-                    received_at=now + 60,
+                ArmKpiRow(
+                    rollout=rollout, kpi="clicked", device=arm.device, n=100, total=100 * mean,
+                    squares=100 * mean,
                 )
             )  # fmt: skip
     fleet.clock.now += 2 * 3600
@@ -129,10 +127,12 @@ def test_shadow_says_where_it_disagrees_and_cannot_be_rolled_back(
     assert report(fleet, rollout)["sentence"] == "no row was compared; 1,000 rows more are needed"
     bins = [0] * 9
     with fleet.state.store.transaction() as tx:
-        for run in tx.exec(select(ExecutionRow).where(ExecutionRow.rollout == rollout)).all():
-            run.offered_at = fleet.clock.now
-            tx.add(run)
         for number, device in enumerate(running):
+            tx.add(
+                ShadowCountRow(
+                    rollout=rollout, device=device.id, compared=1000, disagreed=10 * number, dropped=0
+                )
+            )
             tx.add(
                 ShadowWindowRow(
                     device=device.id, boot="b", window_index=0, model_digest="0" * 16, model=MODEL,

@@ -19,6 +19,48 @@ def upgrade() -> None:
     _arms()
     _shadow_windows()
     _kpi_windows()
+    _kept_counts()
+
+
+def _kept_counts() -> None:
+    op.create_table(
+        "shadow_counts",
+        sa.Column("rollout", sa.Integer(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("compared", sa.BigInteger(), nullable=False),
+        sa.Column("disagreed", sa.BigInteger(), nullable=False),
+        sa.Column("dropped", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"]),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"]),
+        sa.PrimaryKeyConstraint("rollout", "device"),
+    )
+    op.create_table(
+        "arm_kpis",
+        sa.Column("rollout", sa.Integer(), nullable=False),
+        sa.Column("kpi", sa.String(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        *_sums(),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"]),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"]),
+        sa.PrimaryKeyConstraint("rollout", "kpi", "device"),
+    )
+    op.create_table(
+        "device_kpis",
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("kpi", sa.String(), nullable=False),
+        *_sums(),
+        sa.PrimaryKeyConstraint("device", "model", "version", "kpi"),
+    )
+
+
+def _sums() -> list[sa.Column[object]]:
+    return [
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.Float(), nullable=False),
+        sa.Column("squares", sa.Float(), nullable=False),
+    ]
 
 
 def _assignments() -> None:
@@ -48,6 +90,7 @@ def _arms() -> None:
         sa.Column("arm", sa.String(), nullable=False),
         sa.Column("stratum", sa.String(), nullable=False),
         sa.Column("version", sa.String(), nullable=False),
+        sa.Column("before", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.id"]),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"]),
         sa.PrimaryKeyConstraint("rollout", "device"),
@@ -78,7 +121,7 @@ def _shadow_windows() -> None:
         sa.Column("sketch", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint(*WINDOW_KEY),
     )
-    op.create_index("shadow_windows_of", "shadow_windows", ["model", "version", "device"])
+    op.create_index("shadow_windows_of", "shadow_windows", ["model", "version", "received_at"])
     op.create_index(op.f("ix_shadow_windows_received_at"), "shadow_windows", ["received_at"])
 
 
@@ -93,5 +136,4 @@ def _kpi_windows() -> None:
         sa.Column("bins", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint(*WINDOW_KEY, "kpi"),
     )
-    op.create_index("kpi_windows_of", "kpi_windows", ["model", "kpi", "device"])
     op.create_index(op.f("ix_kpi_windows_received_at"), "kpi_windows", ["received_at"])
