@@ -24,6 +24,7 @@ SITES: Final = 8
 STEP: Final = math.log(LATENCY_EDGES_US[1] / LATENCY_EDGES_US[0])
 LOW: Final = math.log(LATENCY_EDGES_US[0])
 PROFILES: Final = 2
+SPREAD: Final = 0.2  # of the logarithms of one device's inferences in an hour
 USUAL: Final = {"failures": 0.02, "crashes": 0.015, "silence": 0.03, "errors": 0.01, "refused": 0.005}
 """Shares of devices on which it happens within a bake, whatever the version."""
 
@@ -143,10 +144,12 @@ def _latency(
 
 
 def _told_by_buckets(rng: np.random.Generator, centre: Numbers) -> Numbers:
-    """Mean logarithm of PER_HOUR inferences that spread by .2, each known by its bucket's middle."""
-    single = centre[:, :, None] + rng.normal(0, 0.2, (*centre.shape, PER_HOUR)).astype(np.float32)
-    middle = (np.ceil((single - LOW) / STEP) - 0.5) * STEP + LOW
-    result: Numbers = middle.mean(axis=2)
+    """Mean logarithm of PER_HOUR inferences around `centre`, each known by its bucket's middle."""
+    single = rng.standard_normal((*centre.shape, PER_HOUR), dtype=np.float32)
+    single *= SPREAD / STEP
+    single += ((centre - LOW) / STEP)[:, :, None].astype(np.float32)
+    np.ceil(single, out=single)
+    result: Numbers = (single.mean(axis=2, dtype=np.float64) - 0.5) * STEP + LOW
     return result
 
 

@@ -35,8 +35,8 @@ from limosa_server.core.judging.spending import Look, wave_share
 BAR: Final = 0.05
 ROLLOUT: Final = ((20, 80), (80, 100), (80, 20))
 """Waves of a group of 200 with the default waves: treated, controls; in the last a fifth is held back."""
-CANARIES: Final = ((20, 80), (50, 200), (100, 100))
-FULL, QUICK = 800, 120  # worlds of each kind
+CANARIES: Final = ((20, 80), (100, 100))
+FULL, QUICK = 300, 100  # worlds of each kind
 
 
 def harms(treated: int) -> list[Harm]:
