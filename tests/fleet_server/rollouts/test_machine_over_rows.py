@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 from sqlmodel import select
 
+from limosa_contracts.event import Reason, UpdateEvent
 from limosa_contracts.maintenance_window import MaintenanceWindows
+from limosa_contracts.phases import Phase
 from limosa_server.fleet import groups
 from limosa_server.rollouts import rollout_plan
+from limosa_server.rollouts.rollout_ingest import on_reports
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import ApprovalRow, DecisionRow
@@ -236,3 +239,62 @@ def test_an_older_rollout_with_priority_takes_over_when_its_approval_comes(fleet
         tx.add(ApprovalRow(rollout=first, actor="ada", verdict="approved", at=fleet.now))
     assert fleet.live(first) == "COMPLETED"
     assert set(fleet.running().values()) == {"3.0.0"}
+
+
+def test_a_full_disk_is_tried_again_when_there_is_room_and_the_server_was_restarted_meanwhile(
+    fleet: SmallFleet,
+) -> None:
+    """3.9, over rows: what the refusal was about is kept with the execution."""
+    rollout = fleet.start(
+        waves=ONE,
+        abort=[],
+        retry={"attempts": 1, "backoff": "2s"},
+        timeouts={"offer": "20s", "in_progress": "10m"},
+    )
+    fleet.controller.tick()
+    refuse(fleet, "d0", "disk_full", free_bytes=1000)
+    run = fleet.runs(rollout)["d0"]
+    assert (run.state, run.attempt, run.failed_as) == ("QUEUED", 2, "REJECTED")
+    fleet.check_counts(rollout)
+    fleet.now += 5
+    fleet.restart()
+    fleet.controller.tick()
+    assert fleet.runs(rollout)["d0"].offered_at == run.offered_at, "the same free space is not tried again"
+    with fleet.store.transaction() as tx:
+        device = tx.get_one(Device, "d0")
+        device.resources, device.last_seen = {"disk_free_bytes": 500 << 20}, fleet.now
+        tx.add(device)
+    assert fleet.live(rollout, seconds=90) == "COMPLETED"  # it is looked at again once a minute
+    run = fleet.runs(rollout)["d0"]
+    assert (run.state, run.attempt) == ("SUCCEEDED", 2)
+    document = fleet.document("d0")
+    assert document is not None
+    assert document.models[0].attempt == 2
+
+
+def refuse(fleet: SmallFleet, name: str, code: str, *, free_bytes: int) -> None:
+    """The device says that it cannot take what its document names."""
+    document = fleet.document(name)
+    assert document is not None
+    wanted = document.models[0]
+    event = UpdateEvent(
+        device=name,
+        key=f"{wanted.rollout}-{wanted.attempt}-REJECTED",
+        kind="update",
+        model=wanted.model,
+        version=wanted.version,
+        index_sha256=wanted.index_sha256,
+        manifest_sha256="",
+        rollout=wanted.rollout,
+        attempt=wanted.attempt,
+        phase=Phase.REJECTED,
+        reason=Reason(code=code, message="no room"),
+        at=fleet.now,
+        boot="b",
+    )
+    with fleet.store.transaction() as tx:
+        device = tx.get_one(Device, name)
+        device.resources = {"disk_free_bytes": free_bytes}
+        tx.add(device)
+        tx.flush()
+        on_reports(tx, name, [event], fleet.now)
