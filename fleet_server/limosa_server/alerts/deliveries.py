@@ -12,18 +12,17 @@ from typing import Final
 
 from sqlmodel import col, select
 
-from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.selector import Selector
 from limosa_server.core.alerts.back_off import next_attempt
 from limosa_server.core.alerts.machine import Alert
+from limosa_server.core.alerts.message import about, encode
 from limosa_server.core.alerts.rules import Severity
 from limosa_server.store import Transaction
 from limosa_server.tables.alerts import DeliveryRow, WebhookRow
 
 TOPIC: Final = "deliveries"
 """Announced when something is to be sent."""
-SCHEMA: Final = "limosa.alert/1"
 WAITING_MAX: Final = 1000  # of one webhook; beyond, the oldest go: the page shows every alert
 
 
@@ -42,7 +41,7 @@ def queue(tx: Transaction, event: str, alert: Alert, *, number: int, url: str, n
         ).all()
         for one in waiting:
             tx.delete(one)
-        add(tx, webhook, event, alert=number, body=_body(event, alert, number=number, url=url), now=now)
+        add(tx, webhook, event, alert=number, body=about(alert, number=number, url=url), now=now)
         queued += 1
     return queued
 
@@ -62,7 +61,7 @@ def add(
         webhook=webhook.name,
         alert=alert,
         event=event,
-        body=encode_canonical({**body, "schema": SCHEMA, "event": event, "at": now}),
+        body=encode(event, body, at=now),
         created_at=now,
         attempts=0,
         next_at=now,
@@ -120,25 +119,3 @@ def _make_room(tx: Transaction, webhook: str) -> None:
     ).all()
     for row in old:
         tx.delete(row)
-
-
-def _body(event: str, alert: Alert, *, number: int, url: str) -> dict[str, JsonValue]:
-    return {
-        "alert": {
-            "id": number,
-            "fingerprint": alert.fingerprint,
-            "rule": alert.rule,
-            "severity": alert.severity.value,
-            "state": alert.state.value,
-            "labels": dict(alert.labels),
-            "summary": alert.finding.summary,
-            "detail": alert.finding.detail,
-            "count": alert.finding.count,
-            "more": alert.finding.capped,
-            "devices": list(alert.finding.devices),
-            "since": alert.since,
-            "fired_at": alert.fired_at,
-            "resolved_at": alert.resolved_at,
-            "url": f"{url}{alert.finding.link}",
-        }
-    }

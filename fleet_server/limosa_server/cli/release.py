@@ -9,6 +9,7 @@ import click
 from limosa_contracts.cli import answer, columns, command, json_option
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.names import ReleaseName
+from limosa_server.cli.release_stages import gate_lines
 from limosa_server.cli.wording import so_many
 from limosa_server.client import Client, server_options
 
@@ -36,7 +37,9 @@ def list_releases(
     answer(
         {"items": list(found)},
         as_json=as_json,
-        text=lambda: columns(["RELEASE", "STAGE", "SIZE", "PUBLISHED"], [_row(one) for one in found]),
+        text=lambda: columns(
+            ["RELEASE", "STAGE", "RUNS ON", "SIZE", "PUBLISHED"], [_row(one) for one in found]
+        ),
     )
 
 
@@ -55,7 +58,8 @@ def show(release: str, server: str | None, token: str | None, ca: str | None, as
 def _row(one: JsonObject) -> list[str]:
     return [
         f"{one['name']}@{one['version']}",
-        str(one["stage"]),
+        _stage(one),
+        str(one["devices"]),
         _size(one["size_bytes"]),
         _day(one["published_at"]),
     ]
@@ -63,17 +67,17 @@ def _row(one: JsonObject) -> list[str]:
 
 def _text(found: JsonObject) -> str:
     variants = found["variants"]
-    running = found["running_on"]
     assert isinstance(variants, list)
-    assert isinstance(running, list)
     back = found["may_return_to"]
     assert isinstance(back, list)
     lines = [
-        f"{found['name']}@{found['version']}  {found['stage']}",
+        f"{found['name']}@{found['version']}  {_stage(found)}",
+        *_retracted(found),
         f"published   {_day(found['published_at'])} by {found['published_by']}",
         f"index       sha256:{found['index_sha256']}",
         f"returns to  {', '.join(str(one) for one in back) or 'nothing: a device that commits it stays'}",
-        f"runs on     {so_many(len(running))}",
+        f"runs on     {so_many(found['devices'])}",
+        *(["production asks for", *gate_lines(found)] if found["gate"] else []),
         "",
     ]
     rows = [
@@ -87,6 +91,17 @@ def _text(found: JsonObject) -> str:
         if isinstance(one, dict)
     ]
     return "\n".join(lines) + columns(["VARIANT", "PRECISION", "SIZE", "MANIFEST"], rows)
+
+
+def _stage(one: JsonObject) -> str:
+    return str(one["stage"]) if one["retracted"] is None else "retracted"
+
+
+def _retracted(found: JsonObject) -> list[str]:
+    said = found["retracted"]
+    if not isinstance(said, dict):
+        return []
+    return [f"retracted   {_day(said['at'])} by {said['by']}: {said['reason']}"]
 
 
 def _size(value: object) -> str:

@@ -29,13 +29,13 @@ DAY = 86400.0
 
 
 def published(fleet: Fleet, version: str, content: bytes) -> Blobs:
-    """Counters are seconds: each major version is signed a minute after the one before."""
+    """Counters are seconds: each version is signed minutes after the one before."""
     headers, team = fleet.headers(Role.PUBLISHER), Team(fleet.offline)
     release, blobs = f"{MODEL}@{version}", make_blobs(content)
     push(fleet.http, headers, blobs)
     role = team.bin_of(release)
     seen = current_bin(fleet.http, headers, role)
-    moment = datetime.now(UTC) + timedelta(minutes=int(version[0]))
+    moment = datetime.now(UTC) + timedelta(minutes=10 * int(version[0]) + int(version[2]))
     signed = team.sign(seen.content, release, blobs.index, now=moment)
     answer = put_metadata(fleet.http, headers, {role: signed}, if_match=seen.headers["etag"])
     assert answer.status_code == 200, answer.text
