@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -21,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from limosa_contracts.topics import Suffix, every_device
 from limosa_server.mqtt.broker_config import SERVER_NAME, SESSION_EXPIRY_S, BrokerTls
+from limosa_server.mqtt.publish_packet import PublishPacket, expiry_property, parse_publish
 
 log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 30
@@ -53,19 +55,25 @@ class Counts:
 
 
 class _Client(mqtt.Client):
-    """Survives messages that a broker lets through and paho does not read.
+    """Reads messages itself, and survives those that cannot be read.
 
     mosquitto forwards U+FEFF in a property; paho takes it for a broken packet and ends the connection.
     The message is then delivered again on the next one: a single device would keep the server deaf.
     """
 
+    on_packet: Callable[[PublishPacket, bool], None]
+    """Called with each PUBLISH and whether it was retained, in place of paho's `on_message`."""
+
     def _handle_publish(self) -> MQTTErrorCode:
+        command, packet = self._in_packet["command"], bytes(self._in_packet["packet"])
+        qos = (command >> 1) & 3
         try:
-            return super()._handle_publish()
+            read = parse_publish(packet, qos=qos)
         except MalformedPacket as error:
-            packet = bytes(self._in_packet["packet"])
             log.warning("a message that cannot be read was dropped: %s", error)
-            return self._drop(packet, qos=(self._in_packet["command"] >> 1) & 3)
+            return self._drop(packet, qos=qos)
+        self.on_packet(read, bool(command & 1))
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _drop(self, packet: bytes, *, qos: int) -> MQTTErrorCode:
         """Acknowledges it, so that it does not come again. Raises MalformedPacket if it has no number."""
@@ -152,12 +160,7 @@ class Bus:
         correlation: str = "",
     ) -> None:
         """QoS 1. Without a connection it waits in memory; `on_delivered(token)` says when it is out."""
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
-        if expiry_s is not None:
-            properties.MessageExpiryInterval = expiry_s
-        if answer_to:
-            properties.ResponseTopic = answer_to
-            properties.CorrelationData = correlation.encode()
+        properties = _publish_properties(expiry_s, answer_to, correlation)
         sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         # paho calls `_published` under a lock of its own, which its `publish` takes too: ours must never
         # be held around it. So the acknowledgement may come before the token is filed.
@@ -184,7 +187,7 @@ class Bus:
         client.on_connect = self._connected_now
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
-        client.on_message = self._message
+        client.on_packet = self._message
         client.on_publish = self._published
         if self._address.tls is not None:
             tls = self._address.tls
@@ -229,16 +232,15 @@ class Bus:
             return
         self._on_ready()
 
-    def _message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
+    def _message(self, packet: PublishPacket, retained: bool) -> None:
         """Never blocks: the broker sends no more than `queue_max` before it gets acknowledgements."""
-        properties = getattr(message.properties, "UserProperty", []) if message.properties else []
         self.received.put(
             Received(
-                topic=message.topic,
-                payload=bytes(message.payload),
-                properties=tuple(properties),
-                retained=message.retain,
-                mid=message.mid,
+                topic=packet.topic,
+                payload=packet.payload,
+                properties=packet.properties,
+                retained=retained,
+                mid=packet.mid,
                 connection=self._connection,
             )
         )
@@ -255,6 +257,33 @@ class Bus:
             token = self._tokens.pop(mid)
         if token is not None:
             self._on_delivered(token)
+
+
+class _ExpiryOnly(Properties):
+    """Packed once: acknowledgements go out by the thousand, and paho packs each anew."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
+        self.MessageExpiryInterval = seconds
+
+    def pack(self) -> bytes:
+        return expiry_property(self.MessageExpiryInterval)
+
+
+@lru_cache(maxsize=64)
+def _expiry_only(seconds: int) -> Properties:
+    return _ExpiryOnly(seconds)
+
+
+def _publish_properties(expiry_s: int | None, answer_to: str, correlation: str) -> Properties | None:
+    if not answer_to:
+        return None if expiry_s is None else _expiry_only(expiry_s)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # as above
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    properties.ResponseTopic = answer_to
+    properties.CorrelationData = correlation.encode()
+    return properties
 
 
 def _connect_properties(queue_max: int) -> Properties:
