@@ -10,7 +10,7 @@ from limosa_server.core.approval import Vote
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.judging.judge import Decision
 from limosa_server.core.judging.samples import Comparison
-from limosa_server.core.modes.agreement import Seen
+from limosa_server.core.modes.agreement import NOTHING, Moments
 from limosa_server.core.retrying import NO_CONDITION, Condition
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
@@ -58,7 +58,7 @@ class Facts:
     approvals: tuple[Vote, ...] = ()
     held: Mapping[str, int] = field(default_factory=dict)
     opens_at: float | None = None
-    agreement: tuple[Seen, ...] = ()  # of a shadow's wave that has baked, and of no other
+    agreement: Moments = NOTHING  # of a shadow's wave that has baked, and of no other
     comparison: Comparison | None = None
     more: bool = False
 

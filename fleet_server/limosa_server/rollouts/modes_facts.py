@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import func
+from sqlalchemy import Float, cast, func
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from limosa_server.core.modes.agreement import Seen
+from limosa_server.core.modes.agreement import NOTHING, Moments, Seen
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.rollouts import shadow_lane
@@ -22,35 +22,51 @@ THROUGH: Final = "through"  # the kind of the decision that a wave is
 CLEARED_PER_TICK: Final = 200  # challengers of ended rollouts; each costs a signature
 
 
-def agreement(tx: Transaction, rollout: Rollout, waves: Sequence[Wave], *, now: float) -> tuple[Seen, ...]:
-    """What each device of the wave has compared since the rollout began; only where it decides: in a
-    shadow, when the wave has baked."""
+def agreement(tx: Transaction, rollout: Rollout, waves: Sequence[Wave], *, now: float) -> Moments:
+    """What the devices of the wave have compared; only where it decides: in a shadow, when the wave has
+    baked."""
     wave = next((one for one in waves if one.status is not WaveStatus.SUCCEEDED), None)
     if rollout.spec.modes.shadow is None or rollout.status is not RolloutStatus.RUNNING or wave is None:
-        return ()
-    if wave.status is WaveStatus.BAKING and now - wave.since >= wave.bake_s:
-        return seen(tx, rollout, wave=wave.index)
-    return seen(tx, rollout, wave=wave.index) if wave.status is WaveStatus.ANALYZING else ()
+        return NOTHING
+    baked = wave.status is WaveStatus.BAKING and now - wave.since >= wave.bake_s
+    return moments(tx, rollout, wave=wave.index) if baked or wave.status is WaveStatus.ANALYZING else NOTHING
 
 
-def seen(tx: Transaction, rollout: Rollout, *, wave: int | None = None) -> tuple[Seen, ...]:
-    """By device; of one wave, or of all."""
-    query = (
-        select_columns(
-            col(ShadowCountRow.device), col(ShadowCountRow.compared), col(ShadowCountRow.disagreed)
-        )
-        .where(col(ShadowCountRow.rollout) == rollout.id)
-        .order_by(col(ShadowCountRow.device))
-    )
+def moments(tx: Transaction, rollout: Rollout, *, wave: int | None = None) -> Moments:
+    """Of one wave, or of all; added up by the database."""
+    c, d = cast(col(ShadowCountRow.compared), Float), cast(col(ShadowCountRow.disagreed), Float)
+    query = select_columns(
+        func.count(),
+        func.sum(col(ShadowCountRow.compared)),
+        func.sum(col(ShadowCountRow.disagreed)),
+        func.sum(d * d),
+        func.sum(d * c),
+        func.sum(c * c),
+    ).where(col(ShadowCountRow.rollout) == rollout.id, col(ShadowCountRow.compared) > 0)
     if wave is not None:
         query = query.join(
             ExecutionRow,
             (col(ExecutionRow.device) == col(ShadowCountRow.device))
             & (col(ExecutionRow.rollout) == col(ShadowCountRow.rollout)),
         ).where(col(ExecutionRow.wave) == wave)
-    return tuple(
-        Seen(device=device, compared=rows, disagreed=other) for device, rows, other in tx.execute(query).all()
-    )
+    devices, rows, other, dd, dc, cc = tx.execute(query).one()
+    if not devices:
+        return NOTHING
+    return Moments(devices=devices, rows=int(rows), disagreed=int(other), dd=dd, dc=dc, cc=cc)
+
+
+def worst(tx: Transaction, rollout: Rollout, *, limit: int) -> tuple[Seen, ...]:
+    """Devices whose challenger disagrees in the largest share of their rows."""
+    share = cast(col(ShadowCountRow.disagreed), Float) / cast(col(ShadowCountRow.compared), Float)
+    rows = tx.execute(
+        select_columns(
+            col(ShadowCountRow.device), col(ShadowCountRow.compared), col(ShadowCountRow.disagreed)
+        )
+        .where(col(ShadowCountRow.rollout) == rollout.id, col(ShadowCountRow.disagreed) > 0)
+        .order_by(share.desc(), col(ShadowCountRow.device))
+        .limit(limit)
+    ).all()
+    return tuple(Seen(device=device, compared=c, disagreed=d) for device, c, d in rows)
 
 
 def held_since(tx: Transaction, rollout: int) -> float | None:

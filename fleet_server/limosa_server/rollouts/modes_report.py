@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import func
 from sqlalchemy import select as select_columns
-from sqlmodel import col, select
+from sqlmodel import col
 
 from limosa_contracts.errors import Conflict, LimosaError
 from limosa_contracts.fields import Fields
@@ -57,18 +55,23 @@ def report_of(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, Json
 def _comparison(
     tx: Transaction, row: RolloutRow, rollout: Rollout, test: AbTest, now: float
 ) -> dict[str, JsonValue]:
-    arms = {one.device: one for one in tx.exec(select(ArmRow).where(ArmRow.rollout == rollout.id)).all()}
+    drawn = tx.execute(
+        select_columns(col(ArmRow.arm), col(ArmRow.version), func.count())
+        .where(col(ArmRow.rollout) == rollout.id)
+        .group_by(col(ArmRow.arm), col(ArmRow.version))
+    ).all()
+    arms = {arm: sum(count for one, _, count in drawn if one == arm) for arm in (CHAMPION, CHALLENGER)}
     until = now if row.ended_at is None else min(now, row.ended_at)
     since = modes_facts.held_since(tx, rollout.id)
     left = test.duration_s if since is None else max(0.0, test.duration_s - (until - since))
     over = left <= 0 or rollout.status is RolloutStatus.COMPLETED
-    champions = Counter(one.version for one in arms.values() if one.arm == CHAMPION)
+    champions = {version for arm, version, _ in drawn if arm == CHAMPION}
     champion = test.against or ", ".join(sorted(champions)) or "what ran before"
-    values = {rule.name: _values(tx, rollout, arms, rule.name) for rule in test.kpis}
+    values = {rule.name: _values(tx, rollout, rule.name) for rule in test.kpis}
     found = report(
         test,
         values,
-        arms={arm: sum(one.arm == arm for one in arms.values()) for arm in (CHAMPION, CHALLENGER)},
+        arms=arms,
         champion=champion,
         challenger=row.version,
         left_s=0.0 if over else max(left, 1.0),
@@ -82,22 +85,26 @@ def _comparison(
     }
 
 
-def _values(tx: Transaction, rollout: Rollout, arms: Mapping[str, ArmRow], kpi: str) -> list[DeviceValues]:
+def _values(tx: Transaction, rollout: Rollout, kpi: str) -> list[DeviceValues]:
     rows = tx.execute(
-        select_columns(col(ArmKpiRow.device), col(ArmKpiRow.n), col(ArmKpiRow.total), col(ArmKpiRow.squares))
+        select_columns(
+            col(ArmKpiRow.device),
+            col(ArmRow.arm),
+            col(ArmKpiRow.n),
+            col(ArmKpiRow.total),
+            col(ArmKpiRow.squares),
+            col(ArmRow.before),
+        )
+        .join(
+            ArmRow,
+            (col(ArmRow.rollout) == col(ArmKpiRow.rollout)) & (col(ArmRow.device) == col(ArmKpiRow.device)),
+        )
         .where(col(ArmKpiRow.rollout) == rollout.id, col(ArmKpiRow.kpi) == kpi, col(ArmKpiRow.n) > 0)
         .order_by(col(ArmKpiRow.device))
     ).all()
     return [
-        DeviceValues(
-            device=device,
-            arm=arms[device].arm,
-            n=n,
-            total=total,
-            squares=squares,
-            before=_mean(arms[device].before.get(kpi)),
-        )
-        for device, n, total, squares in rows
+        DeviceValues(device=device, arm=arm, n=n, total=total, squares=squares, before=_mean(before.get(kpi)))
+        for device, arm, n, total, squares, before in rows
     ]
 
 
@@ -122,11 +129,11 @@ def _reported(tx: Transaction, rollout: Rollout) -> dict[str, JsonValue]:
 
 def _shadow(tx: Transaction, rollout: Rollout) -> dict[str, JsonValue]:
     assert rollout.spec.modes.shadow is not None
-    seen = modes_facts.seen(tx, rollout)
+    seen = modes_facts.moments(tx, rollout)
     verdict, decision = judge_agreement(rollout.spec.modes.shadow, seen, wave=-1, name="all")
     numbers = {name: value for name, value in decision.numbers.items() if name != "wave"}
     sketch = _sketch(tx, rollout)
-    worst = sorted(seen, key=lambda one: (-(one.disagreed / max(1, one.compared)), one.device))
+    worst = modes_facts.worst(tx, rollout, limit=PAIRS_TOLD)
     return {
         "advice": verdict.value.lower(),
         "sentence": decision.sentence.removeprefix("wave all: "),
@@ -139,9 +146,7 @@ def _shadow(tx: Transaction, rollout: Rollout) -> dict[str, JsonValue]:
             ]
         ],
         "most_disagreement": [
-            {"device": one.device, "compared": one.compared, "disagreed": one.disagreed}
-            for one in worst[:PAIRS_TOLD]
-            if one.disagreed
+            {"device": one.device, "compared": one.compared, "disagreed": one.disagreed} for one in worst
         ],
     }
 

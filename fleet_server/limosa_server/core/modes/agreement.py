@@ -8,8 +8,9 @@ and Wilson's interval is that of so many. Too little data is never a pass (5.4).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final, Self
 
 from scipy import stats
 
@@ -28,6 +29,34 @@ class Seen:
     device: str
     compared: int
     disagreed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Sums over devices that compared any row, of c rows compared and d that disagree: all that a verdict
+    needs, and all that a tick reads."""
+
+    devices: int = 0
+    rows: int = 0
+    disagreed: int = 0
+    dd: float = 0.0
+    dc: float = 0.0
+    cc: float = 0.0
+
+    @classmethod
+    def of(cls, seen: Iterable[Seen]) -> Self:
+        some = [one for one in seen if one.compared > 0]
+        return cls(
+            devices=len(some),
+            rows=sum(one.compared for one in some),
+            disagreed=sum(one.disagreed for one in some),
+            dd=float(sum(one.disagreed**2 for one in some)),
+            dc=float(sum(one.disagreed * one.compared for one in some)),
+            cc=float(sum(one.compared**2 for one in some)),
+        )
+
+
+NOTHING: Final = Moments()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,41 +81,39 @@ class Agreed:
         }
 
 
-def agreed(seen: Sequence[Seen], *, confidence: float) -> Agreed:
+def agreed(seen: Moments, *, confidence: float) -> Agreed:
     """Of no rows nothing is known: 0 to 1.
 
-    >>> one = agreed([Seen(device="d", compared=1000, disagreed=10)], confidence=0.95)
+    >>> one = agreed(Moments.of([Seen(device="d", compared=1000, disagreed=10)]), confidence=0.95)
     >>> (one.share, round(one.lower, 3), round(one.upper, 3))
     (0.99, 0.983, 0.994)
     """
-    with_rows = [one for one in seen if one.compared > 0]
-    rows, other = sum(one.compared for one in with_rows), sum(one.disagreed for one in with_rows)
-    if not rows:
+    if not seen.rows:
         return Agreed(rows=0, disagreed=0, devices=0, share=0.0, lower=0.0, upper=1.0)
-    share = 1 - other / rows
-    as_many = _effective_rows(with_rows, rows, other, confidence)
+    share = 1 - seen.disagreed / seen.rows
+    as_many = _effective_rows(seen, confidence)
     return Agreed(
-        rows=rows,
-        disagreed=other,
-        devices=len(with_rows),
+        rows=seen.rows,
+        disagreed=seen.disagreed,
+        devices=seen.devices,
         share=share,
         lower=_wilson(share, as_many, confidence),
         upper=1.0 - _wilson(1 - share, as_many, confidence),
     )
 
 
-def _effective_rows(seen: Sequence[Seen], rows: int, disagreed: int, confidence: float) -> float:
+def _effective_rows(seen: Moments, confidence: float) -> float:
     """Independent rows that would leave as much doubt as these, at most all; the t quantile of so many
     devices is in it (E. L. Korn and B. I. Graubard, Survey Methodology 24, 1998)."""
-    p, k = disagreed / rows, len(seen)
+    p, k = seen.disagreed / seen.rows, seen.devices
     if k < 2 or not 0 < p < 1:
-        return rows
-    spread = sum((one.disagreed - p * one.compared) ** 2 for one in seen)
-    if not spread:
-        return rows
-    variance = k / (k - 1) * spread / rows**2
+        return seen.rows
+    spread = seen.dd - 2 * p * seen.dc + p * p * seen.cc  # sum of (d - p·c)²
+    if spread <= 1e-9 * seen.dd:
+        return seen.rows
+    variance = k / (k - 1) * spread / seen.rows**2
     normal, student = float(stats.norm.ppf(confidence)), float(stats.t.ppf(confidence, k - 1))
-    return min(float(rows), p * (1 - p) / variance * (normal / student) ** 2)
+    return min(float(seen.rows), p * (1 - p) / variance * (normal / student) ** 2)
 
 
 def _wilson(share: float, n: float, confidence: float) -> float:
@@ -96,9 +123,7 @@ def _wilson(share: float, n: float, confidence: float) -> float:
     return min(share, max(0.0, (share + z2 / (2 * n) - spread) / (1 + z2 / n)))
 
 
-def judge_agreement(
-    shadow: Shadow, seen: Sequence[Seen], *, wave: int, name: str
-) -> tuple[Verdict, Decision]:
+def judge_agreement(shadow: Shadow, seen: Moments, *, wave: int, name: str) -> tuple[Verdict, Decision]:
     """The gate of one wave of challengers, by the interval against what is asked for."""
     found = agreed(seen, confidence=shadow.confidence)
     verdict, why = _weigh(shadow, found)

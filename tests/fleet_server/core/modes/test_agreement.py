@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from limosa_contracts.rollout.modes import Shadow
 from limosa_server.core.judging.judge import Verdict
-from limosa_server.core.modes.agreement import Seen, agreed, judge_agreement
+from limosa_server.core.modes.agreement import Moments, Seen, agreed, judge_agreement
 
 ROWS = st.integers(0, 10**6)
 
 
-def seen(*pairs: tuple[int, int]) -> list[Seen]:
-    return [Seen(device=f"d{i}", compared=rows, disagreed=other) for i, (rows, other) in enumerate(pairs)]
+def seen(*pairs: tuple[int, int]) -> Moments:
+    return Moments.of(
+        Seen(device=f"d{i}", compared=rows, disagreed=other) for i, (rows, other) in enumerate(pairs)
+    )
 
 
 def verdict(shadow: Shadow, *pairs: tuple[int, int]) -> Verdict:
