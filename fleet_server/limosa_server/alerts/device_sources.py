@@ -14,7 +14,9 @@ from limosa_contracts.duration import about_duration
 from limosa_server.core.alerts.finding import Finding
 from limosa_server.core.alerts.rules import AlertRule, Severity, Source
 from limosa_server.core.alerts.troubles import DISK, FAILING, FELL_BACK, QUARANTINED
+from limosa_server.core.habit import is_silent
 from limosa_server.core.wording import devices as so_many
+from limosa_server.fleet.habits import usual_gaps
 from limosa_server.store import Transaction
 from limosa_server.tables.alerts import DeviceTrouble
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel
@@ -60,11 +62,12 @@ def device_findings(tx: Transaction, rule: AlertRule, *, now: float) -> list[Fin
 
 
 def _silent(tx: Transaction, rule: AlertRule, now: float) -> list[Found]:
-    """The longest silent first; a device that was never seen counts from its enrolment."""
+    """The longest silent first; a device that was never seen counts from its enrolment. What is usual for
+    a device is no silence (rollouts 3.4)."""
     before = now - rule.after_s
     active = (Device.state == "active", col(Device.online).is_(False))
     seen = tx.exec(
-        select(Device.id)
+        select(Device.id, Device.last_seen)
         .where(col(Device.last_seen) < before, *active)
         .order_by(col(Device.last_seen))
         .limit(ROWS_MAX + 1)
@@ -75,7 +78,12 @@ def _silent(tx: Transaction, rule: AlertRule, now: float) -> list[Found]:
         .order_by(col(Device.id))
         .limit(ROWS_MAX + 1)
     ).all()
-    return [Found(device=device) for device in (*seen, *never)]
+    usual = usual_gaps(tx, [device for device, _ in seen])
+    return [
+        Found(device=device)
+        for device, last in seen
+        if is_silent(now - (last or 0.0), allowed_s=rule.after_s, usual_gap_s=usual.get(device))
+    ] + [Found(device=device) for device in never]
 
 
 def _troubles(tx: Transaction, kind: str) -> list[Found]:

@@ -26,14 +26,6 @@ from limosa_server.trust.expiries import expiries, pressing
 
 _S = RolloutStatus
 _OPEN: Final = tuple(status.value for status in RolloutStatus if not status.terminal)
-_WAITS: Final = (
-    _S.VALIDATING.value,
-    _S.WAITING_FOR_APPROVAL.value,
-    _S.PAUSED.value,
-    _S.CANCELING.value,
-    _S.ROLLING_BACK.value,
-)
-"""States in which nothing happens until somebody does something, a device or a person."""
 _STANDS: Final = (_S.PAUSED.value, _S.WAITING_FOR_APPROVAL.value)
 _BAD_ENDS: Final = (_S.FAILED.value, _S.ROLLED_BACK.value, _S.ROLLBACK_INCOMPLETE.value, _S.INVALID.value)
 _BY_HAND: Final = ("manual", "outside_window", "budget")  # nobody needs to be told of these
@@ -74,29 +66,20 @@ def _failed(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
 
 
 def _waiting(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
-    """rollouts 2: a state that is not terminal and lasts too long raises an alert; a wave's own clocks say
-    how long is too long for it, and what ends by itself does not."""
-    for_long = col(RolloutRow.status).in_(_WAITS) & (col(RolloutRow.since) < now - rule.after_s)
+    """rollouts 2: a state that is not terminal and lasts too long raises an alert."""
     rows = tx.exec(
         select(RolloutRow)
-        .where(
-            (for_long & col(RolloutRow.pause).not_in(_BY_ITSELF))
-            | (col(RolloutRow.status).in_(_OPEN) & col(RolloutRow.failing_since).is_not(None))
-            | col(RolloutRow.status).in_(_BY_ITS_CLOCKS),
-        )
+        .where(col(RolloutRow.status).in_(_OPEN))
         .order_by(col(RolloutRow.id).desc())
         .limit(ROWS_MAX)
-    )
-    found = []
+    ).all()
+    found: list[Finding] = []
     for row in rows:
+        late = overdue_of(tx, row, now=now)
         if row.failing_since is not None:
             found.append(_rollout(row, f"cannot be advanced: {row.failing_reason}"))
-        elif row.status in _BY_ITS_CLOCKS:
-            late = overdue_of(tx, row, now=now)
-            found += [_rollout(row, f"waits for too long: {late}")] if late else []
-        else:
-            waited = about_duration(now - row.since)
-            found.append(_rollout(row, f"has been {row.status} for {waited}: {row.reason}"))
+        elif late:
+            found.append(_rollout(row, f"waits for too long: {late}"))
     return found
 
 

@@ -13,9 +13,11 @@ from limosa_server.access.roles import Role
 from limosa_server.alerts import device_sources
 from limosa_server.alerts.evaluating import Evaluator
 from limosa_server.core.alerts.rules import parse_rules
+from limosa_server.core.habit import Habit
 from limosa_server.rollouts.controller import Controller
 from limosa_server.tables.alerts import DeviceTrouble
 from limosa_server.tables.devices import Device as DeviceRow
+from limosa_server.tables.habits import DeviceHabit
 from tests.fleet_server.obedient import obey, start
 from tests.fleet_server.world import MODEL, Device, Fleet
 
@@ -83,6 +85,44 @@ def test_silent_devices_are_one_alert_per_site_where_the_rule_says_so(
     assert silenced.status_code == 201, silenced.text
     evaluator.step()
     assert alerts(fleet)[0]["silence"] == silenced.json()["id"]
+
+
+def test_a_device_that_is_away_each_weekend_is_not_silent_on_a_sunday(
+    fleet: Fleet, evaluator: Evaluator
+) -> None:
+    now, habit = fleet.clock.now, Habit(observed_to=0.0)
+    for week in range(1, 9):
+        habit = habit.seen(gap_s=2.5 * 86400, now=week * 604800.0)
+    with fleet.state.store.transaction() as tx:
+        for name in ("weekender", "steady"):
+            tx.add(DeviceRow(id=name, enrolled_at=0.0, last_seen=now - 2 * 86400))
+        tx.flush()
+        tx.add(DeviceHabit(device="weekender", observed_to=now - 2 * 86400, spans_s=list(habit.spans_s)))
+    rules(fleet, {"name": "silent", "source": "device_silent", "severity": "warning"})
+    evaluator.step()
+    (one,) = alerts(fleet)
+    assert one["devices"] == ["steady"]
+
+
+def test_a_rollout_that_nobody_looks_at_says_so(
+    fleet: Fleet,
+    devices: list[Device],
+    controller: Controller,
+    operator: dict[str, str],
+    evaluator: Evaluator,
+) -> None:
+    start(fleet, operator)
+    controller.tick()
+    paused = fleet.http.post("/api/v1/rollouts/1/pause", json={}, headers=operator)
+    assert paused.status_code == 200, paused.text
+    rules(fleet, {"name": "waiting", "source": "rollout_waiting", "severity": "warning"})
+    evaluator.step()
+    assert alerts(fleet) == []
+    fleet.clock.now += 25 * 3600
+    evaluator.step()
+    (one,) = alerts(fleet)
+    assert "waits for too long" in one["summary"]
+    assert one["link"] == "/rollouts/1"
 
 
 def test_a_retracted_release_that_devices_still_run_is_told_after_its_time(

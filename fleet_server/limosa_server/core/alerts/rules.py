@@ -46,9 +46,9 @@ class Source(Enum):
     ROLLOUT_FAILED = "rollout_failed"
     """A rollout ended badly within `after`."""
     ROLLOUT_WAITING = "rollout_waiting"
-    """A rollout has been in one state for longer than `after`, or cannot be advanced."""
+    """A rollout has been where it is for too long (core.overdue), or cannot be advanced."""
     DEVICE_SILENT = "device_silent"
-    """Devices not heard of for `after`."""
+    """Devices not heard of for `after`, and for longer than is usual for them."""
     DEVICE_FAILING = "device_failing"
     """Devices whose inferences fail, by their last window."""
     DEVICE_FELL_BACK = "device_fell_back"
@@ -73,7 +73,6 @@ DEVICE_SOURCES: Final = frozenset(source for source in Source if source.value.st
 BY_OF_DEVICES: Final = ("fleet", "model", "profile", "device")
 AFTER_S: Final[Mapping[Source, float]] = {
     Source.ROLLOUT_FAILED: 86400.0,
-    Source.ROLLOUT_WAITING: 2 * 86400.0,
     Source.DEVICE_SILENT: 86400.0,
     Source.DEVICE_CERTIFICATE: 5 * 86400.0,
     Source.BROKER_DOWN: 60.0,
