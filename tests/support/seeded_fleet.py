@@ -11,13 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from sqlmodel import select
 
 from limosa_contracts.reported import Installed
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.counts import Counts
+from limosa_server.core.tally import counted
 from limosa_server.registry import running
+from limosa_server.rollouts.rollout_rows import execution_of, wave_of, write_wave
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
 from limosa_server.tables.groups import Group, Membership
@@ -202,6 +207,7 @@ def add_rollout(tx: Transaction, one: RolloutSeed, *, devices: int = DEVICES, no
         )  # fmt: skip
         tx.flush()
         _add_executions(tx, row, one, index, wave, names, at)
+        _count(tx, row.id, index)
     for place, (kind, verdict, sentence) in enumerate(one.decisions):
         tx.add(
             DecisionRow(
@@ -238,6 +244,17 @@ def _add_executions(
                     return_version="2.0.0" if one.status == "ROLLING_BACK" else "",
                 )
             )  # fmt: skip
+
+
+def _count(tx: Transaction, rollout: int, index: int) -> None:
+    """The wave's kept counters, as the controller would have moved them."""
+    row = tx.get_one(WaveRow, (rollout, index))
+    blank = replace(wave_of(row), counts=Counts(), away=Counts(), silent=0, way_back={})
+    for run in tx.exec(select(ExecutionRow).where(ExecutionRow.rollout == rollout)).all():
+        if run.wave == index:
+            blank = counted(blank, execution_of(run), 1)
+    write_wave(row, blank)
+    tx.add(row)
 
 
 def add_events(tx: Transaction, *, now: float, devices: int) -> None:

@@ -80,6 +80,9 @@ def ladder(rollout: JsonObject) -> str:
     returning = rollout.get("returning")
     if isinstance(returning, dict) and returning:
         lines.append("  on the way back: " + ", ".join(f"{n} {word}" for word, n in returning.items()))
+    finding = rollout.get("finding")
+    if isinstance(finding, dict):
+        lines.append(f"  {printable(str(finding['sentence']))}")
     if rollout.get("failing"):
         lines.append(
             click.style(f"  the controller cannot go on: {printable(str(rollout['failing']))}", fg="red")

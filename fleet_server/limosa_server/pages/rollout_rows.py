@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func
+from sqlalchemy import case
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
@@ -13,6 +14,7 @@ from limosa_server.core.approval import Vote
 from limosa_server.core.judging.explain import what_next
 from limosa_server.core.overdue import overdue
 from limosa_server.core.rollout import Allows, Rollout
+from limosa_server.core.wave import Wave
 from limosa_server.pages.bars import Part
 from limosa_server.pages.ladder import Rung, rungs, together
 from limosa_server.pages.limits import LIMITS
@@ -20,6 +22,7 @@ from limosa_server.pages.words import EXECUTION
 from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
 from limosa_server.rollouts.rollout_view import etag_of
 from limosa_server.store import Transaction
+from limosa_server.tables.planning import FindingRow
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
 _OPEN = tuple(state.value for state in Execution if not state.terminal)
@@ -54,7 +57,7 @@ class RolloutView:
 
 
 def views(tx: Transaction, rows: Sequence[RolloutRow], *, now: float) -> list[RolloutView]:
-    """In the order of `rows`, with one query each for all of their waves and absent devices."""
+    """In the order of `rows`, with one query for all of their waves."""
     numbers = [row.id for row in rows if row.id is not None]
     waves: dict[int, list[WaveRow]] = {}
     for wave in tx.exec(
@@ -63,15 +66,12 @@ def views(tx: Transaction, rows: Sequence[RolloutRow], *, now: float) -> list[Ro
         .order_by(col(WaveRow.rollout), col(WaveRow.index))
     ):
         waves.setdefault(wave.rollout, []).append(wave)
-    away = _away(tx, numbers)
-    return [_view(row, waves.get(row.id or 0, []), away.get(row.id or 0, {}), now=now) for row in rows]
+    return [_view(row, waves.get(row.id or 0, []), now=now) for row in rows]
 
 
-def _view(
-    row: RolloutRow, wave_rows: Sequence[WaveRow], away: Mapping[tuple[int, Execution], int], *, now: float
-) -> RolloutView:
+def _view(row: RolloutRow, wave_rows: Sequence[WaveRow], *, now: float) -> RolloutView:
     waves = [wave_of(one) for one in wave_rows]
-    ladder = rungs(waves, away)
+    ladder = rungs(waves, _away(waves))
     rollout = rollout_of(row)
     return RolloutView(
         row=row,
@@ -84,19 +84,9 @@ def _view(
     )
 
 
-def _away(tx: Transaction, numbers: Sequence[int]) -> dict[int, dict[tuple[int, Execution], int]]:
-    found: dict[int, dict[tuple[int, Execution], int]] = {}
-    for rollout, wave, state, count in tx.exec(
-        select(ExecutionRow.rollout, ExecutionRow.wave, ExecutionRow.state, func.count())
-        .where(
-            col(ExecutionRow.rollout).in_(numbers),
-            col(ExecutionRow.state).in_(_OPEN),
-            col(ExecutionRow.away).is_(True),
-        )
-        .group_by(col(ExecutionRow.rollout), col(ExecutionRow.wave), col(ExecutionRow.state))
-    ):
-        found.setdefault(rollout, {})[wave, Execution(state)] = count
-    return found
+def _away(waves: Sequence[Wave]) -> dict[tuple[int, Execution], int]:
+    """From the kept counters: (wave, state) -> open executions of devices that cannot be reached."""
+    return {(wave.index, state): n for wave in waves for state, n in wave.away.by_state.items()}
 
 
 def executions(
@@ -124,16 +114,17 @@ def executions(
     return list(rows[: LIMITS.rows_max]), len(rows) > LIMITS.rows_max
 
 
-def way_back(tx: Transaction, rollout: int) -> list[tuple[str, int]]:
+def way_back(view: RolloutView) -> list[tuple[str, int]]:
     """(where on the way back, devices); none where nobody was told to go back."""
-    return list(
-        tx.exec(
-            select(ExecutionRow.returning, func.count())
-            .where(ExecutionRow.rollout == rollout, ExecutionRow.returning != "")
-            .group_by(col(ExecutionRow.returning))
-            .order_by(col(ExecutionRow.returning))
-        )
-    )
+    found: Counter[str] = Counter()
+    for rung in view.ladder:
+        found.update(rung.wave.way_back)
+    return sorted(found.items())
+
+
+def finding(tx: Transaction, rollout: int) -> FindingRow | None:
+    """What its failures have in common."""
+    return tx.get(FindingRow, rollout)
 
 
 def decisions(tx: Transaction, rollout: int) -> list[DecisionRow]:

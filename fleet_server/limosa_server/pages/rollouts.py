@@ -94,7 +94,7 @@ def show_rollout(
         runs, more = rollout_rows.executions(tx, rollout_id, state=only, wave=wave, after=after)
         decisions = rollout_rows.decisions(tx, rollout_id)
         newer = _newer(tx, row)
-        way_back = rollout_rows.way_back(tx, rollout_id)
+        finding = rollout_rows.finding(tx, rollout_id)
         holds = view.rollout.spec.mode is not Mode.REPLACE
         report = modes_report.report_of(tx, row, now=state.clock()) if holds else None
     return page(
@@ -109,7 +109,8 @@ def show_rollout(
         states=_states(view, wave),
         decisions=decisions,
         newer=newer,
-        way_back=way_back,
+        way_back=rollout_rows.way_back(view),
+        finding=finding,
         report=report,
     )
 

@@ -18,6 +18,7 @@ from limosa_server.pages import (
     overview,
     release,
     releases,
+    rollout_plan,
     rollouts,
     sign_in,
 )
@@ -27,6 +28,7 @@ PAGE_ROUTERS: Final[Sequence[APIRouter]] = (
     sign_in.router,
     live.router,
     overview.router,
+    rollout_plan.router,
     rollouts.router,
     actions.router,
     device_actions.router,

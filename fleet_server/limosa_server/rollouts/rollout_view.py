@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 
-from sqlalchemy import func
 from sqlmodel import col, select
 
 from limosa_contracts.canonical import encode_canonical
@@ -15,9 +16,11 @@ from limosa_server.core.judging.explain import what_next
 from limosa_server.core.overdue import overdue
 from limosa_server.core.rollout import Rollout
 from limosa_server.core.wave import Wave
+from limosa_server.rollouts.findings import finding_of
 from limosa_server.rollouts.outer_facts import votes
 from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
 from limosa_server.store import Transaction
+from limosa_server.tables.planning import FindingRow
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
 
@@ -31,7 +34,7 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
     ]
     rollout = rollout_of(row)
     totals = sum((wave.counts for wave in waves), Counts())
-    away, returning = _overlays(tx, row)
+    away, returning = _overlays(waves)
     return {
         "id": row.id,
         "release": f"{row.model}@{row.version}",
@@ -61,6 +64,7 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
         "failed": totals.failed,
         "unreachable": away,
         "returning": returning,
+        "finding": _finding(tx, row),
         "waves": [wave_json(wave) for wave in waves],
         "spec": row.spec,
     }
@@ -107,24 +111,20 @@ def wave_json(wave: Wave) -> dict[str, JsonValue]:
     }
 
 
-def _overlays(tx: Transaction, row: RolloutRow) -> tuple[int, dict[str, JsonValue]]:
+def _overlays(waves: Sequence[Wave]) -> tuple[int, dict[str, JsonValue]]:
     """Open executions of devices that are away, and how many are where on their way back."""
-    away = tx.exec(
-        select(func.count())
-        .select_from(ExecutionRow)
-        .where(
-            ExecutionRow.rollout == row.id,
-            col(ExecutionRow.away).is_(True),
-            col(ExecutionRow.state).in_(("QUEUED", "NOTIFIED", "IN_PROGRESS")),
-        )
-    ).one()
-    back = tx.exec(
-        select(ExecutionRow.returning, func.count())
-        .where(ExecutionRow.rollout == row.id, ExecutionRow.returning != "")
-        .group_by(col(ExecutionRow.returning))
-    ).all()
-    returning: dict[str, JsonValue] = dict(sorted(back))
-    return away, returning
+    back: Counter[str] = Counter()
+    for wave in waves:
+        back.update(wave.way_back)
+    return sum(wave.away.total for wave in waves), dict(sorted(back.items()))
+
+
+def _finding(tx: Transaction, row: RolloutRow) -> JsonValue:
+    """What its failures have in common; null while nothing has failed."""
+    known = tx.get(FindingRow, row.id)
+    if known is None:
+        return None
+    return {**finding_of(known).as_json(), "reasons": known.reasons, "p": known.p, "at": known.at}
 
 
 def execution_json(row: ExecutionRow) -> dict[str, JsonValue]:
