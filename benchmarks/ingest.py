@@ -42,7 +42,7 @@ from limosa_server.reports.ingest import Incoming, Ingest
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints
 from limosa_server.store import Store
-from limosa_server.tables.reports import WindowRow
+from limosa_server.tables.reports import InboxMark, WindowRow
 from tests.support.postgresql import running_cluster
 
 RATE_BAR: Final = 5000.0
@@ -186,13 +186,19 @@ def cpu_of(pid: int, *, below: bool = True) -> float:
 
 
 def wrong_totals(place: Path | str, signers: Sequence[Signer], acked: Mapping[str, int]) -> int:
-    """Devices of which the database holds another number of inferences than they had counted."""
+    """Devices of which less is committed than was acknowledged, or of which the database holds another
+    number of inferences than they had counted up to what is committed."""
     store = Store.open(place)
     with store.read() as tx:
         query = select(WindowRow.device, func.sum(WindowRow.n)).group_by(WindowRow.device)
         stored = {device: int(total) for device, total in tx.exec(query)}
+        committed = {row.device: row.mark for row in tx.exec(select(InboxMark))}
     store.close()
-    return sum(stored.get(signer.id, 0) != signer.inferences(acked[signer.id]) for signer in signers)
+    return sum(
+        committed.get(signer.id, 0) < acked[signer.id]
+        or stored.get(signer.id, 0) != signer.inferences(committed.get(signer.id, 0))
+        for signer in signers
+    )
 
 
 if __name__ == "__main__":
