@@ -27,6 +27,7 @@ from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow
 
 router = page_router()
+REPORT_DEVICES_MAX: Final = 5000  # of a comparison; above, its report takes seconds and has its own command
 SHOW: Final[dict[str, tuple[RolloutStatus, ...]]] = {
     "": (),
     "active": tuple(status for status in RolloutStatus if not status.terminal),
@@ -96,7 +97,8 @@ def show_rollout(
         newer = _newer(tx, row)
         finding = rollout_rows.finding(tx, rollout_id)
         holds = view.rollout.spec.mode is not Mode.REPLACE
-        report = modes_report.report_of(tx, row, now=state.clock()) if holds else None
+        shown = holds and (view.total <= REPORT_DEVICES_MAX or view.rollout.spec.mode is Mode.SHADOW)
+        report = modes_report.report_of(tx, row, now=state.clock()) if shown else None
     return page(
         request,
         "rollout.html",
@@ -112,6 +114,7 @@ def show_rollout(
         way_back=rollout_rows.way_back(view),
         finding=finding,
         report=report,
+        holds=holds,
     )
 
 
