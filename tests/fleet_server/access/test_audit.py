@@ -97,6 +97,7 @@ def test_an_export_is_checked_without_the_server(fleet: Fleet, tmp_path: Path) -
     assert limosa("audit", "verify", file) == 5, "an entry was taken out"
 
 
+@pytest.mark.both_databases
 def test_a_history_that_was_rewritten_whole_is_proven_by_one_kept_head(
     fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

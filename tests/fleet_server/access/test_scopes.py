@@ -180,6 +180,7 @@ def test_an_operator_of_a_group_starts_rollouts_on_it_alone(two: Fleet) -> None:
     assert allowed.status_code == 200, allowed.text
 
 
+@pytest.mark.both_databases
 def test_nobody_hands_out_more_than_they_have(two: Fleet) -> None:
     lab_admin = headers(bound(two, group=INSIDE))
     for fields in ({}, {"group": OUTSIDE}, {"team": "demo"}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limosa_server.access.roles import Role
 from limosa_server.trust.expiries import Severity, expiries, pressing
 from tests.fleet_server.world import Fleet
 
@@ -43,3 +44,14 @@ def test_the_worst_comes_first_and_says_what_to_do(fleet: Fleet) -> None:
     said = first.as_json(fleet.clock.now + 181 * DAY)
     assert str(said["remedy"]).startswith("limosa ")
     assert said["consequence"]
+
+
+def test_the_overview_and_the_metrics_say_what_ends_soon(fleet: Fleet) -> None:
+    fleet.clock.now += 61 * DAY
+    fleet.state.tuf.republish(fleet.clock.now)
+    token = fleet.token(Role.VIEWER)
+    assert fleet.http.post("/login", data={"token": token}).status_code == 303
+    shown = fleet.http.get("/").text
+    assert "The team role demo ends in 28 days" in shown
+    assert "limosa keys refresh --offline DIR --team demo" in shown
+    assert 'limosa_expiry_seconds{name="demo",what="team role"}' in fleet.http.get("/metrics").text

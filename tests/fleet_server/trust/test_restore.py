@@ -143,4 +143,7 @@ def test_an_epoch_begins_above_every_one_that_a_device_has_obeyed(before: Fleet)
         "server.epoch", 1, {"epoch": 6},
     )  # fmt: skip
     for role in (Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.PUBLISHER):
-        assert before.http.post("/api/v1/server/epoch/bump", json={}, headers=before.headers(role)).status_code == 403
+        assert (
+            before.http.post("/api/v1/server/epoch/bump", json={}, headers=before.headers(role)).status_code
+            == 403
+        )
