@@ -15,7 +15,7 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 QUOTE: Final = "'"
 CELL_MAX_CHARS: Final = 1024
 COLUMNS_MAX: Final = 128
-ROWS_MAX: Final = 20_000  # of one file; the command sends larger ones in parts
+ROWS_MAX: Final = 5_000  # of one file: reports wait while they are written; the command sends parts
 BYTES_MAX: Final = 16 * 1024 * 1024
 
 
