@@ -36,9 +36,10 @@ def new_salt() -> str:
     return secrets.token_hex(16)
 
 
-def server_key(data: Path) -> bytes:
-    """Made when it is first needed. Without it every webhook needs a new secret."""
-    path = data / KEY_FILE
+def server_key(trust: Path) -> bytes:
+    """Among the server's keys, so that a backup with keys has it; made when it is first needed. Without it
+    every webhook needs a new secret."""
+    path = trust / "keys" / KEY_FILE
     if not path.exists():
         write_private(path, secrets.token_bytes(KEY_BYTES))
     return path.read_bytes()
@@ -98,7 +99,7 @@ class Sender:
     def _send(self, row: DeliveryRow, webhook: WebhookRow) -> str:
         """Why it was not taken; "" if it was."""
         timestamp = int(self.state.clock())
-        secret = secret_of(server_key(self.state.settings.data), name=webhook.name, salt=webhook.salt)
+        secret = secret_of(server_key(self.state.settings.trust), name=webhook.name, salt=webhook.salt)
         headers = {
             "webhook-id": row.message,
             "webhook-timestamp": str(timestamp),

@@ -82,7 +82,7 @@ def add(body: JsonBody, state: State, caller: Admin) -> dict[str, JsonValue]:
         )  # fmt: skip
         tx.flush()
         shown = webhook_json(tx, state, row)
-    secret = webhooks.secret_of(webhooks.server_key(state.settings.data), name=name, salt=salt)
+    secret = webhooks.secret_of(webhooks.server_key(state.settings.trust), name=name, salt=salt)
     return {**shown, "secret": webhooks.secret_text(secret)}
 
 
