@@ -8,6 +8,7 @@ from typing import Final
 from sqlmodel import col, delete, or_, select
 
 from limosa_contracts.phases import Execution
+from limosa_server.access.scope import Scope
 from limosa_server.core.execution import ExecutionEvent
 from limosa_server.core.planning.wording import when
 from limosa_server.rollouts.executions import save
@@ -47,6 +48,15 @@ def unpin(tx: Transaction, device: str, *, model: str) -> bool:
 def of_device(tx: Transaction, device: str) -> Sequence[PinRow]:
     """Those that have ended too, until somebody takes them away."""
     return tx.exec(select(PinRow).where(PinRow.device == device).order_by(col(PinRow.model))).all()
+
+
+def shown(tx: Transaction, device: str, *, scope: Scope, now: float) -> list[tuple[str, str]]:
+    """(model, why) of the pins that hold, as far as the scope sees them; "every model" for all."""
+    return [
+        (row.model or "every model", words(row))
+        for row in of_device(tx, device)
+        if (row.until is None or row.until > now) and (not row.model or scope.sees_model(row.model))
+    ]
 
 
 def standing(tx: Transaction, model: str, *, now: float) -> dict[str, str]:

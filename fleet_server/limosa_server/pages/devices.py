@@ -15,7 +15,7 @@ from limosa_server.api.devices import find_device
 from limosa_server.api.inventory import export
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
-from limosa_server.fleet import device_commands
+from limosa_server.fleet import device_commands, pins
 from limosa_server.fleet.device_states import SORTS, STATES
 from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder
 from limosa_server.pages.device_rows import device_list, device_view
@@ -124,9 +124,11 @@ def show_device(request: Request, state: State, who: SignedIn, device: str) -> R
     with state.store.read() as tx:
         view = device_view(tx, find_device(tx, device), scope=who.caller.scope)
         commands = device_commands.latest(tx, device, limit=LIMITS.commands_shown)
+        pinned = pins.shown(tx, device, scope=who.caller.scope, now=now)
     return page(
         request,
         "device.html",
+        pinned=pinned,
         api=f"/api/v1/devices/{path_part(device)}",
         view=view,
         device=view.line.device,

@@ -85,7 +85,7 @@ def _page(
     return page(
         request,
         "rollout_plan.html",
-        api="/api/v1/rollouts/plan",
+        api="/api/v1/rollouts",
         text=text,
         plan=plan,
         summary=None if plan is None else PlanSummary.parse(plan.as_json()),

@@ -32,6 +32,9 @@ def test_a_pinned_device_is_left_out_with_its_reason_until_the_pin_ends(
     fleet: Fleet, devices: list[Device], operator: dict[str, str]
 ) -> None:
     made = pin(fleet, devices[0], operator, **{"for": "7d"})
+    fleet.http.post("/login", data={"token": operator["Authorization"].removeprefix("Bearer ")})
+    page = fleet.http.get(f"/devices/{devices[0].id}")
+    assert "for every model: customer demo on Friday" in page.text
     assert made["until"] == pytest.approx(fleet.clock.now + 7 * 86400)
     why = excluded(fleet, operator)[devices[0].id]
     assert why.startswith("pinned: customer demo on Friday (by operator, until 20")
