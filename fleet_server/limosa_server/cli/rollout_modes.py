@@ -56,10 +56,7 @@ def promote(
 
 
 def report_text(found: JsonObject) -> str:
-    """>>> report_text({"mode": "shadow", "model": "a/b", "challenger": "2.0.0", "status": "RUNNING",
-    ...     "sentence": "no row was compared", "pairs": [], "most_disagreement": []}).splitlines()[1]
-    'no row was compared'
-    """
+    """The report as people read it in a terminal."""
     fields = Fields(found, where="report")
     title = f"{found['model']}@{found['challenger']}  {found['mode']}  {found['status']}"
     lines = [printable(title), printable(fields.text("sentence"))]
