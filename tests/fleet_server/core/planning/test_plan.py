@@ -10,10 +10,11 @@ from scipy import stats
 
 from limosa_contracts.oci import Requirements
 from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.judging.cohorts import ARM_MIN
 from limosa_server.core.planning.candidates import Candidate, Exclusion, LeftOut, ReleaseFacts, VariantFacts
 from limosa_server.core.planning.document import as_html, as_markdown
 from limosa_server.core.planning.plan import Plan, make_plan
-from limosa_server.core.planning.power import ARM_MIN, fisher, least_failures, power_of
+from limosa_server.core.planning.power import fisher, least_failures, power_of
 from limosa_server.core.planning.text import plan_text
 
 RELEASE = ReleaseFacts(
