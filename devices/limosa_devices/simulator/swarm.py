@@ -90,11 +90,7 @@ class Swarm:
                 next_look = now + LOOK_EVERY_S
                 self._send_again(now)
             if now >= next_line:
-                line: dict[str, object] = {
-                    "connected": self.connected,
-                    "told": self.told,
-                    "unacked": self.unacked,
-                }
+                line = self._line()
                 if line != said:
                     said, next_line = line, now + TELL_EVERY_S
                     tell({**line, "at": self.last_at})

@@ -29,7 +29,7 @@ class EnrollmentToken(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """`lmp_<id>.<secret>` of a person or a program (trust 6.4). `team` and `group`: "" is not bound to one."""
+    """`lmp_<id>.<secret>` of a person or a program (trust 6.4). `team`, `group`: "" is not bound to one."""
 
     __tablename__ = "api_tokens"
 

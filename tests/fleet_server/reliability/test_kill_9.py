@@ -31,7 +31,7 @@ from limosa_server.tables.reports import EventRow, InboxMark
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow
 from tests.fleet_server.world import make_trust
 from tests.support.ports import free_port
-from tests.support.postgresql import Cluster
+from tests.support.postgresql import Cluster, running_cluster
 from tests.support.processes import Processes, Started, script
 from tests.support.programs import require_program
 from tests.support.waiting import wait_until
@@ -260,17 +260,11 @@ def sqlite_world(tmp_path: Path, processes: Processes) -> World:
 def postgresql_world(tmp_path: Path, processes: Processes) -> Iterator[World]:
     """A cluster of its own: the others' must not be killed."""
     require_program("mosquitto")
-    folder = tmp_path / "pg"
-    folder.mkdir()
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(parent.stat().st_mode | 0o011)  # the database's user has to get through
-    cluster = Cluster(folder, durable=True)
-    cluster.start()
-    try:
+    with running_cluster(durable=True) as cluster:
         url = cluster.create("limosa")
         yield World(tmp_path, processes, url, cluster, (free_port(), free_port()))
-    finally:
-        cluster.stop()
+        for process in reversed(processes.started):  # what talks to the database goes first
+            process.stop()
 
 
 def test_kill_9_of_server_and_broker_over_sqlite(sqlite_world: World) -> None:
