@@ -45,7 +45,7 @@ class _Device:
     stratum: str
     failed: bool = False
     crashed: bool = False
-    silent: bool = False
+    silent: bool | None = False  # None: silent before anything began
     before: Tally = field(default_factory=Tally)
     since: Tally = field(default_factory=Tally)
 
@@ -77,14 +77,14 @@ def comparison_of(
     look = due_look(rollout, wave, waves=gated, now=now) if wave is not None else None
     if wave is None or look is None:
         return None
-    devices = _cohort(tx, rollout, wave)
+    devices, begun = _cohort(tx, rollout, wave)
     bake_s = now - wave.since
     period = _Period(first=wave.since - max(BEFORE_S, bake_s), bake_from=wave.since)
     model, version = str(rollout.spec.release.name), rollout.spec.release.version
     for names in _chunks(sorted(devices)):
         _read_windows(tx, devices, names, period, model=model, version=version)
         _read_events(tx, devices, names, period, model=model)
-        _read_silence(tx, devices, names, allowed_s=rollout.spec.timeouts.silence_s, now=now)
+        _read_silence(tx, devices, names, allowed_s=rollout.spec.timeouts.silence_s, begun=begun, now=now)
     treated = sum(device.treated for device in devices.values())
     return Comparison(
         wave=wave.name,
@@ -98,8 +98,9 @@ def comparison_of(
     )
 
 
-def _cohort(tx: Transaction, rollout: Rollout, wave: Wave) -> dict[str, _Device]:
-    """Treated devices that have ended in this wave, and controls that no rollout has touched."""
+def _cohort(tx: Transaction, rollout: Rollout, wave: Wave) -> tuple[dict[str, _Device], float]:
+    """Treated devices that have ended in this wave, and controls that no rollout has touched; and when the
+    first of the treated was offered the release, Unix seconds."""
     rows = tx.execute(
         select_columns(
             col(CohortRow.device),
@@ -117,13 +118,15 @@ def _cohort(tx: Transaction, rollout: Rollout, wave: Wave) -> dict[str, _Device]
         .where(col(CohortRow.rollout) == rollout.id, col(CohortRow.wave) == wave.index)
     ).all()
     found: dict[str, _Device] = {}
+    begun = wave.since
     for device, arm, stratum, state, where, offered_at in rows:
         execution = Execution(state)
         if arm == "treated" and where == wave.index and execution.executed:
             found[device] = _Device(treated=True, stratum=stratum, failed=execution.failed)
+            begun = min(begun, offered_at or begun)
         elif arm == "control" and offered_at is None and execution not in _GONE:
             found[device] = _Device(treated=False, stratum=stratum)
-    return found
+    return found, begun
 
 
 def _read_windows(
@@ -202,9 +205,19 @@ def _read_events(
 
 
 def _read_silence(
-    tx: Transaction, devices: Mapping[str, _Device], names: Sequence[str], *, allowed_s: float, now: float
+    tx: Transaction,
+    devices: Mapping[str, _Device],
+    names: Sequence[str],
+    *,
+    allowed_s: float,
+    begun: float,
+    now: float,
 ) -> None:
-    """Against each device's own habits: many are away half of the time (rollouts 3.4)."""
+    """Against each device's own habits: many are away half of the time (rollouts 3.4).
+
+    A treated device was there when it was offered the release, so a control that was silent by then has no
+    number: the dead of a fleet, all of them controls, would excuse a canary that went dark.
+    """
     rows = tx.execute(
         select_columns(
             col(Device.id),
@@ -220,7 +233,11 @@ def _read_silence(
     for name, online, last_seen, enrolled_at, observed_to, spans in rows:
         usual = Habit.of(observed_to, spans).usual_gap_s if observed_to is not None else None
         quiet = 0.0 if online else now - (last_seen or enrolled_at)
-        devices[name].silent = is_silent(quiet, allowed_s=allowed_s, usual_gap_s=usual)
+        by_then = quiet - (now - begun)
+        if not devices[name].treated and is_silent(by_then, allowed_s=allowed_s, usual_gap_s=usual):
+            devices[name].silent = None
+        else:
+            devices[name].silent = is_silent(quiet, allowed_s=allowed_s, usual_gap_s=usual)
 
 
 def _sample(metric: str, devices: Mapping[str, _Device], *, least: int) -> Sample:
@@ -288,7 +305,7 @@ def _classes(one: _Device, own: bool) -> float | None:
 _RATES: Final[Mapping[str, Any]] = {
     "failures": lambda one: float(one.failed),
     "crashes": lambda one: float(one.crashed),
-    "silence": lambda one: float(one.silent),
+    "silence": lambda one: None if one.silent is None else float(one.silent),
     "errors": _errors,
     "refused": _refused,
 }

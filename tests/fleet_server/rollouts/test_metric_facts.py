@@ -147,6 +147,21 @@ def test_a_device_that_sleeps_each_night_is_not_silent_at_night(fleet: ComparedF
     assert count(look(fleet).sample("silence"), "treated") == 1
 
 
+def test_devices_that_were_dead_before_are_no_controls_of_silence(fleet: ComparedFleet) -> None:
+    dead, dark = sorted(fleet.cohort(1, 0, "control"))[:2]
+    with fleet.store.read() as tx:
+        offered = tx.exec(
+            select(ExecutionRow.offered_at).where(ExecutionRow.device == one_of(fleet, "treated"))
+        ).one()
+    assert offered is not None
+    with fleet.store.transaction() as tx:
+        for device, seen in ((dead, offered - 30 * 86400), (dark, offered + 1)):
+            tx.execute(update(Device).where(col(Device.id) == device).values(online=False, last_seen=seen))
+    silence = look(fleet, after_s=3 * HOUR_S).sample("silence")
+    assert (silence.treated, silence.control) == (20, 39)
+    assert count(silence, "control") == 1
+
+
 def test_a_control_that_another_rollout_took_is_no_control_any_more(fleet: ComparedFleet) -> None:
     with fleet.store.transaction() as tx:
         tx.execute(
