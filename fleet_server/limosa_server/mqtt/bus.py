@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import queue
-import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -22,7 +19,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from limosa_contracts.topics import Suffix, every_device
 from limosa_server.mqtt.broker_config import SERVER_NAME, SESSION_EXPIRY_S, BrokerTls
-from limosa_server.mqtt.publish_packet import PublishPacket, expiry_property, parse_publish
+from limosa_server.mqtt.packet_client import PacketClient
+from limosa_server.mqtt.packets import puback, publish
+from limosa_server.mqtt.publish_packet import PublishPacket
 
 log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 30
@@ -40,51 +39,16 @@ class BrokerAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    topic: str
-    payload: bytes
-    properties: Sequence[tuple[str, str]]
-    retained: bool
-    mid: int
-    connection: int  # which connection it came over: acknowledging it over a later one would be wrong
+    """What one read of the network brought."""
+
+    packets: Sequence[PublishPacket]
+    connection: int  # which connection they came over: acknowledging them over a later one would be wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     connections: int
     connected: bool
-
-
-class _Client(mqtt.Client):
-    """Reads messages itself, and survives those that cannot be read.
-
-    mosquitto forwards U+FEFF in a property; paho takes it for a broken packet and ends the connection.
-    The message is then delivered again on the next one: a single device would keep the server deaf.
-    """
-
-    on_packet: Callable[[PublishPacket, bool], None]
-    """Called with each PUBLISH and whether it was retained, in place of paho's `on_message`."""
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        command, packet = self._in_packet["command"], bytes(self._in_packet["packet"])
-        qos = (command >> 1) & 3
-        try:
-            read = parse_publish(packet, qos=qos)
-        except MalformedPacket as error:
-            log.warning("a message that cannot be read was dropped: %s", error)
-            return self._drop(packet, qos=qos)
-        self.on_packet(read, bool(command & 1))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _drop(self, packet: bytes, *, qos: int) -> MQTTErrorCode:
-        """Acknowledges it, so that it does not come again. Raises MalformedPacket if it has no number."""
-        if qos == 0:
-            return MQTTErrorCode.MQTT_ERR_SUCCESS
-        try:
-            (length,) = struct.unpack_from("!H", packet)
-            (mid,) = struct.unpack_from("!H", packet, 2 + length)
-        except struct.error as error:
-            raise MalformedPacket(str(error)) from error
-        return self.ack(mid, qos)
 
 
 class Bus:
@@ -129,24 +93,37 @@ class Bus:
         return Counts(connections=self._connection, connected=self._connected.is_set())
 
     def take(self, *, most: int, wait_s: float, fill_s: float) -> list[Received]:
-        """Up to `most` messages: waits `wait_s` for the first, then `fill_s` for more of them."""
+        """Reads until they hold `most` messages or a few more: waits `wait_s` for the first, then `fill_s`
+        for more of them."""
         batch: list[Received] = []
+        held = 0
         deadline = time.monotonic() + wait_s
-        while len(batch) < most:
+        while held < most:
             try:
                 batch.append(self.received.get(timeout=max(0.0, deadline - time.monotonic())))
             except queue.Empty:
                 return batch
+            held += len(batch[-1].packets)
             if len(batch) == 1:
                 deadline = time.monotonic() + fill_s
         return batch
 
     def acknowledge(self, batch: Sequence[Received]) -> None:
         """PUBACK: flow control only (server 3.3)."""
-        for one in batch:
-            # Of QoS 0 there is nothing to acknowledge: a PUBACK for it ends the connection.
-            if one.mid and one.connection == self._connection:
-                self._client.ack(one.mid, 1)
+        # Of QoS 0 there is nothing to acknowledge: a PUBACK for it ends the connection.
+        self._client.send_packets(
+            [
+                puback(packet.mid)
+                for one in batch
+                if one.connection == self._connection
+                for packet in one.packets
+                if packet.mid
+            ]
+        )
+
+    def send(self, messages: Iterable[tuple[str, bytes]], *, expiry_s: int) -> None:
+        """(topic, payload) of each, with QoS 0: what may be lost, since it will be asked for again."""
+        self._client.send_packets([publish(topic, data, expiry_s=expiry_s) for topic, data in messages])
 
     def publish(
         self,
@@ -173,8 +150,8 @@ class Bus:
         if early and token is not None:
             self._on_delivered(token)
 
-    def _make_client(self) -> mqtt.Client:
-        client = _Client(
+    def _make_client(self) -> PacketClient:
+        client = PacketClient(
             CallbackAPIVersion.VERSION2,
             client_id=SERVER_NAME,
             protocol=mqtt.MQTTv5,
@@ -187,7 +164,7 @@ class Bus:
         client.on_connect = self._connected_now
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
-        client.on_packet = self._message
+        client.on_packets = self._came
         client.on_publish = self._published
         if self._address.tls is not None:
             tls = self._address.tls
@@ -232,18 +209,9 @@ class Bus:
             return
         self._on_ready()
 
-    def _message(self, packet: PublishPacket, retained: bool) -> None:
+    def _came(self, packets: Sequence[PublishPacket]) -> None:
         """Never blocks: the broker sends no more than `queue_max` before it gets acknowledgements."""
-        self.received.put(
-            Received(
-                topic=packet.topic,
-                payload=packet.payload,
-                properties=packet.properties,
-                retained=retained,
-                mid=packet.mid,
-                connection=self._connection,
-            )
-        )
+        self.received.put(Received(packets=packets, connection=self._connection))
 
     def _published(
         self, _: mqtt.Client, __: Any, mid: int, reason: ReasonCode, ___: Properties | None
@@ -259,30 +227,15 @@ class Bus:
             self._on_delivered(token)
 
 
-class _ExpiryOnly(Properties):
-    """Packed once: acknowledgements go out by the thousand, and paho packs each anew."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
-        self.MessageExpiryInterval = seconds
-
-    def pack(self) -> bytes:
-        return expiry_property(self.MessageExpiryInterval)
-
-
-@lru_cache(maxsize=64)
-def _expiry_only(seconds: int) -> Properties:
-    return _ExpiryOnly(seconds)
-
-
 def _publish_properties(expiry_s: int | None, answer_to: str, correlation: str) -> Properties | None:
-    if not answer_to:
-        return None if expiry_s is None else _expiry_only(expiry_s)
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # as above
+    if expiry_s is None and not answer_to:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
-    properties.ResponseTopic = answer_to
-    properties.CorrelationData = correlation.encode()
+    if answer_to:
+        properties.ResponseTopic = answer_to
+        properties.CorrelationData = correlation.encode()
     return properties
 
 

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from limosa_contracts.errors import LimosaError
@@ -26,6 +27,7 @@ from limosa_server.state import ServerState
 log = logging.getLogger(__name__)
 IDLE_S: Final = 0.2  # how long a stop may go unnoticed
 AHEAD_MAX: Final = 2  # batches that are checked and wait for their commit
+TOPICS_KEPT: Final = 20_000
 WAIT_S: Final = 1.0  # after a batch that could not be stored: the database may be down
 
 
@@ -75,7 +77,7 @@ class Intake:
             try:
                 batch = self._checked(received)
             except Exception:  # recorded; nothing of it is acknowledged, so it comes again
-                log.exception("a batch of %d messages could not be checked", len(received))
+                log.exception("a batch of %d messages could not be checked", _count(received))
                 self._stopping.wait(WAIT_S)
                 batch = _Batch(received=received)
             self._hand_over(batch)
@@ -101,16 +103,16 @@ class Intake:
         try:
             work(batch)
         except Exception:  # recorded; nothing of it is acknowledged, so it comes again
-            log.exception(failure, len(batch.received))
+            log.exception(failure, _count(batch.received))
             self._stopping.wait(WAIT_S)
 
     def _checked(self, received: Sequence[Received]) -> _Batch:
         reports: list[Incoming] = []
         statuses: dict[str, Status] = {}
         answers: list[tuple[str, bytes]] = []
-        for one in received:
+        for one in (packet for read in received for packet in read.packets):
             try:
-                topic = Topic.parse(one.topic)
+                topic = _topic(one.topic)
                 if topic.suffix is Suffix.STATUS and not one.payload:
                     continue  # the server itself took away what the broker retained of that device
                 if topic.suffix is Suffix.STATUS:
@@ -130,13 +132,14 @@ class Intake:
         return _Batch(received=received, reports=checked, statuses=statuses, answers=answers)
 
     def _commit(self, batch: _Batch) -> None:
-        for done in self._ingest.commit(batch.reports):
-            self._bus.publish(
-                device_topic(done.device, Suffix.ACK),
-                done.ack.encode(),
-                retain=False,
-                expiry_s=self._state.settings.limits.ack_expiry_s,
-            )
+        # QoS 0: a device that has not heard it sends again, and is told again.
+        self._bus.send(
+            [
+                (device_topic(done.device, Suffix.ACK), done.ack.encode())
+                for done in self._ingest.commit(batch.reports)
+            ],
+            expiry_s=self._state.settings.limits.ack_expiry_s,
+        )
         if batch.answers:
             device_commands.take_answers(self._state.store, batch.answers, now=self._state.clock())
         if batch.statuses:
@@ -147,3 +150,13 @@ class Intake:
 
     def _tell_broker(self, batch: _Batch) -> None:
         self._bus.acknowledge(batch.received)
+
+
+@lru_cache(maxsize=TOPICS_KEPT)
+def _topic(text: str) -> Topic:
+    """Raises InvalidField."""
+    return Topic.parse(text)
+
+
+def _count(received: Sequence[Received]) -> int:
+    return sum(len(one.packets) for one in received)

@@ -60,10 +60,13 @@ def _user_properties(packet: bytes, at: int, end: int) -> tuple[tuple[str, str],
     while at < end:
         kind = packet[at]
         at += 1
-        if kind == USER_PROPERTY:
-            name, at = _text(packet, at)
-            value, at = _text(packet, at)
-            found.append((name, value))
+        if kind == USER_PROPERTY:  # as `_text` does it, without the calls: most of a packet's time
+            start = at + 2
+            middle = start + (packet[at] << 8 | packet[at + 1])
+            at = middle + 2 + (packet[middle] << 8 | packet[middle + 1])
+            if at > end:
+                raise MalformedPacket("a text is cut")
+            found.append((packet[start:middle].decode(), packet[middle + 2 : at].decode()))
         elif kind in _STEPS:
             at = _STEPS[kind](packet, at)
         else:

@@ -1,0 +1,75 @@
+"""Packets of MQTT 5 as bytes: cut out of a stream, and the few kinds that a server writes itself. No I/O."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from paho.mqtt.exception import MalformedPacket
+
+from limosa_server.mqtt.publish_packet import expiry_property
+
+PUBACK: Final = struct.Struct("!BBH")
+PUBLISH_QOS_0: Final = 0x30
+
+
+def cut(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """(first byte, what follows the length) of each packet, and the beginning of one that is not all there.
+
+    Raises MalformedPacket.
+
+    >>> cut(bytes((0xD0, 0, 0x40, 2, 0, 7, 0x40, 2)))
+    ([(208, b''), (64, b'\\x00\\x07')], b'@\\x02')
+    """
+    found: list[tuple[int, bytes]] = []
+    at, size = 0, len(data)
+    while at + 2 <= size:
+        length, start = data[at + 1], at + 2
+        shift = 7
+        if length & 0x80:
+            length &= 0x7F
+            while start < size:
+                digit = data[start]
+                start += 1
+                length |= (digit & 0x7F) << shift
+                shift += 7
+                if digit < 0x80:
+                    break
+                if shift > 21:
+                    raise MalformedPacket("a length has more than four bytes")
+            else:
+                break
+        end = start + length
+        if end > size:
+            break
+        found.append((data[at], data[start:end]))
+        at = end
+    return found, data[at:]
+
+
+def puback(mid: int) -> bytes:
+    """
+    >>> puback(258).hex()
+    '40020102'
+    """
+    return PUBACK.pack(0x40, 2, mid)
+
+
+def publish(topic: str, payload: bytes, *, expiry_s: int) -> bytes:
+    """A message of QoS 0, which nobody acknowledges.
+
+    >>> publish("t", b"{}", expiry_s=60).hex()
+    '300b00017405020000003c7b7d'
+    """
+    name = topic.encode()
+    rest = len(name).to_bytes(2, "big") + name + expiry_property(expiry_s) + payload
+    return bytes((PUBLISH_QOS_0, *_varint(len(rest)))) + rest
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
