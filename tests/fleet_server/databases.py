@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from sqlalchemy import make_url
 
 from limosa_server.store import Store
 from tests.support.postgresql import Cluster, running_cluster
@@ -51,7 +52,7 @@ class Database:
             other = self.folder / f"copy-{next(_NUMBERS)}.db"
             shutil.copy(place, other)
             return other
-        return self._create(place.rpartition("/")[2].partition("?")[0])
+        return self._create(str(make_url(place).database))
 
     def drop(self) -> None:
         for name in self._made:
