@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -20,9 +20,12 @@ from limosa_server.trust.tuf_repository import TufRepository
 
 Report: TypeAlias = AnyReport
 """A window comes without its sketch, which was checked: its row has it."""
-ReportHandler: TypeAlias = Callable[[Transaction, str, Sequence[Report], float], None]
-"""(tx, device, its new reports in order, now): called inside the transaction that commits them.
-It must not raise for anything a device can send."""
+News: TypeAlias = Mapping[str, Sequence[Report]]
+"""device -> its new reports, in order."""
+ReportHandler: TypeAlias = Callable[[Transaction, News, float], None]
+"""(tx, what is new of one batch, now): called once inside the transaction that commits the batch, so that
+a handler reads and writes for all of its devices at once (server 2.3). It must not raise for anything a
+device can send."""
 DeviceHandler: TypeAlias = Callable[[Transaction, Sequence[str], str, float], None]
 """(tx, devices, static group to join or "", now): called in the transaction that enrolled devices or
 changed their labels, so that memberships follow (rollouts 3.6)."""

@@ -249,7 +249,7 @@ class SmallFleet:
             desired=(state.epoch, state.counter),
             models=(said,),
         )
-        on_reports(tx, device, [event, reported], self.now)
+        on_reports(tx, {device: [event, reported]}, self.now)
 
     def live(self, rollout: int, *, seconds: int = 60) -> str:
         """Ticks and answers until the rollout has ended."""

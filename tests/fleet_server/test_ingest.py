@@ -14,6 +14,8 @@ from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix
 from limosa_server.reports.ingest import Incoming, Ingest
+from limosa_server.state import News
+from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.devices import DeviceLabel, DeviceModel
 from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
@@ -211,8 +213,8 @@ def test_a_report_that_cannot_be_stored_stops_only_its_own_device(
 ) -> None:
     bad, good = fleet.enroll(), fleet.enroll()
 
-    def handler(tx: object, device: str, reports: object, now: float) -> None:
-        if device == bad.id:
+    def handler(tx: Transaction, news: News, now: float) -> None:
+        if bad.id in news:
             raise RuntimeError("a defect")
 
     fleet.state.report_handlers.append(handler)

@@ -5,8 +5,9 @@ Nothing is searched for later: an alert reads these rows, of which a healthy fle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from sqlalchemy import delete
 from sqlmodel import col, select
@@ -14,9 +15,15 @@ from sqlmodel import col, select
 from limosa_contracts.reported import Reported
 from limosa_contracts.window import Window
 from limosa_server.core.alerts.troubles import FAILING, REPORTED_KINDS, Trouble, of_reported, of_window
-from limosa_server.state import Report
+from limosa_server.fleet.labels import in_rounds
+from limosa_server.state import News, Report
 from limosa_server.store import Store, Transaction
 from limosa_server.tables.alerts import DeviceTrouble
+
+_Key: TypeAlias = tuple[str, str]  # kind, model
+_About: TypeAlias = tuple[str, frozenset[str], str | None]
+"""(device, kinds, model): of these kinds (and this model, None for all) nothing else holds."""
+_OF_WINDOWS: Final = frozenset({FAILING})
 
 
 @dataclass(slots=True)
@@ -31,51 +38,56 @@ class TroubleNotes:
         with store.read() as tx:
             return cls(set(tx.exec(select(DeviceTrouble.device).distinct())))
 
-    def on_reports(self, tx: Transaction, device: str, reports: Sequence[Report], now: float) -> None:
-        last = next((one for one in reversed(reports) if isinstance(one, Reported)), None)
-        windows = {one.model: one for one in reports if isinstance(one, Window)}
-        if last is not None:
-            self._set(tx, device, of_reported(last), kinds=REPORTED_KINDS, models=None, now=now)
-        for model, window in windows.items():
-            trouble = of_window(window)
-            found = [trouble] if trouble is not None else []
-            self._set(tx, device, found, kinds=frozenset({FAILING}), models=model, now=now)
-
-    def _set(
-        self,
-        tx: Transaction,
-        device: str,
-        found: Iterable[Trouble],
-        *,
-        kinds: frozenset[str],
-        models: str | None,
-        now: float,
-    ) -> None:
-        """What is found holds; of these kinds (and this model) nothing else does."""
-        wanted = {(one.kind, one.model): one for one in found}
-        if device not in self.noted and not wanted:
+    def on_reports(self, tx: Transaction, news: News, now: float) -> None:
+        """Of each device the last word counts; of its windows the last of each model."""
+        wanted: dict[_About, dict[_Key, Trouble]] = {}
+        for device, reports in news.items():
+            for about, found in _told(device, reports):
+                if found or device in self.noted:
+                    wanted[about] = {(one.kind, one.model): one for one in found}
+        if not wanted:
             return
-        self.noted.add(device)
-        query = select(DeviceTrouble).where(
-            DeviceTrouble.device == device, col(DeviceTrouble.kind).in_(sorted(kinds))
-        )
-        if models is not None:
-            query = query.where(DeviceTrouble.model == models)
-        rows = {(row.kind, row.model): row for row in tx.exec(query)}
-        for key, row in rows.items():
-            if key not in wanted:
-                tx.delete(row)
-        for key, one in wanted.items():
-            known = rows.get(key)
-            same = known is not None and (known.version, known.cause) == (one.version, one.cause)
-            if known is not None and same and known.detail == one.detail:
-                continue
-            row = known or DeviceTrouble(
-                device=device, kind=one.kind, model=one.model, version="", since=now, cause="", detail=""
-            )
-            row.version, row.cause, row.detail = one.version, one.cause, one.detail
-            row.since = row.since if same else now
-            tx.add(row)
+        self.noted.update(device for (device, _, _), found in wanted.items() if found)
+        rows = _rows(tx, sorted({device for device, _, _ in wanted}))
+        for (device, kinds, model), holds in wanted.items():
+            mine = rows.setdefault(device, {})
+            for key in [one for one in mine if one[0] in kinds and model in (None, one[1])]:
+                if key not in holds:
+                    tx.delete(mine.pop(key))
+            for key, trouble in holds.items():
+                mine[key] = _noted(tx, device, mine.get(key), trouble, now)
+
+
+def _told(device: str, reports: Sequence[Report]) -> Iterator[tuple[_About, list[Trouble]]]:
+    last = next((one for one in reversed(reports) if isinstance(one, Reported)), None)
+    if last is not None:
+        yield (device, REPORTED_KINDS, None), list(of_reported(last))
+    for model, window in {one.model: one for one in reports if isinstance(one, Window)}.items():
+        trouble = of_window(window)
+        yield (device, _OF_WINDOWS, model), [trouble] if trouble is not None else []
+
+
+def _rows(tx: Transaction, devices: Sequence[str]) -> dict[str, dict[_Key, DeviceTrouble]]:
+    found: dict[str, dict[_Key, DeviceTrouble]] = {}
+    for some in in_rounds(devices):
+        for row in tx.exec(select(DeviceTrouble).where(col(DeviceTrouble.device).in_(some))):
+            found.setdefault(row.device, {})[row.kind, row.model] = row
+    return found
+
+
+def _noted(
+    tx: Transaction, device: str, known: DeviceTrouble | None, one: Trouble, now: float
+) -> DeviceTrouble:
+    same = known is not None and (known.version, known.cause) == (one.version, one.cause)
+    if known is not None and same and known.detail == one.detail:
+        return known
+    row = known or DeviceTrouble(
+        device=device, kind=one.kind, model=one.model, version="", since=now, cause="", detail=""
+    )
+    row.version, row.cause, row.detail = one.version, one.cause, one.detail
+    row.since = row.since if same else now
+    tx.add(row)
+    return row
 
 
 def forget(tx: Transaction, device: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections import Counter
+from collections.abc import Iterable, MutableSequence
 from dataclasses import replace
 
 from limosa_server.core.execution import DeviceExecution, Return
@@ -26,6 +27,21 @@ def move(waves: MutableSequence[Wave], before: DeviceExecution, after: DeviceExe
     if before is not after and _key(before) != _key(after):
         waves[before.wave] = counted(waves[before.wave], before, -1)
         waves[after.wave] = counted(waves[after.wave], after, 1)
+
+
+def net(
+    changes: Iterable[tuple[DeviceExecution, DeviceExecution]],
+) -> list[tuple[DeviceExecution, int]]:
+    """Of many changes (before, after): one execution of each kind that counters tell apart, and how many
+    more of it there are; for `counted`."""
+    kinds: dict[tuple[object, ...], DeviceExecution] = {}
+    numbers: Counter[tuple[object, ...]] = Counter()
+    for pair in changes:
+        for run, n in zip(pair, (-1, 1), strict=True):
+            key = _key(run)
+            kinds.setdefault(key, run)
+            numbers[key] += n
+    return [(kinds[key], n) for key, n in numbers.items() if n]
 
 
 def _key(run: DeviceExecution) -> tuple[object, ...]:

@@ -140,9 +140,8 @@ class Ingest:
         if not reports:
             return
         report_rows.seen(tx, list(reports), now)
-        for device, news in reports.items():
-            for handler in self._state.report_handlers:
-                handler(tx, device, news, now)
+        for handler in self._state.report_handlers:
+            handler(tx, reports, now)
         if changed := reported_labels.take(tx, reports):
             for follow in self._state.device_handlers:
                 follow(tx, changed, "", now)

@@ -3,20 +3,31 @@ due, so that the next tick looks at it and at nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import bindparam, update
+from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
 from limosa_server.core.execution import DeviceExecution, Return
-from limosa_server.core.tally import counted
+from limosa_server.core.tally import counted, net
 from limosa_server.core.wave import Wave
-from limosa_server.rollouts.rollout_rows import wave_of, write_execution, write_wave
+from limosa_server.rollouts.rollout_rows import (
+    EXECUTIONS,
+    execution_values,
+    wave_of,
+    write_execution,
+    write_wave,
+)
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import ExecutionRow, WaveRow
 
 CONTROLLER: Final = "controller"
 """Announced when the controller has something new to look at."""
+Change: TypeAlias = tuple[int, DeviceExecution, DeviceExecution]
+"""(rollout, before, after)."""
 
 
 @cache
@@ -67,6 +78,44 @@ def save(tx: Transaction, row: ExecutionRow, before: DeviceExecution, after: Dev
     return True
 
 
+def save_many(tx: Transaction, changes: Iterable[Change]) -> int:
+    """The same for many, each execution once, in a number of statements that does not grow with them; how
+    many changed. Rows of the ORM that were read before do not show it."""
+    changed = [(rollout, before, after) for rollout, before, after in changes if before != after]
+    if not changed:
+        return 0
+    write_many(tx, [(rollout, after, 0.0 if looked_at(after) else None) for rollout, _, after in changed])
+    _move_all(tx, changed)
+    tx.announce(CONTROLLER, *(f"rollout {rollout}" for rollout in {one[0] for one in changed}))
+    return len(changed)
+
+
+def write_many(tx: Transaction, rows: Sequence[tuple[int, DeviceExecution, float | None]]) -> None:
+    """(rollout, execution, when it is due) of each; counters are the caller's."""
+    if rows:
+        tx.connection().execute(
+            _OF_ONE,
+            [
+                {"of_rollout": rollout, "of_device": run.device, "due_at": due, **execution_values(run)}
+                for rollout, run, due in rows
+            ],
+        )
+
+
+def write_due(tx: Transaction, rows: Sequence[tuple[int, str, float | None]]) -> None:
+    """(rollout, device, when the controller looks at it again)."""
+    if rows:
+        tx.connection().execute(
+            _OF_ONE,
+            [{"of_rollout": rollout, "of_device": device, "due_at": due} for rollout, device, due in rows],
+        )
+
+
+_OF_ONE: Final = update(EXECUTIONS).where(
+    EXECUTIONS.c.rollout == bindparam("of_rollout"), EXECUTIONS.c.device == bindparam("of_device")
+)
+
+
 def looked_at(run: DeviceExecution) -> bool:
     """Whether the controller has anything left to wait for."""
     return not run.state.terminal or run.returning is Return.SENT
@@ -81,4 +130,17 @@ def move_counts(tx: Transaction, rollout: int, before: DeviceExecution, after: D
         moved: Wave = counted(wave, run, n)
         if moved != wave:
             write_wave(row, moved)
+            tx.add(row)
+
+
+def _move_all(tx: Transaction, changed: Sequence[Change]) -> None:
+    numbers = sorted({rollout for rollout, _, _ in changed})
+    rows = {
+        (row.rollout, row.index): row
+        for row in tx.exec(select(WaveRow).where(col(WaveRow.rollout).in_(numbers))).all()
+    }
+    for number in numbers:
+        for run, n in net((before, after) for rollout, before, after in changed if rollout == number):
+            row = rows[number, run.wave]
+            write_wave(row, counted(wave_of(row), run, n))
             tx.add(row)

@@ -16,8 +16,9 @@ from limosa_contracts.feedback import ACCURACY, Feedback
 from limosa_contracts.window import Window
 from limosa_server.core.modes.arms import CHAMPION
 from limosa_server.core.rollout import RolloutStatus
+from limosa_server.fleet.labels import in_rounds
 from limosa_server.rollouts.modes_facts import held_since
-from limosa_server.state import Report
+from limosa_server.state import News
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
 from limosa_server.tables.modes import (
@@ -42,19 +43,21 @@ _SUMS: Final = ("n", "total", "squares")
 _KEY: Final = ("device", "boot", "window_index", "model_digest")
 
 
-def on_reports(tx: Transaction, device: str, reports: Sequence[Report], now: float) -> None:
+def on_reports(tx: Transaction, news: News, now: float) -> None:
     """Of two windows with one key the higher rev holds, whatever their order; sums grow by what is new."""
-    windows = [report for report in reports if isinstance(report, Window)]
+    windows = [report for reports in news.values() for report in reports if isinstance(report, Window)]
+    if not windows:
+        return
     shadows = _write(tx, ShadowWindowRow, _KEY, [row for one in windows for row in _shadow(one, now)], _ROWS)
     if shadows:
-        _count_shadows(tx, device, shadows)
+        _count_shadows(tx, shadows)
     kpis = _write(
         tx, KpiWindowRow, (*_KEY, "kpi"), [row for one in windows for row in _kpis(one, now)], _SUMS
     )
     if kpis:
         named = ("device", "model", "version", "kpi")
         _add(tx, DeviceKpiRow, named, [{name: row[name] for name in (*named, *_SUMS)} for row in kpis], _SUMS)
-        _count_arms(tx, device, kpis)
+        _count_arms(tx, kpis)
 
 
 def _write(
@@ -75,9 +78,10 @@ def _write(
     columns = [getattr(table, name) for name in key]
     known = {
         tuple(found[: len(key)]): found[len(key) :]
+        for some in in_rounds(list(newest))
         for found in tx.execute(
             select_columns(*columns, table.rev, *(getattr(table, name) for name in amounts)).where(  # type: ignore[attr-defined]  # both tables have one
-                tuple_(*columns).in_(list(newest))
+                tuple_(*columns).in_(some)
             )
         ).all()
     }
@@ -122,41 +126,68 @@ def _add(tx: Transaction, table: type[SQLModel], key: Names, rows: Sequence[Row]
     )
 
 
-def _count_shadows(tx: Transaction, device: str, rows: Sequence[Row]) -> None:
+def _count_shadows(tx: Transaction, rows: Sequence[Row]) -> None:
     """For the rollout that holds the lane; what comes after its end counts for nothing."""
-    lanes = tx.exec(select(ShadowAssignmentRow).where(ShadowAssignmentRow.device == device)).all()
-    rollout = {(lane.model, lane.version): lane.rollout for lane in lanes}
+    rollout = {
+        (lane.device, lane.model, lane.version): lane.rollout
+        for some in in_rounds(_devices(rows))
+        for lane in tx.exec(
+            select(ShadowAssignmentRow).where(col(ShadowAssignmentRow.device).in_(some))
+        ).all()
+    }
     counted = [
-        {"rollout": rollout[row["model"], row["version"]], "device": device, **{n: row[n] for n in _ROWS}}
+        {"rollout": rollout[_runs(row)], "device": row["device"], **{n: row[n] for n in _ROWS}}
         for row in rows
-        if (row["model"], row["version"]) in rollout
+        if _runs(row) in rollout
     ]
     _add(tx, ShadowCountRow, ("rollout", "device"), counted, _ROWS)
 
 
-def _count_arms(tx: Transaction, device: str, rows: Sequence[Row]) -> None:
-    """For comparisons that hold both releases, where the device runs what its arm runs."""
-    arms = tx.execute(
+def _devices(rows: Sequence[Row]) -> list[str]:
+    return sorted({row["device"] for row in rows})
+
+
+def _runs(row: Row) -> tuple[str, str, str]:
+    return row["device"], row["model"], row["version"]
+
+
+def _count_arms(tx: Transaction, rows: Sequence[Row]) -> None:
+    """For comparisons that hold both releases, where a device runs what its arm runs."""
+    since: dict[int, float | None] = {}
+    by_device: dict[str, list[Row]] = {}
+    for row in rows:
+        by_device.setdefault(row["device"], []).append(row)
+    arms = [arm for some in in_rounds(sorted(by_device)) for arm in _arms(tx, some)]
+    counted: list[Row] = []
+    for rollout, device, arm, old, model, new in arms:
+        if rollout not in since:
+            since[rollout] = held_since(tx, rollout)
+        if since[rollout] is None:
+            continue
+        wanted = (device, model, old if arm == CHAMPION else new)
+        counted += [
+            {"rollout": rollout, "kpi": row["kpi"], "device": device, **{n: row[n] for n in _SUMS}}
+            for row in by_device[device]
+            if _runs(row) == wanted
+        ]
+    _add(tx, ArmKpiRow, ("rollout", "kpi", "device"), counted, _SUMS)
+
+
+def _arms(tx: Transaction, devices: Sequence[str]) -> Sequence[Any]:
+    """(rollout, device, arm, version it began with, model, new version) of comparisons that are held."""
+    return tx.execute(
         select_columns(
             col(ArmRow.rollout),
+            col(ArmRow.device),
             col(ArmRow.arm),
             col(ArmRow.version),
             col(RolloutRow.model),
             col(RolloutRow.version),
         )
         .join(RolloutRow, col(RolloutRow.id) == col(ArmRow.rollout))
-        .where(col(ArmRow.device) == device, col(RolloutRow.status).in_(HOLDING))
+        .where(col(ArmRow.device).in_(devices), col(RolloutRow.status).in_(HOLDING))
+        .order_by(col(ArmRow.rollout), col(ArmRow.device))
     ).all()
-    for rollout, arm, old, model, new in arms:
-        if held_since(tx, rollout) is None:
-            continue
-        wanted = (model, old if arm == CHAMPION else new)
-        counted = [
-            {"rollout": rollout, "kpi": row["kpi"], "device": device, **{n: row[n] for n in _SUMS}}
-            for row in rows
-            if (row["model"], row["version"]) == wanted
-        ]
-        _add(tx, ArmKpiRow, ("rollout", "kpi", "device"), counted, _SUMS)
 
 
 def _place(window: Window, now: float) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+from sqlalchemy import quoted_name
+
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_contracts.rollout.spec import RolloutSpec
@@ -11,6 +15,14 @@ from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
+
+_WAY_BACK: Final = "way_back"  # the column; `returning` is a word of SQL
+EXECUTIONS: Final[Any] = ExecutionRow.__table__  # type: ignore[attr-defined]  # every table has one
+EXECUTION_COLUMNS: Final = tuple(
+    one.label(quoted_name("returning", quote=True)) if one.name == _WAY_BACK else one
+    for one in EXECUTIONS.columns
+)
+"""For reading many at once, without an object of the ORM for each."""
 
 
 def rollout_of(row: RolloutRow) -> Rollout:
@@ -81,7 +93,8 @@ def write_wave(row: WaveRow, wave: Wave) -> None:
     row.looks, row.extended = wave.looks, wave.extended
 
 
-def execution_of(row: ExecutionRow) -> DeviceExecution:
+def execution_of(row: ExecutionRow | Any) -> DeviceExecution:
+    """`row`: one of the ORM, or a tuple of EXECUTION_COLUMNS."""
     return DeviceExecution(
         device=row.device,
         wave=row.wave,
@@ -111,16 +124,37 @@ def execution_of(row: ExecutionRow) -> DeviceExecution:
 
 
 def write_execution(row: ExecutionRow, run: DeviceExecution) -> None:
-    row.wave, row.state, row.step = run.wave, run.state.value, run.step
-    row.reason, row.reason_code = run.reason[:2048], run.reason_code
-    row.since, row.attempt, row.offered_at = run.since, run.attempt, run.offered_at
-    row.clock_from, row.away, row.committed = run.clock_from, run.away, run.committed
-    row.from_version, row.from_index = run.from_version, run.from_index
-    row.returning, row.return_version = run.returning.value, run.return_version
-    row.return_index = run.return_index
-    row.document_epoch, row.document_counter = run.document
-    row.silent, row.verify_from, row.not_before = run.silent, run.verify_from, run.not_before
-    row.failed_as, row.failed_under = run.failed_as, dict(run.failed_under)
+    for name, value in execution_values(run).items():
+        setattr(row, "returning" if name == _WAY_BACK else name, value)
+
+
+def execution_values(run: DeviceExecution) -> dict[str, Any]:
+    """By the names of the table's columns; without what a change leaves alone."""
+    return {
+        "wave": run.wave,
+        "state": run.state.value,
+        "step": run.step,
+        "reason": run.reason[:2048],
+        "reason_code": run.reason_code,
+        "since": run.since,
+        "attempt": run.attempt,
+        "offered_at": run.offered_at,
+        "clock_from": run.clock_from,
+        "away": run.away,
+        "from_version": run.from_version,
+        "from_index": run.from_index,
+        "committed": run.committed,
+        _WAY_BACK: run.returning.value,
+        "return_version": run.return_version,
+        "return_index": run.return_index,
+        "document_epoch": run.document[0],
+        "document_counter": run.document[1],
+        "silent": run.silent,
+        "verify_from": run.verify_from,
+        "not_before": run.not_before,
+        "failed_as": run.failed_as,
+        "failed_under": dict(run.failed_under),
+    }
 
 
 def decision_row(rollout: int, decision: Decision, *, at: float) -> DecisionRow:

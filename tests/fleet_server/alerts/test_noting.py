@@ -59,24 +59,24 @@ def test_each_trouble_is_noted_once_and_gone_when_the_device_says_so(fleet: Flee
     bad = reported("d", {"demo/a": "1.0.0"}, phase=Phase.FELL_BACK, free=LIMITS.disk_free_min_bytes - 1)
     for _ in range(2):
         with fleet.state.store.transaction() as tx:
-            notes.on_reports(tx, "d", [bad, window(50, 50)], 1.0)
+            notes.on_reports(tx, {"d": [bad, window(50, 50)]}, 1.0)
     assert kinds(fleet) == {("fell_back", "demo/a"), ("disk", ""), ("failing", "demo/a")}
     with fleet.state.store.read() as tx:
         rows = tx.exec(select(DeviceTrouble)).all()
         assert max(len(row.cause) for row in rows) <= LIMITS.cause_max_chars
     with fleet.state.store.transaction() as tx:
-        notes.on_reports(tx, "d", [reported("d", {"demo/a": "1.0.0"})], 2.0)
+        notes.on_reports(tx, {"d": [reported("d", {"demo/a": "1.0.0"})]}, 2.0)
     assert kinds(fleet) == {("failing", "demo/a")}  # a report says nothing of inferences
     with fleet.state.store.transaction() as tx:
-        TroubleNotes.over(fleet.state.store).on_reports(tx, "d", [window(0, 50)], 3.0)  # after a restart
+        TroubleNotes.over(fleet.state.store).on_reports(tx, {"d": [window(0, 50)]}, 3.0)  # after a restart
     assert kinds(fleet) == set()
 
 
 def test_few_inferences_and_few_errors_are_no_trouble(fleet: Fleet) -> None:
     notes = TroubleNotes()
     with fleet.state.store.transaction() as tx:
-        notes.on_reports(tx, "d", [window(10, 5)], 1.0)
-        notes.on_reports(tx, "d", [window(5, 95)], 1.0)
+        notes.on_reports(tx, {"d": [window(10, 5)]}, 1.0)
+        notes.on_reports(tx, {"d": [window(5, 95)]}, 1.0)
     assert kinds(fleet) == set()
 
 
@@ -90,7 +90,7 @@ def test_reports_of_a_healthy_device_ask_the_database_nothing(fleet: Fleet) -> N
     with fleet.state.store.transaction() as tx:
         event.listen(fleet.state.store.engine, "before_cursor_execute", note)
         for _ in range(100):
-            notes.on_reports(tx, "d", [window(0, 1000), reported("d", {"demo/a": "1.0.0"})], 1.0)
+            notes.on_reports(tx, {"d": [window(0, 1000), reported("d", {"demo/a": "1.0.0"})]}, 1.0)
         event.remove(fleet.state.store.engine, "before_cursor_execute", note)
     assert asked == []
 
@@ -112,7 +112,7 @@ def test_counters_of_who_runs_what_equal_the_rows_whatever_was_said(tmp_path: Pa
                 if runs is None:
                     running.forget(tx, device, now=float(place))
                     continue
-                running.on_reports(tx, device, [reported(device, runs)], float(place))
+                running.on_reports(tx, {device: [reported(device, runs)]}, float(place))
                 truth |= {(device, model): version for model, version in runs.items() if version}
             tx.flush()
             counts = tx.exec(select(ReleaseCount).execution_options(populate_existing=True)).all()

@@ -48,7 +48,7 @@ class HeldFleet(SmallFleet):
                 return
             about.last_seen, about.desired_epoch, about.desired_counter = self.now, state.epoch, state.counter
             tx.add(about)
-            on_reports(tx, device, self._said(tx, device, state), self.now)
+            on_reports(tx, {device: self._said(tx, device, state)}, self.now)
 
     def _said(self, tx: Transaction, device: str, state: DesiredState) -> list[UpdateEvent | Reported]:
         reports: list[UpdateEvent | Reported] = []
@@ -142,7 +142,7 @@ class HeldFleet(SmallFleet):
             ),
         )
         with self.store.transaction() as tx:
-            modes_ingest.on_reports(tx, device, [Window.parse(window.encode())], self.now)
+            modes_ingest.on_reports(tx, {device: [Window.parse(window.encode())]}, self.now)
 
     def reach(self, device: str, *, online: bool) -> None:
         self.offline = self.offline - {device} if online else {*self.offline, device}

@@ -297,4 +297,4 @@ def refuse(fleet: SmallFleet, name: str, code: str, *, free_bytes: int) -> None:
         device.resources = {"disk_free_bytes": free_bytes}
         tx.add(device)
         tx.flush()
-        on_reports(tx, name, [event], fleet.now)
+        on_reports(tx, {name: [event]}, fleet.now)
