@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from typing import cast
+from typing import Final, cast
 
 from limosa_contracts.errors import InvalidJson, TooLarge
 from limosa_contracts.json_value import JsonObject, JsonValue
@@ -32,9 +32,7 @@ def parse_json(
         raise TooLarge(f"{what} has {len(data)} bytes", where=what, why=f"at most {max_bytes} are accepted")
     _check_depth(data, what=what, max_depth=max_depth)
     try:
-        value = json.loads(
-            data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
-        )
+        value = _DECODER.decode(data.decode())
         _check_characters(data, value)
     except (UnicodeError, json.JSONDecodeError, _Refused, RecursionError, ValueError) as error:
         raise InvalidJson(f"{what} is not valid JSON", where=what, why=str(error)) from error
@@ -107,3 +105,9 @@ def _check_depth(data: bytes, *, what: str, max_depth: int) -> None:
                 raise InvalidJson(f"{what} is nested too deeply", where=what, why=f"the limit is {max_depth}")
         elif byte in b"]}":
             depth -= 1
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+)
+"""One for all: `json.loads` with hooks makes a new one each time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -72,15 +72,14 @@ class Window:
         return (self.device, self.boot, self.index, self.baseline, self.model_digest)
 
     @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Raises InvalidJson, InvalidField, TooLarge."""
+    def parse(cls, data: bytes, *, read: Callable[[bytes], Sketch] | None = None) -> Self:
+        """`read`: `unpack` (None) or `skim`. Raises InvalidJson, InvalidField, TooLarge."""
         value = parse_object(data, what="window", max_bytes=LIMITS.mqtt_message_max_bytes)
         fields = Fields(value, where="window")
         fields.schema(SCHEMA)
-        counters = {
-            name: Fields(fields.object("counters"), where="window.counters").integer(name, low=0)
-            for name in fields.object("counters")
-        }
+        counted = fields.fields("counters")
+        counters = {name: counted.integer(name, low=0) for name in fields.object("counters")}
+        packed = b64(fields.text("packed", max_chars=2 * PACKED_MAX_BYTES), where="window.packed")
         return cls(
             device=fields.text("device", pattern=NAME),
             model=fields.text("model", pattern=MODEL),
@@ -96,7 +95,7 @@ class Window:
             length_s=fields.number("length_s", low=0, high=1e9),
             n=fields.integer("n", low=0),
             counters=counters,
-            sketch=unpack(b64(fields.text("packed", max_chars=2 * PACKED_MAX_BYTES), where="window.packed")),
+            sketch=unpack(packed) if read is None else read(packed),
             feedback=fields.maybe("feedback", lambda n: Feedback.parse(fields.fields(n))),
             shadow=fields.maybe("shadow", lambda n: ShadowSketch.parse(fields.fields(n))),
             memory_bytes=fields.optional(
@@ -172,18 +171,10 @@ def unpack(data: bytes) -> Sketch:
 
     body = _inflate(data)
     reader = _Leb128(body)
-    version, features, classes, confidence, latency = (reader.number() for _ in range(5))
-    if (
-        version != 1
-        or features > LIMITS.features_max
-        or max(classes, confidence, latency) > LIMITS.classes_max
-    ):
-        raise InvalidField("a packed window has sizes that are not accepted", where="window.packed")
+    features, *sizes = _sizes(reader)
     bins: list[tuple[int, ...]] = []
     for _ in range(features):
-        length, mean = reader.number(), reader.number()
-        if length > 1024:
-            raise InvalidField("a packed row is too long", where="window.packed")
+        length, mean = _row_head(reader)
         # Zigzag, undone in place: a call for each number would be most of the time a window takes.
         row = tuple(
             [
@@ -194,11 +185,9 @@ def unpack(data: bytes) -> Sketch:
         if row and min(row) < 0:
             raise InvalidField("a count is negative", where="window.packed")
         bins.append(row)
-    lists = [tuple(reader.numbers(size)) for size in (features, classes, confidence, latency)]
-    tail = body[reader.at :]
-    if len(tail) != 16 * features:
-        raise InvalidField("a packed window has the wrong length", where="window.packed")
-    moments = struct.unpack(f"<{2 * features}d", tail)
+    lists = [tuple(reader.numbers(size)) for size in (features, *sizes)]
+    _check_tail(body, reader.at, features)
+    moments = struct.unpack_from(f"<{2 * features}d", body, reader.at)
     return Sketch(
         bins=tuple(bins),
         missing=lists[0],
@@ -207,6 +196,29 @@ def unpack(data: bytes) -> Sketch:
         latency=lists[3],
         sums=moments[:features],
         squares=moments[features:],
+    )
+
+
+def skim(data: bytes) -> Sketch:
+    """Of what `pack` gives, the latency and the classes; the rest is checked as `unpack` checks it, and
+    left out: a server has thousands a second, and reads the bins hours later.
+
+    Raises InvalidField for exactly what `unpack` does.
+    """
+    body = _inflate(data)
+    reader = _Leb128(body)
+    features, classes, confidence, latency = _sizes(reader)
+    for _ in range(features):
+        length, mean = _row_head(reader)
+        if reader.deepest(length) > mean:
+            raise InvalidField("a count is negative", where="window.packed")
+    reader.numbers(features)
+    found = tuple(reader.numbers(classes))
+    reader.numbers(confidence)
+    times = tuple(reader.numbers(latency))
+    _check_tail(body, reader.at, features)
+    return Sketch(
+        bins=(), missing=(), sums=(), squares=(), classes=found, confidence=(0,) * 10, latency=times
     )
 
 
@@ -224,6 +236,31 @@ def empty_sketch(*, bins: Sequence[int], classes: int) -> Sketch:
     )
 
 
+def _sizes(reader: _Leb128) -> tuple[int, int, int, int]:
+    """Numbers of features, classes, bins of confidence and of latency."""
+    version, features, classes, confidence, latency = reader.numbers(5)
+    if (
+        version != 1
+        or features > LIMITS.features_max
+        or max(classes, confidence, latency) > LIMITS.classes_max
+    ):
+        raise InvalidField("a packed window has sizes that are not accepted", where="window.packed")
+    return features, classes, confidence, latency
+
+
+def _row_head(reader: _Leb128) -> tuple[int, int]:
+    """How many counts a row has, and their mean."""
+    length, mean = reader.numbers(2)
+    if length > 1024:
+        raise InvalidField("a packed row is too long", where="window.packed")
+    return length, mean
+
+
+def _check_tail(body: bytes, at: int, features: int) -> None:
+    if len(body) - at != 16 * features:
+        raise InvalidField("a packed window has the wrong length", where="window.packed")
+
+
 def _inflate(data: bytes) -> bytes:
     inflater = zlib.decompressobj(-15)
     try:
@@ -237,13 +274,25 @@ def _inflate(data: bytes) -> bytes:
     return body
 
 
+_NOT_BELOW: Final = bytes(range(0, 256, 2))
+"""Zigzag numbers of one byte that stand for zero and above."""
+
+
 class _Leb128:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.at = 0
 
-    def number(self) -> int:
-        return self.numbers(1)[0]
+    def deepest(self, count: int) -> int:
+        """How far below zero the lowest of the next `count` zigzag numbers is, at least 0."""
+        data, at = self._data, self.at
+        small = data[at : at + count]
+        if len(small) == count and small.isascii():
+            self.at = at + count
+            below: Sequence[int] = small.translate(None, _NOT_BELOW)
+        else:
+            below = [number for number in self.numbers(count) if number & 1]
+        return (max(below) >> 1) + 1 if below else 0
 
     def numbers(self, count: int) -> list[int]:
         """The next `count`: a server reads thousands of windows a second, so small ones go at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from limosa_contracts.errors import InvalidField, LimosaError, SignatureMismatch, TooLarge
@@ -12,13 +12,10 @@ from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.reported import Reported
 from limosa_contracts.signing_keys import PublicKey
 from limosa_contracts.topics import Suffix
-from limosa_contracts.window import Sketch, Window, empty_sketch
+from limosa_contracts.window import Window, skim
 
 AnyReport: TypeAlias = Reported | UpdateEvent | Window
 NUMBER_MAX: Final = 2**63 - 1  # what a column of the database holds
-UNPACKED: Final = empty_sketch(bins=(), classes=0)
-"""In place of a sketch that was read to the end and found good: it stays packed in the window's row, but
-for latency and classes, by which waves are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,8 @@ class Refusal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
     """`report` is None if the message holds none; it is then refused, and acknowledged all the same:
-    the device would send the very same bytes for ever. A window comes without its sketch."""
+    the device would send the very same bytes for ever. Of a window's sketch only latency and classes are
+    there, by which waves are compared; the rest stays packed in its row."""
 
     message: ReportMessage
     report: AnyReport | None
@@ -64,15 +62,15 @@ def parse_report(device: str, message: ReportMessage, max_bytes: int) -> AnyRepo
             raise InvalidField("it speaks for another device", where=f"{message.suffix.value}.device")
     except LimosaError as error:
         return Refusal(code=error.code, text=str(error))
-    return replace(report, sketch=_compared(report)) if isinstance(report, Window) else report
+    return report
 
 
-def _compared(window: Window) -> Sketch:
-    return replace(UNPACKED, latency=window.sketch.latency, classes=window.sketch.classes)
+def _window(payload: bytes) -> Window:
+    return Window.parse(payload, read=skim)
 
 
 _PARSERS: Final[Mapping[Suffix, Callable[[bytes], AnyReport]]] = {
     Suffix.REPORTED: Reported.parse,
     Suffix.EVENT: UpdateEvent.parse,
-    Suffix.WINDOW: Window.parse,
+    Suffix.WINDOW: _window,
 }
