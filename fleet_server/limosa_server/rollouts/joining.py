@@ -27,9 +27,10 @@ from limosa_server.rollouts.rollout_rows import decision_row, execution_of, roll
 from limosa_server.rollouts.taking_over import held, take_over
 from limosa_server.store import Transaction
 from limosa_server.tables.groups import Group, Membership
-from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
+from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
 LEFT: Final = "left_the_group"
+JOINED: Final = "joined"
 NAMED_MAX: Final = 100  # devices that a record names
 FOLLOWING: Final = (RolloutStatus.RUNNING.value, RolloutStatus.PAUSED.value)
 
@@ -41,6 +42,10 @@ class Joined:
     taken: Sequence[str] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     gone: int = 0
+
+    @property
+    def named_out(self) -> dict[str, str]:
+        return dict(sorted(self.left_out.items())[:NAMED_MAX])
 
     @property
     def sentence(self) -> str:
@@ -68,7 +73,8 @@ def follow(tx: Transaction, row: RolloutRow, *, now: float) -> Joined:
     joined = Joined(taken=[*again, *taken], left_out=left_out, gone=gone)
     if joined.taken:
         take_over(tx, rollout, model=row.model, now=now)
-    if joined.sentence:
+    moved = joined.taken or joined.gone
+    if moved or (joined.left_out and joined.named_out != _last_left_out(tx, row)):
         _note(tx, row, joined, now=now)
     return joined
 
@@ -176,13 +182,24 @@ def _come_again(tx: Transaction, rollout: Rollout, tail: int, *, now: float) -> 
     return [row.device for row in rows]
 
 
+def _last_left_out(tx: Transaction, row: RolloutRow) -> dict[str, str]:
+    """As it was noted last: whoever stays left out is not told of with each change of the group."""
+    last = tx.exec(
+        select(DecisionRow)
+        .where(DecisionRow.rollout == row.id, DecisionRow.kind == JOINED)
+        .order_by(col(DecisionRow.id).desc())
+        .limit(1)
+    ).first()
+    return dict(last.numbers.get("left_out", {})) if last is not None else {}
+
+
 def _note(tx: Transaction, row: RolloutRow, joined: Joined, *, now: float) -> None:
     assert row.id is not None
     numbers: dict[str, JsonValue] = {
         "joined": list(joined.taken[:NAMED_MAX]),
-        "left_out": dict(sorted(joined.left_out.items())[:NAMED_MAX]),
+        "left_out": joined.named_out,
         "gone": joined.gone,
     }
-    decision = Decision(kind="joined", verdict=row.status, sentence=joined.sentence, numbers=numbers)
+    decision = Decision(kind=JOINED, verdict=row.status, sentence=joined.sentence, numbers=numbers)
     tx.add(decision_row(row.id, decision, at=now))
     tx.announce(f"rollout {row.id}")

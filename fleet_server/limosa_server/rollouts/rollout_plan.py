@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Text, cast
+from sqlalchemy import Select, Text, cast
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
@@ -34,6 +34,7 @@ from limosa_server.core.planning.candidates import (
 from limosa_server.core.planning.known_bad import Finding, findings_warnings, ruled_out
 from limosa_server.core.planning.plan import BytesOf, Plan, make_plan
 from limosa_server.fleet import groups, pins
+from limosa_server.fleet.labels import in_rounds
 from limosa_server.rollouts import findings
 from limosa_server.rollouts.remarks import remarks
 from limosa_server.rollouts.rollout_start import check_way_back, find_release
@@ -61,7 +62,8 @@ def plan(
     bytes_of: BytesOf | None = None,
     only: Sequence[str] | None = None,
 ) -> Plan:
-    """`despite`: rollouts whose findings are set aside. `only`: as if the target were these devices of it.
+    """`despite`: rollouts whose findings are set aside. `only`: as if the target were these devices of it;
+    nobody else is read.
 
     Raises NotFound for an unknown release or group, ReleaseRetracted.
     """
@@ -161,19 +163,25 @@ def _candidates(
     only: Sequence[str] | None,
 ) -> list[Candidate]:
     """Every device of the target, by its name."""
-    rows = _target(tx, spec)
-    if only is not None:
-        among = frozenset(only)
-        rows = [row for row in rows if row.id in among]
-    labels = _labels(tx) if _needs_labels(spec, known) else {}
+    rows = _target(tx, spec, only)
+    labels = _labels(tx, only) if _needs_labels(spec, known) else {}
     if spec.selector is not None:
         wanted = spec.selector.matches
         rows = [row for row in rows if row.state == "active" and wanted(labels.get(row.id, {}))]
-    shape = _Shape(tx, spec, release, known, despite, now)
+    shape = _Shape(tx, spec, release, known, despite, now, only)
     return [shape.candidate(row, labels.get(row.id, {})) for row in rows]
 
 
-def _target(tx: Transaction, spec: RolloutSpec) -> Sequence[Row]:
+def _rows(
+    tx: Transaction, query: Select[*tuple[Any, ...]], device: Any, only: Sequence[str] | None
+) -> Sequence[Row]:
+    """Of every device, or of these; `device`: the column that names it."""
+    if only is None:
+        return tx.execute(query).all()
+    return [row for some in in_rounds(sorted(only)) for row in tx.execute(query.where(device.in_(some)))]
+
+
+def _target(tx: Transaction, spec: RolloutSpec, only: Sequence[str] | None) -> Sequence[Row]:
     query = select_columns(
         col(Device.id),
         col(Device.state),
@@ -190,7 +198,7 @@ def _target(tx: Transaction, spec: RolloutSpec) -> Sequence[Row]:
         query = query.join(Membership, col(Membership.device) == col(Device.id)).where(
             col(Membership.group) == spec.group
         )
-    return tx.execute(query).all()
+    return _rows(tx, query, col(Device.id), only)
 
 
 def _needs_labels(spec: RolloutSpec, known: Sequence[Finding]) -> bool:
@@ -203,10 +211,10 @@ def _needs_labels(spec: RolloutSpec, known: Sequence[Finding]) -> bool:
     )
 
 
-def _labels(tx: Transaction) -> dict[str, dict[str, str]]:
+def _labels(tx: Transaction, only: Sequence[str] | None) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    rows = tx.execute(select_columns(col(DeviceLabel.device), col(DeviceLabel.key), col(DeviceLabel.value)))
-    for device, key, value in rows.all():
+    query = select_columns(col(DeviceLabel.device), col(DeviceLabel.key), col(DeviceLabel.value))
+    for device, key, value in _rows(tx, query, col(DeviceLabel.device), only):
         found.setdefault(device, {})[key] = value
     return found
 
@@ -222,17 +230,18 @@ class _Shape:
         known: Sequence[Finding],
         despite: frozenset[int],
         now: float,
+        only: Sequence[str] | None,
     ) -> None:
         self._spec, self._release, self._now = spec, release, now
         self._known, self._despite = known, despite
-        self._models = _models(tx, release.model)
+        self._models = _models(tx, release.model, only)
         self._releases = {
             row.index_sha256: row
             for row in tx.exec(select(Release).where(Release.model == release.model)).all()
         }
         self._permitted = permitting(tx, release.model, release.version)
         self._pins = pins.standing(tx, release.model, now=now)
-        self._gaps = _usual_gaps(tx)
+        self._gaps = _usual_gaps(tx, only)
         self._parsed = _Parsed()
 
     def candidate(self, row: Row, labels: Mapping[str, str]) -> Candidate:
@@ -274,31 +283,27 @@ _NOTHING: Final = ("", "", "", "", "[]")
 """In the columns of `_models`, of a device that has said nothing of the model."""
 
 
-def _usual_gaps(tx: Transaction) -> dict[str, float]:
+def _usual_gaps(tx: Transaction, only: Sequence[str] | None) -> dict[str, float]:
     """Seconds between two signs of each device, as nine of ten of its hours have them; where that is known.
     A device that holds its connection has no gaps, and is not in it."""
-    rows = tx.execute(
-        select_columns(col(DeviceHabit.device), col(DeviceHabit.observed_to), col(DeviceHabit.spans_s))
-    ).all()
+    query = select_columns(col(DeviceHabit.device), col(DeviceHabit.observed_to), col(DeviceHabit.spans_s))
     found: dict[str, float] = {}
-    for device, observed_to, spans in rows:
+    for device, observed_to, spans in _rows(tx, query, col(DeviceHabit.device), only):
         gap = Habit.of(observed_to, spans).gap_s(USUAL_SHARE)
         if gap is not None:
             found[device] = gap
     return found
 
 
-def _models(tx: Transaction, model: str) -> dict[str, Row]:
-    rows = tx.execute(
-        select_columns(
-            col(DeviceModel.device),
-            col(DeviceModel.active_version),
-            col(DeviceModel.active_index),
-            col(DeviceModel.active_manifest),
-            cast(col(DeviceModel.quarantined), Text).label("quarantined"),
-        ).where(col(DeviceModel.model) == model)
-    ).all()
-    return {row.device: row for row in rows}
+def _models(tx: Transaction, model: str, only: Sequence[str] | None) -> dict[str, Row]:
+    query = select_columns(
+        col(DeviceModel.device),
+        col(DeviceModel.active_version),
+        col(DeviceModel.active_index),
+        col(DeviceModel.active_manifest),
+        cast(col(DeviceModel.quarantined), Text).label("quarantined"),
+    ).where(col(DeviceModel.model) == model)
+    return {row.device: row for row in _rows(tx, query, col(DeviceModel.device), only)}
 
 
 class _Parsed:

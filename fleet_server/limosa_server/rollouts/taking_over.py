@@ -11,14 +11,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.rollout import Rollout, RolloutStatus
-from limosa_server.rollouts.executions import save
-from limosa_server.rollouts.rollout_rows import execution_of
+from limosa_server.fleet.labels import in_rounds
+from limosa_server.rollouts.executions import Change, save_many
+from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, execution_of
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
@@ -39,30 +41,31 @@ def take_over(tx: Transaction, rollout: Rollout, *, model: str, now: float) -> i
     mine = select(ExecutionRow.device).where(
         ExecutionRow.rollout == rollout.id, col(ExecutionRow.state).in_(_OPEN)
     )
-    older = tx.exec(
-        select(ExecutionRow, RolloutRow)
+    tx.flush()
+    older = tx.execute(
+        select_columns(*EXECUTION_COLUMNS)
         .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
         .where(
-            RolloutRow.model == model,
-            RolloutRow.lane == rollout.lane,
-            RolloutRow.id != rollout.id,
+            col(RolloutRow.model) == model,
+            col(RolloutRow.lane) == rollout.lane,  # a challenger beside takes nothing from what answers
+            col(RolloutRow.id) != rollout.id,
             col(RolloutRow.status).in_(LOSING),
             col(ExecutionRow.device).in_(mine),
             col(ExecutionRow.state).in_(_OPEN) | (col(ExecutionRow.returning) == Return.SENT.value),
         )
     ).all()
     _stop_following(tx, rollout, model=model)
-    taken = 0
-    for row, other in older:
+    changes: list[Change] = []
+    for row in older:
+        other = tx.get_one(RolloutRow, row.rollout)
         assert other.id is not None
-        if _lane(other) != rollout.lane:
-            continue  # a challenger beside takes nothing from what answers
         if other.status != _S.COMPLETED.value and (other.priority, other.id) > rollout.rank:
             continue
         before = execution_of(row)
-        save(tx, row, before, _superseded(before, f"rollout {rollout.id} took it over", now))
-        taken += 1
-    return taken
+        after = _superseded(before, f"rollout {rollout.id} took it over", now)
+        changes.append((other.id, before, after))
+    save_many(tx, changes)
+    return len(changes)
 
 
 def _stop_following(tx: Transaction, rollout: Rollout, *, model: str) -> None:
@@ -80,7 +83,7 @@ def _stop_following(tx: Transaction, rollout: Rollout, *, model: str) -> None:
     ).all()
     for other in others:
         assert other.id is not None
-        if (other.priority, other.id) < rollout.rank and _lane(other) == rollout.lane:
+        if (other.priority, other.id) < rollout.rank and other.lane == rollout.lane:
             other.follows = False
             tx.add(other)
             tx.announce(f"rollout {other.id}")
@@ -102,14 +105,13 @@ def held(
             col(ExecutionRow.state).in_(_HOLDING),
         )
     )
-    if among is None:
-        mine = select(ExecutionRow.device).where(ExecutionRow.rollout == rollout.id)
-        query = query.where(col(ExecutionRow.device).in_(mine))
-    wanted = None if among is None else frozenset(among)
+    mine = select(ExecutionRow.device).where(ExecutionRow.rollout == rollout.id)
+    parts = [mine] if among is None else in_rounds(among)
     return {
         device: other.id
-        for device, other in tx.exec(query).all()
-        if other.id is not None and _lane(other) == rollout.lane and (wanted is None or device in wanted)
+        for part in parts
+        for device, other in tx.exec(query.where(col(ExecutionRow.device).in_(part))).all()
+        if other.id is not None and other.lane == rollout.lane
     }
 
 
@@ -137,10 +139,6 @@ def outranks(tx: Transaction, holder: str, rollout: Rollout) -> bool:
     if other.status in STARTED:
         return (other.priority, other.id) > rollout.rank
     return other.id > rollout.id and other.priority >= rollout.spec.priority
-
-
-def _lane(row: RolloutRow) -> str:
-    return "shadow" if row.spec.get("mode") == "shadow" else "active"
 
 
 def _superseded(run: DeviceExecution, reason: str, now: float) -> DeviceExecution:
