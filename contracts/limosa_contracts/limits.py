@@ -17,7 +17,7 @@ class ContractLimits:
     archive_max_members: int = 4096  # blobs of one archive
     name_max_chars: int = 64  # teams, models, groups, labels
     labels_max: int = 32  # labels of one device
-    label_value_max_chars: int = 64
+    label_value_max_chars: int = 64  # a label has its key, and may have an empty value
     models_per_device_max: int = 32
     features_max: int = 256  # monitored features of one model
     classes_max: int = 1024  # classes that are counted one by one

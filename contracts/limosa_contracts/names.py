@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from limosa_contracts.errors import InvalidField
+from limosa_contracts.limits import LIMITS
 
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_INNER: Final = LIMITS.name_max_chars - 2  # between the first character and the last
+_INNER_VALUE: Final = LIMITS.label_value_max_chars - 2
+NAME: Final = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{_INNER}}}[a-z0-9])?")
 """Teams, models, groups, device ids: also valid in a topic, a path, a URL and a TUF role name."""
 VERSION: Final = re.compile(
     r"(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})(?:-[0-9A-Za-z.-]{1,32})?"
 )
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
-LABEL_KEY: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,62}[A-Za-z0-9])?")
-LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)?")
+LABEL_KEY: Final = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._/-]{{0,{_INNER}}}[A-Za-z0-9])?")
+LABEL_VALUE: Final = re.compile(rf"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{_INNER_VALUE}}}[A-Za-z0-9])?)?")
 MODEL: Final = re.compile(rf"{NAME.pattern}/{NAME.pattern}")
 
 
@@ -26,7 +29,7 @@ def check_name(text: str, *, what: str) -> str:
         raise InvalidField(
             f"{what} {text[:80]!r} is not a valid name",
             where=what,
-            why="1 to 64 of a-z 0-9 . _ -, beginning and ending with a letter or digit",
+            why=f"1 to {LIMITS.name_max_chars} of a-z 0-9 . _ -, beginning and ending with a letter or digit",
         )
     return text
 

@@ -28,7 +28,6 @@ class ServerLimits:
     ingest_batch_wait_s: float = 0.02  # a batch is not kept waiting longer
     ingest_workers_max: int | None = None  # processes that check reports; None: one for each core, 4 at most
     reports_per_request_max: int = 500  # HTTPS fall-back
-    page_size_default: int = 100
     page_size_max: int = LIMITS.page_size_max
     device_certificate_s: float = 30 * 86400.0  # trust 1: 7 to 30 days
     renew_grace_s: float = 90 * 86400.0  # trust 6.2
