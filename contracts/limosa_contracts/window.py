@@ -23,6 +23,8 @@ SCHEMA: Final = "limosa.window/1"
 LATENCY_EDGES_US: Final = tuple(round(50 * 2 ** (i / 2)) for i in range(31))
 """Upper edges of the 31 latency buckets in microseconds, 50 µs to 1.6 s; a 32nd holds the rest."""
 PACKED_MAX_BYTES: Final = 48 * 1024
+COMPARED: Final = "shadow_compared"
+"""The counter that windows of challengers have, and no other window (1.4)."""
 MEMORY_MAX_BYTES: Final = 2**62  # a device that says more lies; it fits every column
 UNPACKED_MAX_BYTES: Final = 512 * 1024  # bounds what a hostile deflate stream may grow to
 
@@ -70,6 +72,11 @@ class Window:
     @property
     def key(self) -> tuple[str, str, int, str, str]:
         return (self.device, self.boot, self.index, self.baseline, self.model_digest)
+
+    @property
+    def of_challenger(self) -> bool:
+        """It counts answers that went to nobody."""
+        return COMPARED in self.counters
 
     @classmethod
     def parse(cls, data: bytes, *, read: Callable[[bytes], Sketch] | None = None) -> Self:

@@ -27,13 +27,14 @@ def window_key(window: Window) -> str:
 
 def merge_oldest(connection: sqlite3.Connection, *, sent_mark: int) -> bool:
     """Whether two windows became one."""
-    waiting: dict[tuple[str, str, str], list[tuple[int, Window]]] = {}
+    waiting: dict[tuple[str, str, str, bool], list[tuple[int, Window]]] = {}
     for seq, payload in connection.execute(
         "SELECT seq, payload FROM outbox WHERE suffix = ? AND fresh = 1 AND seq > ? ORDER BY seq",
         (Suffix.WINDOW.value, sent_mark),
     ):
         window = Window.parse(payload)
-        kind = waiting.setdefault((window.model, window.model_digest, window.baseline), [])
+        alike = (window.model, window.model_digest, window.baseline, window.of_challenger)
+        kind = waiting.setdefault(alike, [])
         kind.append((seq, window))
         if len(kind) == 3:  # the newest of a kind may still grow; those before it are closed
             _replace_two(connection, *kind[:2])

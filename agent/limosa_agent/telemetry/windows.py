@@ -19,12 +19,12 @@ from limosa_contracts.feedback import Feedback
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.shadow import ShadowSketch
-from limosa_contracts.window import Sketch, Window, empty_sketch
+from limosa_contracts.window import COMPARED, Sketch, Window, empty_sketch
 
 MIN_ROWS: Final = 20
 MAX_ROWS: Final = 20_000
 WINDOW_S: Final = 3600.0
-SHADOW_COUNTERS: Final = ("shadow_compared", "shadow_disagreed", "shadow_dropped")
+SHADOW_COUNTERS: Final = (COMPARED, "shadow_disagreed", "shadow_dropped")
 """Of challengers only (telemetry 1.4)."""
 FEEDBACK_COUNTERS: Final = ("feedback_matched", "feedback_unmatched", "feedback_repeated")
 """Where applications said anything (telemetry 5.2)."""
@@ -212,6 +212,8 @@ class WindowBook:
     def _is_over(self, window: Window, mono_s: float, snapshot: Snapshot) -> bool:
         if window.baseline != snapshot.baseline or window.n >= MAX_ROWS:
             return True
+        if window.of_challenger is not (COMPARED in snapshot.counters):
+            return True  # what went to nobody and what was served are never one sum
         over = int(mono_s // WINDOW_S) != int(window.started_mono_s // WINDOW_S)
         return over and _is_enough(window)  # 3.5: a small one is merged into the next
 

@@ -14,6 +14,7 @@ from limosa_server.settings import RegistrySettings
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import DeviceModel
 from limosa_server.tables.lifecycle import ReleaseCount, ReleaseStep
+from limosa_server.tables.modes import ShadowAssignmentRow
 from limosa_server.tables.releases import Release, RepositoryBlob, RepositoryTag
 from limosa_server.tables.rollouts import AssignmentRow, ExecutionRow, RolloutRow
 
@@ -70,7 +71,12 @@ def _in_use(tx: Transaction) -> InUse:
     running |= set(tx.exec(select(DeviceModel.active_index).distinct()))
     return InUse(
         running=frozenset(running - {""}),
-        wanted=frozenset(tx.exec(select(AssignmentRow.index_sha256).distinct())),
+        wanted=frozenset(
+            {
+                *tx.exec(select(AssignmentRow.index_sha256).distinct()),
+                *tx.exec(select(ShadowAssignmentRow.index_sha256).distinct()),
+            }
+        ),
         rollouts=frozenset(rollouts - {""}),
         previous=frozenset(versions),
     )

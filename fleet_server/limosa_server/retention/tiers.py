@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, tuple_, update
 from sqlmodel import SQLModel, col, select
 
 from limosa_contracts.errors import LimosaError
-from limosa_contracts.window import Sketch, Window, empty_sketch, pack, unpack
+from limosa_contracts.window import COMPARED, Sketch, Window, empty_sketch, pack, unpack
 from limosa_server.retention.merging import Totals
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
@@ -132,6 +132,8 @@ def _sum_again(tx: Transaction, tier: _Tier, key: tuple[object, ...]) -> None:
 
 
 def _totals(row: WindowRow) -> Totals | None:
+    if COMPARED in row.counters:
+        return None  # a challenger's: the tiers are sums of what served
     try:
         return Totals.of(Window.parse(row.body))
     except LimosaError:

@@ -14,6 +14,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from limosa_contracts.phases import Execution, Phase
+from limosa_contracts.window import COMPARED
 from limosa_server.core.comparing import due_look
 from limosa_server.core.habit import Habit, is_silent
 from limosa_server.core.judging import numbers
@@ -157,6 +158,8 @@ def _read_windows(
         )
     ).all()
     for name, ran, n, started_at, length_s, received_at, counters, latency, classes, memory in rows:
+        if COMPARED in counters:
+            continue  # a challenger's: its answers went to nobody
         device = devices[name]
         middle = _placed(started_at, length_s, received_at) + length_s / 2
         tally = _tally_of(device, middle, ran == version, period)

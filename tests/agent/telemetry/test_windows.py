@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limosa_agent.telemetry.window_merge import merge_windows
-from limosa_agent.telemetry.windows import MAX_ROWS, MIN_ROWS, WINDOW_S, Snapshot, WindowBook
+from limosa_agent.telemetry.windows import MAX_ROWS, MIN_ROWS, SHADOW_COUNTERS, WINDOW_S, Snapshot, WindowBook
 from limosa_contracts.baseline import BINS
 from limosa_contracts.feedback import Feedback, Kpi
 from limosa_contracts.window import Window
@@ -118,6 +118,18 @@ def test_switch_closes_what_the_old_digest_counted_and_its_last_answers_come_aft
     observe(made, 12)  # answered while it drained
     observe(made, 7, manifest_sha256=B, version="2.0.0", generation=2)
     assert {(w.model_digest, w.n) for w in made.due(in_probation=True)} == {(A[:16], 2), (B[:16], 7)}
+
+
+def test_challenger_that_becomes_active_begins_another_window() -> None:
+    made = book()
+    compared = {name: n for n, name in enumerate(SHADOW_COUNTERS, start=1)}
+    beside = replace(snapshot(30), counters={**snapshot(30).counters, **compared})
+    observe(made, 30, snapshot=beside)
+    (closed,) = observe(made, 25, generation=2)  # promoted: the same bytes, whose answers are served now
+    assert (closed.n, closed.of_challenger, closed.counters["shadow_compared"]) == (30, True, 1)
+    (served,) = made.due(in_probation=False)
+    assert (served.n, served.of_challenger) == (25, False)
+    assert served.key != closed.key
 
 
 def test_a_single_answer_after_the_switch_is_not_held_back_for_ever() -> None:

@@ -13,6 +13,8 @@ from limosa_contracts.oci import MANIFEST, digest_of
 from limosa_server.access.roles import Role
 from limosa_server.core.lifecycle.retention import InUse, Kept, reasons
 from limosa_server.tables.lifecycle import ReleaseCount
+from limosa_server.tables.modes import ShadowAssignmentRow
+from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.publishing import (
     Blobs,
     Team,
@@ -95,6 +97,32 @@ def test_what_a_device_runs_stays_however_long_ago_it_was_archived(fleet: Fleet)
     fleet.clock.now += 60 * DAY
     assert collect(fleet)["kept"] == {f"{MODEL}@1.0.0": "devices run it"}
     assert there(fleet, old.weight)
+
+
+def test_a_challenger_that_devices_are_to_fetch_stays(fleet: Fleet) -> None:
+    """Nobody reports it yet, and no desired document answers with it: devices run it beside."""
+    beside = published(fleet, "1.0.0", b"one")
+    device = fleet.enroll()
+    archive(fleet, "1.0.0")
+    sha256 = hashlib.sha256(beside.index).hexdigest()
+    with fleet.state.store.transaction() as tx:
+        tx.add(ended_rollout(sha256))
+        tx.flush()
+        tx.add(
+            ShadowAssignmentRow(
+                device=device.id, model=MODEL, version="1.0.0", index_sha256=sha256, rollout=1, updated_at=0
+            )
+        )
+    fleet.clock.now += 60 * DAY
+    assert collect(fleet)["kept"] == {f"{MODEL}@1.0.0": "devices are told to run it"}
+    assert there(fleet, beside.weight)
+
+
+def ended_rollout(sha256: str) -> RolloutRow:
+    return RolloutRow(
+        id=1, model=MODEL, version="1.0.0", index_sha256=sha256, target="all", salt="s", fingerprint="f",
+        status="COMPLETED", reason="", since=0, created_at=0, created_by="test", ended_at=0, lane="shadow",
+    )  # fmt: skip
 
 
 def test_a_push_that_is_under_way_loses_nothing(fleet: Fleet) -> None:

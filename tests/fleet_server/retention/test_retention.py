@@ -71,6 +71,19 @@ def kept(database: Database) -> Iterator[Kept]:
     store.close()
 
 
+def test_what_a_challenger_answered_is_in_no_sum_of_what_served(kept: Kept) -> None:
+    served = window("d1", index=0)
+    beside = window("d1", index=1)
+    beside = replace(beside, counters={**beside.counters, "shadow_compared": 7})
+    kept.take(served, beside)
+    kept.after(2 * HOUR_S)
+    assert list(kept.hours().values()) == list(kept.days().values()) == [total([served])]
+    kept.take(replace(served, rev=2, n=served.n + 1))  # its hour is added up again
+    kept.after(2 * HOUR_S)
+    assert list(kept.hours().values()) == [total([replace(served, rev=2, n=served.n + 1)])]
+    assert kept.raw() == 2
+
+
 def total(windows: list[Window]) -> Totals:
     first, *rest = [Totals.of(one) for one in windows]
     for one in rest:

@@ -98,6 +98,26 @@ def test_what_the_canary_did_with_the_old_version_meanwhile_is_not_held_against_
     assert count(look(fleet).sample("errors"), "treated") == 0
 
 
+def test_what_ran_in_the_shadow_is_held_against_nobody(fleet: ComparedFleet) -> None:
+    """A challenger's errors reach nobody: neither the canary's, nor those of a control's other version."""
+    before = look(fleet)
+    with fleet.store.transaction() as tx:
+        for arm, version in (("treated", "2.0.0"), ("control", "3.0.0")):
+            last = tx.exec(
+                select(WindowRow)
+                .where(WindowRow.device == one_of(fleet, arm))
+                .order_by(col(WindowRow.started_at).desc())
+            ).first()
+            assert last is not None
+            said = last.model_dump(exclude={"id"})
+            said |= {
+                "version": version, "model_digest": "e" * 16, "latency": [0] * 31 + [500],
+                "counters": {"errors": 400, "shadow_compared": 500, "shadow_disagreed": 400},
+            }  # fmt: skip
+            tx.add(WindowRow(**said))
+    assert look(fleet).samples == before.samples
+
+
 def test_crashes_since_the_bake_began_are_counted_in_both_arms(fleet: ComparedFleet) -> None:
     names = [one_of(fleet, "treated"), one_of(fleet, "control")]
     since = fleet.waves(1)[0].since
