@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlmodel import select
 
 from limosa_contracts.errors import LimosaError
 from limosa_server.deploy.backup import make_backup, object_path, read_manifest
@@ -20,6 +21,10 @@ from limosa_server.deploy.check import check
 from limosa_server.deploy.restore import restore
 from limosa_server.errors import AlreadyRunning, BackupFailed
 from limosa_server.settings import ServerSettings
+from limosa_server.store import Store
+from limosa_server.tables.devices import Device
+from limosa_server.tables.reports import EventRow
+from tests.fleet_server.databases import Database
 from tests.fleet_server.publishing import make_blobs, push
 from tests.fleet_server.world import Fleet, as_batch, running_fleet
 from tests.support.processes import script
@@ -36,30 +41,35 @@ def lived_in(fleet: Fleet, content: bytes = b"one") -> str:
     return device.id
 
 
-def settings_of(folder: Path) -> ServerSettings:
-    return ServerSettings(data=folder, dev=True)
+def settings_of(folder: Path, database_url: str = "") -> ServerSettings:
+    return ServerSettings(data=folder, database_url=database_url, dev=True)
 
 
 def bad(settings: ServerSettings, *, blobs: bool = False) -> list[str]:
-    found = check(settings, settings.data / "limosa.db", read_blobs=blobs)
+    found = check(settings, settings.database, read_blobs=blobs)
     return [one.what for one in found if one.bad and "free on the disk" not in one.what]
 
 
-def test_server_that_burnt_down_is_as_it_was_at_the_backup(tmp_path: Path) -> None:
-    with running_fleet(tmp_path / "old") as fleet:
+@pytest.mark.both_databases
+def test_server_that_burnt_down_is_as_it_was_at_the_backup(tmp_path: Path, database: Database) -> None:
+    with running_fleet(tmp_path / "old", database_url=database.url()) as fleet:
         device = lived_in(fleet)
-        settings = fleet.state.settings
-        made = make_backup(settings, settings.database, tmp_path / "backup", keys=True, now=fleet.clock.now)
+        old = fleet.state.settings
+        made = make_backup(old, old.database, tmp_path / "backup", keys=True, now=fleet.clock.now)
         assert (made.copied, made.missing) == (4, ())
         lived_in(fleet, b"two")  # after the backup: lost, and nothing else
-    assert bad(settings_of(tmp_path / "old" / "data"), blobs=True) == []
+    assert bad(old, blobs=True) == []
 
-    new = settings_of(tmp_path / "new")
-    restore(new, new.data / "limosa.db", tmp_path / "backup")
+    new = settings_of(tmp_path / "new", str(database.place(empty=True)) if old.database_url else "")
+    restore(new, new.database, tmp_path / "backup")
     assert bad(new, blobs=True) == []
-    with closing(sqlite3.connect(new.data / "limosa.db")) as database:
-        assert database.execute("SELECT id FROM devices").fetchall() == [(device,)]
-        assert database.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    store = Store.open(new.database)
+    with closing(store), store.read() as tx:
+        assert tx.exec(select(Device.id)).all() == [device]
+        assert tx.exec(select(EventRow.device)).all() == [device]
+    again = settings_of(tmp_path / "again" if new.database_url else new.data, new.database_url)
+    with pytest.raises(BackupFailed, match="is not empty"):
+        restore(again, again.database, tmp_path / "backup")
     for key in (new.trust / "keys").iterdir():
         assert key.stat().st_mode & 0o077 == 0, key
 
