@@ -31,6 +31,7 @@ EXPORT_MAX_BYTES: Final = 1024**3
 )
 @device_filter_options
 @server_options
+@json_option
 def export(
     state: str,
     label: str,
@@ -41,8 +42,9 @@ def export(
     server: str | None,
     token: str | None,
     ca: str | None,
+    as_json: bool,
 ) -> None:
-    """Write the inventory as CSV: one row a device, one column a label."""
+    """Write the inventory as CSV: one row a device, one column a label. --json is about errors only."""
     query = filter_of(state=state, label=label, selector=selector, group=group, version=version, q=search)
     with Client.of(server, token, ca) as client:
         for piece in client.pieces(EXPORT, max_bytes=EXPORT_MAX_BYTES, **query):

@@ -17,8 +17,8 @@ POSTGRESQL_NAMES: Final = ("postgresql", "postgres")
 def place_of(place: Path | str) -> URL:
     """A path is a SQLite file. Raises DatabaseRefused, which never tells a password.
 
-    >>> str(place_of("limosa.db")), str(place_of("postgresql:///limosa?host=/run/postgresql"))
-    ('sqlite:///limosa.db', 'postgresql:///limosa?host=/run/postgresql')
+    >>> place_of("limosa.db").drivername, place_of("postgresql:///limosa?host=/run/postgresql").database
+    ('sqlite', 'limosa')
     """
     if isinstance(place, Path) or "://" not in place:
         return URL.create("sqlite", database=str(place))

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final, Self
-
-from scipy import stats
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.rollout.modes import Shadow
+from limosa_server.core.judging import student
 from limosa_server.core.judging.judge import Decision, Verdict
 from limosa_server.core.wording import devices
 
@@ -112,13 +112,13 @@ def _effective_rows(seen: Moments, confidence: float) -> float:
     if spread <= 1e-9 * seen.dd:
         return seen.rows
     variance = k / (k - 1) * spread / seen.rows**2
-    normal, student = float(stats.norm.ppf(confidence)), float(stats.t.ppf(confidence, k - 1))
-    return min(float(seen.rows), p * (1 - p) / variance * (normal / student) ** 2)
+    normal, wider = NormalDist().inv_cdf(confidence), student.quantile(confidence, k - 1)
+    return min(float(seen.rows), p * (1 - p) / variance * (normal / wider) ** 2)
 
 
 def _wilson(share: float, n: float, confidence: float) -> float:
     """One-sided lower bound of a share of `n` rows; n need not be whole (E. B. Wilson, JASA 22, 1927)."""
-    z2 = float(stats.norm.ppf(confidence)) ** 2
+    z2 = NormalDist().inv_cdf(confidence) ** 2
     spread = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
     return min(share, max(0.0, (share + z2 / (2 * n) - spread) / (1 + z2 / n)))
 

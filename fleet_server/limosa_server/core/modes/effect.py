@@ -15,9 +15,9 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from limosa_contracts.json_value import JsonValue
+from limosa_server.core.judging import student
 from limosa_server.core.modes.arms import CHALLENGER, CHAMPION
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -161,9 +161,9 @@ def _welch(a: Floats, b: Floats, confidence: float) -> Effect:
     else:
         share = of_a / (of_a + of_b)
         freedom = 1 / (share**2 / (a.size - 1) + (1 - share) ** 2 / (b.size - 1))
-        reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+        reach = student.quantile((1 + confidence) / 2, freedom) * error
         low, high = difference - reach, difference + reach
-        p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+        p = 2 * student.tail(abs(difference) / error, freedom)
     return Effect(
         champion=nothing,
         challenger=nothing,
