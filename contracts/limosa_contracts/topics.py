@@ -10,7 +10,6 @@ from limosa_contracts.errors import InvalidField
 from limosa_contracts.names import NAME, check_name
 
 PREFIX: Final = "limosa/v1/d"
-TELEMETRY_KINDS: Final = ("window",)
 
 
 class Suffix(Enum):

@@ -12,7 +12,7 @@ from limosa_contracts.duration import about_duration
 from limosa_server.alerts.device_sources import NAMED_MAX, device_findings
 from limosa_server.core.alerts.finding import Finding
 from limosa_server.core.alerts.rules import DEVICE_SOURCES, AlertRule, Severity, Source
-from limosa_server.core.rollout import Pause, RolloutStatus
+from limosa_server.core.rollout import RolloutStatus
 from limosa_server.core.wording import devices as so_many
 from limosa_server.registry import release_rows, running
 from limosa_server.rollouts.rollout_view import overdue_of
@@ -29,8 +29,6 @@ _OPEN: Final = tuple(status.value for status in RolloutStatus if not status.term
 _STANDS: Final = (_S.PAUSED.value, _S.WAITING_FOR_APPROVAL.value)
 _BAD_ENDS: Final = (_S.FAILED.value, _S.ROLLED_BACK.value, _S.ROLLBACK_INCOMPLETE.value, _S.INVALID.value)
 _BY_HAND: Final = ("manual", "outside_window", "budget")  # nobody needs to be told of these
-_BY_ITSELF: Final = tuple(pause.value for pause in Pause if pause.ends_by_itself)
-_BY_ITS_CLOCKS: Final = (_S.RUNNING.value, _S.SCHEDULED.value)
 ROWS_MAX: Final = 200
 
 

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 KEY_FILE: Final = "webhooks.key"
 KEY_BYTES: Final = 32
 BATCH: Final = 20  # messages of one round
-TOLERANCE_S: Final = 300  # what receivers are told to allow between timestamp and clock
 
 
 def new_salt() -> str:

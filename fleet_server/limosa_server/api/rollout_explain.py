@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import Response
-from sqlmodel import col, select
 
 from limosa_contracts.errors import NotFound
 from limosa_contracts.json_value import JsonValue
@@ -14,7 +13,7 @@ from limosa_server.api.releases import number_of
 from limosa_server.api.rollouts import find
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
-from limosa_server.rollouts.decisions import explained, inputs_of
+from limosa_server.rollouts.decisions import decisions_of, explained, inputs_of
 from limosa_server.tables.rollouts import DecisionRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
@@ -28,13 +27,8 @@ def explain(
     with `outcome` (`same`, `different`, `not possible`, `nothing to decide`) and `why`."""
     after = number_of(cursor) if cursor else 0
     with state.store.read() as tx:
-        row = find(tx, rollout_id)
-        rows = tx.exec(
-            select(DecisionRow)
-            .where(DecisionRow.rollout == row.id, col(DecisionRow.id) > after)
-            .order_by(col(DecisionRow.id))
-            .limit(limit + 1)
-        ).all()
+        find(tx, rollout_id)
+        rows = decisions_of(tx, rollout_id, after=after, limit=limit + 1)
         told = {one.id: explained(tx, one) for one in rows[:limit]}
     return page(rows, limit=limit, key=lambda one: str(one.id), shape=lambda one: told[one.id])
 

@@ -27,9 +27,10 @@ from limosa_server.api.state import State
 from limosa_server.core.errors import KeyReused, PlanStale
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.rollouts import rollout_plan, rollout_start
+from limosa_server.rollouts.decisions import decisions_of
 from limosa_server.rollouts.rollout_view import decision_json, etag_of, execution_json, rollout_json
 from limosa_server.store import Transaction
-from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
 
@@ -153,13 +154,8 @@ def decisions(
     """Every decision with its numbers and its sentence, oldest first (rollouts 5.6)."""
     after = number_of(cursor) if cursor else 0
     with state.store.read() as tx:
-        row = find(tx, rollout_id)
-        rows = tx.exec(
-            select(DecisionRow)
-            .where(DecisionRow.rollout == row.id, col(DecisionRow.id) > after)
-            .order_by(col(DecisionRow.id))
-            .limit(limit + 1)
-        ).all()
+        find(tx, rollout_id)
+        rows = decisions_of(tx, rollout_id, after=after, limit=limit + 1)
     return page(rows, limit=limit, key=lambda one: str(one.id), shape=decision_json)
 
 

@@ -22,7 +22,7 @@ from limosa_contracts.json_value import JsonObject
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import ReleaseName
 from limosa_contracts.oci import INDEX, MANIFEST, Descriptor, ImageIndex, Manifest
-from limosa_server.cli.release_stages import path_of
+from limosa_server.cli.release_paths import path_of
 from limosa_server.client import CA, Client
 from limosa_server.core.errors import ReleaseRetracted
 from limosa_server.errors import BlobUnknown, CopyDiffers

@@ -16,7 +16,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import DIGEST, ReleaseName
 from limosa_contracts.signing_keys import PublicKey
-from limosa_server.cli.release_stages import PATH, path_of
+from limosa_server.cli.release_paths import PATH, path_of
 from limosa_server.cli.times import day
 from limosa_server.client import Client, server_options
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import click
 
 from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject, JsonValue
-from limosa_contracts.names import ReleaseName
+from limosa_server.cli.release_paths import PATH, path_of
 from limosa_server.cli.wording import so_many
 from limosa_server.client import Client, server_options
-
-PATH: Final = "/api/v1/releases"
-
-
-def path_of(release: str) -> str:
-    """Raises InvalidField."""
-    name = ReleaseName.parse(release)
-    return f"{PATH}/{name.name.team}/{name.name.model}/{name.version}"
 
 
 @command(

@@ -10,10 +10,10 @@ from sqlmodel import select
 
 from limosa_contracts.errors import LimosaError
 from limosa_server.deploy.backup_manifest import DATABASE, MANIFEST, BackupManifest
-from limosa_server.deploy.copies import copy_file, files_below, sha256_of
+from limosa_server.deploy.copies import copy_file, files_below
 from limosa_server.deploy.database_copy import dump, kind_of, revision_of
 from limosa_server.errors import BackupFailed
-from limosa_server.files import write_private
+from limosa_server.files import sha256_of, write_private
 from limosa_server.settings import ServerSettings
 from limosa_server.store.engine import make_engine
 from limosa_server.store.migrate import head

@@ -19,8 +19,9 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.audit import first_break
 from limosa_server.core.counts import Counts
-from limosa_server.deploy.copies import files_below, sha256_of
+from limosa_server.deploy.copies import files_below
 from limosa_server.deploy.database_copy import revision_of
+from limosa_server.files import sha256_of
 from limosa_server.settings import ServerSettings
 from limosa_server.store.engine import make_engine, shown
 from limosa_server.store.migrate import head

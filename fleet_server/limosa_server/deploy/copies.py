@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Final
 
-from limosa_server.files import sync_folder
-
-CHUNK_BYTES: Final = 1024**2
+from limosa_server.files import CHUNK_BYTES, sync_folder
 
 
 def copy_file(source: Path, target: Path, *, mode: int = 0o600) -> str:
@@ -26,14 +23,6 @@ def copy_file(source: Path, target: Path, *, mode: int = 0o600) -> str:
         os.fsync(write.fileno())
     part.replace(target)
     sync_folder(target.parent)
-    return digest.hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -11,9 +11,10 @@ from sqlalchemy import inspect
 from limosa_server.assembly import FolderLock
 from limosa_server.deploy.backup import METADATA, TRUST, object_path, read_manifest
 from limosa_server.deploy.backup_manifest import DATABASE, BackupManifest
-from limosa_server.deploy.copies import copy_file, sha256_of
+from limosa_server.deploy.copies import copy_file
 from limosa_server.deploy.database_copy import kind_of, load
 from limosa_server.errors import BackupFailed
+from limosa_server.files import sha256_of
 from limosa_server.settings import ServerSettings
 from limosa_server.store import Store
 from limosa_server.store.engine import make_engine, shown

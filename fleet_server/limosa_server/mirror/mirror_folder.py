@@ -13,12 +13,11 @@ from typing import Final
 from limosa_contracts.errors import DigestMismatch
 from limosa_contracts.mirror import MARKER_FILE, MirrorMarker, blob_file
 from limosa_server.errors import NotAMirror
-from limosa_server.files import sync_folder
+from limosa_server.files import sha256_of, sync_folder
 
 INCOMPLETE: Final = "limosa-mirror.incomplete"
 """Stands in the marker's place while a mirror is being written: a device takes no half of one."""
 OWN: Final = ("blobs", "desired", "tuf")  # folders of a mirror, of which the rest is removed
-CHUNK_BYTES: Final = 1 << 20
 
 
 class MirrorFolder:
@@ -49,7 +48,7 @@ class MirrorFolder:
     def blob(self, sha256: str, size: int, pieces: Callable[[], Iterator[bytes]]) -> bool:
         """Whether it had to be fetched. Raises DigestMismatch."""
         path = self._place(blob_file(sha256))
-        if _is_plain(path) and path.stat().st_size == size and _sha256(path) == sha256:
+        if _is_plain(path) and path.stat().st_size == size and sha256_of(path) == sha256:
             return False
         digest = hashlib.sha256()
 
@@ -118,11 +117,3 @@ def _remove_unless(path: Path, kept: Collection[Path]) -> None:
 
 def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -15,7 +15,6 @@ from limosa_server.api.state import State
 from limosa_server.pages.guard import SignedForm, SignedIn, needs, page_router
 
 router = page_router()
-REMARK_MAX_CHARS: Final = 500
 OPERATOR, APPROVER = Role.OPERATOR, Role.APPROVER
 ACTIONS: Final[Mapping[str, tuple[Role, Callable[..., Any], JsonObject]]] = {
     "pause": (OPERATOR, rollout_actions.pause, {}),

@@ -14,7 +14,6 @@ class PageLimits:
     gather_s: float = 0.25  # a commit rarely comes alone: what follows at once goes out together
     news_every_s: float = 1.0  # a page is told at most this often
     heartbeat_s: float = 15.0  # keeps proxies from closing an idle stream; the session is checked again
-    unreachable_after_s: float = 900.0  # offline for longer than a restart or a bad moment takes
     recent_s: float = 86400.0  # what ended badly stays on the overview for a day
     certificate_warn_s: float = 7 * 86400.0  # agents renew well before
     outbox_late_s: float = 60.0  # the broker takes messages in milliseconds

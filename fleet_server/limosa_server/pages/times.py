@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 _UNITS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
-SOON_S: Final = 60.0
 FAR_S: Final = 253402300799.0  # the year 9999: what a clock can say at most
 
 

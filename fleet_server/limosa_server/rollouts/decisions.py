@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+
+from sqlmodel import col, select
 
 from limosa_contracts.json_value import JsonValue
 from limosa_server.core.judging.judge import Decision
@@ -32,6 +35,16 @@ def inputs_of(tx: Transaction, row: DecisionRow) -> bytes:
     if kept is None:
         return b""
     return zlib.decompressobj().decompress(kept.body, INPUTS_MAX_BYTES)
+
+
+def decisions_of(tx: Transaction, rollout: int, *, after: int, limit: int) -> Sequence[DecisionRow]:
+    """Those with a number above `after`, the oldest first."""
+    return tx.exec(
+        select(DecisionRow)
+        .where(DecisionRow.rollout == rollout, col(DecisionRow.id) > after)
+        .order_by(col(DecisionRow.id))
+        .limit(limit)
+    ).all()
 
 
 def explained(tx: Transaction, row: DecisionRow) -> dict[str, JsonValue]:

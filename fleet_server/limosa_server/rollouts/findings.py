@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from limosa_contracts.phases import Execution
 from limosa_server.core.counts import Counts
 from limosa_server.core.planning.known_bad import Finding
-from limosa_server.core.planning.slices import Cell, Slice, common, sentence
+from limosa_server.core.planning.slices import Cell, common, sentence
 from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceLabel
@@ -185,18 +185,4 @@ def finding_of(row: FindingRow, devices: frozenset[str] = frozenset()) -> Findin
         sentence=row.sentence,
         bad=row.bad,
         devices=devices,
-    )
-
-
-def slice_of(row: FindingRow) -> Slice | None:
-    """The part of the fleet that stands out, None where none does."""
-    if not row.terms:
-        return None
-    return Slice(
-        terms=tuple((str(name), str(value)) for name, value in row.terms),
-        failed=row.slice_failed,
-        executed=row.slice_executed,
-        other_failed=row.failed - row.slice_failed,
-        other_executed=row.executed - row.slice_executed,
-        p=row.p,
     )

@@ -18,7 +18,6 @@ class Stage(Enum):
     """Nobody is to start it any more; its bytes go when nothing needs them."""
 
 
-STAGE_NAMES: Final = tuple(stage.value for stage in Stage)
 MOVES: Final[Mapping[Stage, frozenset[Stage]]] = {
     Stage.STAGING: frozenset({Stage.PRODUCTION, Stage.ARCHIVED}),
     Stage.PRODUCTION: frozenset({Stage.ARCHIVED}),
