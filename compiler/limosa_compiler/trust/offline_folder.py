@@ -11,7 +11,7 @@ from typing import Final
 from tuf.api.metadata import Targets
 
 from limosa_compiler.trust import ceremony, folders, releases, roles
-from limosa_compiler.trust.errors import DamagedMetadata, KeysExist
+from limosa_compiler.trust.errors import DamagedMetadata, KeysExist, KeyUnusable
 from limosa_compiler.trust.key_files import load_key
 from limosa_compiler.trust.key_sources import HeldKey, held_key, read_public
 from limosa_compiler.trust.team_folder import TeamFolder, open_folder
@@ -47,6 +47,26 @@ def team_key(offline: Path, team: str, environment: Mapping[str, str]) -> Signs:
 def open_team(offline: Path, team: str, environment: Mapping[str, str]) -> TeamFolder:
     metadata = metadata_folder(offline, team)
     return open_folder(metadata, team=team, key=team_key(offline, team, environment))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicHalf:
+    """A key of which only the public half is here, or needed."""
+
+    public: PublicKey
+
+    @property
+    def repeats(self) -> bool:
+        return False
+
+    def sign(self, message: bytes) -> bytes:
+        raise KeyUnusable(f"of key {self.public.keyid[:12]}… only the public half is here")
+
+
+def open_team_publicly(offline: Path, team: str) -> TeamFolder:
+    """To read and to check, also where the team's key is lost; its `key` signs nothing."""
+    metadata = metadata_folder(offline, team)
+    return open_folder(metadata, team=team, key=PublicHalf(read_public(metadata.parent / "team.pub")))
 
 
 def read_top(offline: Path) -> Targets:

@@ -81,10 +81,15 @@ def rotate_root(places: Places, now: datetime, *, numbers: tuple[int, ...] = ())
 
 
 def rotate_targets(places: Places, now: datetime) -> Rotated:
-    """A new key of the top role: a new root that names it, and the top role signed with it."""
-    root, before = places.root(), places.targets_key()
+    """A new key of the top role: a new root that names it, and the top role signed with it.
+
+    The one before is not needed: it may be the one that is lost.
+    """
+    root = places.root()
     changed, key = root.next_version(), SigningKey.generate(Algorithm.P256)
-    changed.revoke_key(_keyid(before), Targets.type)
+    before = tuple(changed.roles[Targets.type].keyids)
+    for keyid in before:
+        changed.revoke_key(keyid, Targets.type)
     changed.add_key(roles.tuf_key(key.public), Targets.type)
     top = read_top(places.offline)
     draft = offline_root.add_key(places.offline / "targets.pem", key)
@@ -92,7 +97,7 @@ def rotate_targets(places: Places, now: datetime) -> Rotated:
     offline_root.take_key(draft)
     _write_top(places, offline_root.sign_top(top, key, now))
     offline_root.deliver(places.offline, places.server)
-    return Rotated(what="targets", replaced=(_keyid(before),), now=(_keyid(key),))
+    return Rotated(what="targets", replaced=before, now=(_keyid(key),))
 
 
 def rotate_online(places: Places, role: str, now: datetime) -> Rotated:
@@ -115,7 +120,7 @@ def rotate_online(places: Places, role: str, now: datetime) -> Rotated:
 def rotate_director(places: Places, now: datetime) -> Rotated:
     """A new director: its public key is a target of the top role (trust 4.2). What the old one signed
     holds nowhere any more, and numbers are counted anew (ADR 59)."""
-    before = offline_root.any_key(places.server / "keys" / "director.pem", places.environment)
+    before = key_before(places.server / "keys" / "director.pem", places.environment)
     key = SigningKey.generate(Algorithm.ED25519)
     document = ceremony.director_document(key.public)
     top = read_top(places.offline)
@@ -126,7 +131,12 @@ def rotate_director(places: Places, now: datetime) -> Rotated:
     # The key goes last: what it signs verifies for whoever has the metadata that names it.
     offline_root.deliver(places.offline, places.server)
     _write_key(places.server, "director", key)
-    return Rotated(what="director", replaced=(before.public.keyid,), now=(key.public.keyid,))
+    return Rotated(what="director", replaced=before, now=(key.public.keyid,))
+
+
+def key_before(path: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The id of the key that is to be replaced; none where its file is lost. Raises KeyUnusable."""
+    return (offline_root.any_key(path, environment).public.keyid,) if path.exists() else ()
 
 
 def refresh_root(places: Places, now: datetime) -> datetime:

@@ -22,7 +22,7 @@ from limosa_compiler.trust.certificates import (
     make_server_certificate,
 )
 from limosa_compiler.trust.errors import DamagedMetadata, RotationRefused
-from limosa_compiler.trust.rotation import Places, Rotated
+from limosa_compiler.trust.rotation import Places, Rotated, key_before
 from limosa_contracts.signing_keys import Algorithm, PublicKey, SigningKey
 
 FORMER: Final = "former-ca"
@@ -33,19 +33,28 @@ ACCESS_TOKEN_KEY_BYTES: Final = 32
 
 
 def rotate_device_ca(places: Places, now: datetime) -> Rotated:
-    """A new intermediate, signed by the offline root CA; the one before stays trusted beside it."""
+    """A new intermediate, signed by the offline root CA; the one before stays trusted beside it.
+
+    Not one whose key is lost: nobody could sign its list of the revoked, and the broker would refuse all.
+    """
     root = _authority(places, places.offline / "ca.pem", places.offline / "ca.crt")
-    before = _device_ca(places)
+    before = _device_ca(places) if (places.server / "keys" / "device-ca.pem").exists() else None
     fresh = make_device_ca(root, now)
+    if before is not None:
+        _keep(places, before)
+    # A server that looks in between finds a key without its certificate, and waits for the rest.
+    _write_private(places.server / "keys" / "device-ca.pem", fresh.key.pem())
+    folders.write_durably(places.server / "device-ca.crt", fresh.pem())
+    replaced = () if before is None else (before.key.public.keyid,)
+    return Rotated(what="device CA", replaced=replaced, now=(fresh.key.public.keyid,))
+
+
+def _keep(places: Places, before: Authority) -> None:
     kept = places.server / FORMER / f"{before.certificate.serial_number:x}"
     with folders.refusals(kept, "make a folder"):
         kept.parent.mkdir(mode=folders.PRIVATE_FOLDER, exist_ok=True)
     folders.write_durably(kept.with_suffix(".pem"), before.key.pem(), mode=folders.PRIVATE_FILE)
     folders.write_durably(kept.with_suffix(".crt"), before.pem())
-    # A server that looks in between finds a key without its certificate, and waits for the rest.
-    _write_private(places.server / "keys" / "device-ca.pem", fresh.key.pem())
-    folders.write_durably(places.server / "device-ca.crt", fresh.pem())
-    return Rotated(what="device CA", replaced=(before.key.public.keyid,), now=(fresh.key.public.keyid,))
 
 
 def retire_device_ca(places: Places) -> Rotated:
@@ -76,9 +85,9 @@ def rotate_server_certificate(places: Places, now: datetime, *, hosts: Sequence[
 def rotate_audit(places: Places) -> Rotated:
     """A new key for the heads of the audit trail; the server remembers the public half of the old one."""
     path = places.server / "keys" / "audit.pem"
-    before, fresh = offline_root.any_key(path, places.environment), SigningKey.generate(Algorithm.ED25519)
+    before, fresh = key_before(path, places.environment), SigningKey.generate(Algorithm.ED25519)
     _write_private(path, fresh.pem())
-    return Rotated(what="audit", replaced=(before.public.keyid,), now=(fresh.public.keyid,))
+    return Rotated(what="audit", replaced=before, now=(fresh.public.keyid,))
 
 
 def rotate_access_token(places: Places) -> Rotated:

@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from limosa_compiler.trust import folders, offline_root, releases, roles
 from limosa_compiler.trust.errors import RotationRefused
 from limosa_compiler.trust.key_sources import HeldKey
-from limosa_compiler.trust.offline_folder import open_team, read_top
+from limosa_compiler.trust.offline_folder import open_team, open_team_publicly, read_top
 from limosa_compiler.trust.rotation import Places, Rotated
 from limosa_compiler.trust.team_folder import FORMER_KEYS
 from limosa_contracts.signing_keys import Algorithm, SigningKey, Signs
@@ -27,12 +27,13 @@ def rotate_team(
 ) -> Rotated:
     """The team's role and bins signed with a new key, named by a new top role beside the old key.
 
-    `held`: the new key is one that a device or service holds. `retire`: the old key is not named any more.
+    The old key itself is not needed: it may be the one that is lost. `held`: the new key is one that a
+    device or service holds. `retire`: the old key is not named any more.
     Raises RotationRefused, WrongTeam, DamagedMetadata, SystemRefused.
     """
     folder = places.offline / "teams" / roles.check_team(team)
     former = folder / "metadata" / FORMER_KEYS
-    current = open_team(places.offline, team, places.environment)
+    current = open_team_publicly(places.offline, team)
     before = roles.tuf_key(current.key.public).keyid
     key: Signs = held or SigningKey.generate(Algorithm.P256)
     fresh = roles.tuf_key(key.public)
