@@ -43,7 +43,7 @@ def decommission(
 ) -> None:
     """Take a device out for good: shut out, out of all groups and rollouts.
 
-    Its record stays. What is on its disk is not touched: on the device, `limosa-agent service uninstall`
+    Its record stays. What is on its disk is not touched: on the device, `limosa-agent uninstall`
     takes the agent away.
     """
     with Client.of(server, token, ca) as client:
