@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import delete, insert
 from sqlmodel import col, select
 
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.reports import OutboxRow
 
 ANNOUNCED = "outbox"
+AT_ONCE: Final = 500  # topics in one IN list
 
 
 def publish(
@@ -40,6 +44,27 @@ def publish(
             correlation=correlation,
         )
     )
+    tx.announce(ANNOUNCED)
+
+
+def publish_retained(tx: Transaction, messages: Sequence[tuple[str, bytes]], *, at: float) -> None:
+    """(topic, payload) of many retained messages, each of another topic; as `publish` does it."""
+    if not messages:
+        return
+    for begin in range(0, len(messages), AT_ONCE):
+        topics = [topic for topic, _ in messages[begin : begin + AT_ONCE]]
+        tx.execute(delete(OutboxRow).where(col(OutboxRow.topic).in_(topics), col(OutboxRow.retain).is_(True)))
+    tx.flush()  # what was added before goes out before
+    tx.connection().execute(
+        insert(OutboxRow),
+        [
+            {
+                "topic": topic, "payload": payload, "retain": True, "expiry_s": None, "created_at": at,
+                "answer_to": "", "correlation": "",
+            }
+            for topic, payload in messages
+        ],
+    )  # fmt: skip
     tx.announce(ANNOUNCED)
 
 

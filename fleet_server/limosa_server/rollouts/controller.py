@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,18 +21,15 @@ from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.promotion import promote_if_shown
 from limosa_server.rollouts import findings, joining, metric_facts, modes_facts, shadow_lane, tick_reading
+from limosa_server.rollouts.assigning import Wanted, assign
 from limosa_server.rollouts.decisions import keep_decision
-from limosa_server.rollouts.rollout_rows import (
-    wave_of,
-    write_execution,
-    write_rollout,
-    write_wave,
-)
+from limosa_server.rollouts.executions import write_due, write_many
+from limosa_server.rollouts.rollout_rows import wave_of, write_rollout, write_wave
 from limosa_server.rollouts.shadow_lane import SHADOW
-from limosa_server.rollouts.taking_over import outranks, take_over
+from limosa_server.rollouts.taking_over import take_over
 from limosa_server.store import Store, Transaction
 from limosa_server.tables.releases import Release
-from limosa_server.tables.rollouts import AssignmentRow, ExecutionRow, RolloutRow, WaveRow
+from limosa_server.tables.rollouts import RolloutRow, WaveRow
 from limosa_server.trust.director import Director
 
 log = logging.getLogger(__name__)
@@ -82,15 +79,15 @@ class Controller:
             if row is None or row.status not in ACTIVE:
                 return
             joining.follow(tx, row, now=now)
-            outcome, rows = self._decide(tx, row, now, comparison)
-            _Writer(tx, row, self.director, self.blobs, now).write(outcome, rows)
+            outcome, due = self._decide(tx, row, now, comparison)
+            _Writer(tx, row, self.director, self.blobs, now).write(outcome, due)
             counts = sum((wave.counts for wave in outcome.waves), Counts())
             findings.keep(tx, row, counts, now=now)
 
     def _decide(
         self, tx: Transaction, row: RolloutRow, now: float, comparison: Comparison | None
-    ) -> tuple[Outcome, Mapping[str, ExecutionRow]]:
-        """What to do, and the rows of what was looked at, which are due again when core.due says so."""
+    ) -> tuple[Outcome, Mapping[str, float | None]]:
+        """What to do, and when what changes or was looked at too late is due again, as core.due says."""
         assert row.id is not None
         since = self._looked_at.get(row.id, 0.0) - OVERLAP_S
         found = tick_reading.read(tx, row, now=now, seen_since=since)
@@ -100,13 +97,14 @@ class Controller:
             outcome = advance(replace(found.facts, comparison=comparison))
         self._looked_at[row.id] = now
         changed = {run.device: run for run in outcome.runs}
+        again: dict[str, float | None] = {}
         for run in found.facts.runs:
             latest = changed.get(run.device, run)
             device = found.facts.devices.get(run.device, NOBODY)
             due = next_look(latest, outcome.rollout, device, now=now)
-            if found.rows[run.device].due_at != due:
-                found.rows[run.device].due_at = due
-        return outcome, found.rows
+            if run.device in changed or found.rows[run.device].due_at != due:
+                again[run.device] = due
+        return outcome, again
 
     def _record_failure(self, number: int, error: Exception) -> None:
         now = self.clock()
@@ -126,8 +124,7 @@ class Controller:
             )
         if stale:
             with self.store.transaction() as tx:
-                for device in stale:
-                    self.director.issue(tx, device, now=now)
+                self.director.issue_many(tx, stale, now=now)
 
 
 class _Writer:
@@ -142,16 +139,20 @@ class _Writer:
         self._blobs = blobs  # evidence lies there, which a promotion may ask for
         self._now = now
         self._runs: dict[str, DeviceExecution] = {}
+        self._wanted: dict[str, Wanted] = {}
 
-    def write(self, outcome: Outcome, rows: Mapping[str, ExecutionRow]) -> None:
-        assert self._row.id is not None
+    def write(self, outcome: Outcome, due: Mapping[str, float | None]) -> None:
+        """`due`: of every execution in it, and of others whose time is another now."""
+        number = self._row.id
+        assert number is not None
         self._runs = {run.device: run for run in outcome.runs}
         for order in outcome.orders:
             self._carry_out(order, outcome.rollout)
-        for run in self._runs.values():
-            write_execution(rows[run.device], run)
+        self._tell(outcome.rollout)
+        write_many(self._tx, [(number, run, due[run.device]) for run in self._runs.values()])
+        write_due(self._tx, [(number, name, at) for name, at in due.items() if name not in self._runs])
         for wave in outcome.waves:
-            found = self._tx.get(WaveRow, (self._row.id, wave.index))
+            found = self._tx.get(WaveRow, (number, wave.index))
             assert found is not None
             if wave_of(found) != wave:
                 write_wave(found, wave)
@@ -159,64 +160,41 @@ class _Writer:
         changed = write_rollout(self._row, outcome.rollout)
         self._row.failing_since, self._row.failing_reason = None, ""
         for decision in outcome.decisions:
-            keep_decision(self._tx, self._row.id, decision, at=self._now)
+            keep_decision(self._tx, number, decision, at=self._now)
         if changed or outcome.runs or outcome.decisions or reason != self._row.reason:
-            self._tx.announce("rollouts", f"rollout {self._row.id}")
+            self._tx.announce("rollouts", f"rollout {number}")
 
     def _carry_out(self, order: Order, rollout: Rollout) -> None:
         match order:
             case Offer(device):
-                self._assign(device, rollout, str(rollout.spec.release.version), rollout.index_sha256)
+                self._wanted[device] = (str(rollout.spec.release.version), rollout.index_sha256)
             case GoBack(device, version, index_sha256):
-                self._assign(device, rollout, version, index_sha256)
+                self._wanted[device] = (version, index_sha256)
             case Promote():
                 self._promote()
             case TakeOver():
                 take_over(self._tx, rollout, model=self._row.model, now=self._now)
 
-    def _assign(self, device: str, rollout: Rollout, version: str, index_sha256: str) -> None:
-        """What the device shall run, in its signed document; "" takes the model out of it."""
+    def _tell(self, rollout: Rollout) -> None:
+        """What the devices shall run, in their signed documents."""
+        attempts = {device: run.attempt for device, run in self._runs.items()}
         if rollout.lane == SHADOW:
-            self._put_beside(device, rollout, wanted=bool(version))
-            return
-        model = str(rollout.spec.release.name)
-        row = self._tx.get(AssignmentRow, (device, model))
-        if row is not None and outranks(self._tx, row.rollout, rollout):
-            return  # another rollout has taken this device over (rollouts 2)
-        if not version:
-            if row is not None:
-                self._tx.delete(row)
+            told: Collection[str] = self._wanted
+            for device, (version, _) in self._wanted.items():
+                self._put_beside(device, rollout, attempts.get(device, 1) if version else 0)
         else:
-            run = self._runs.get(device)
-            row = row or AssignmentRow(device=device, model=model, version="", index_sha256="", updated_at=0)
-            row.version, row.index_sha256 = version, index_sha256
-            # The way back is an attempt of its own, so that its events are not taken for the release's.
-            going_back = index_sha256 != rollout.index_sha256
-            row.rollout, row.attempt = str(rollout.id), (run.attempt if run else 1) + going_back
-            row.trial = dict(rollout.spec.trial.as_json())
-            windows = rollout.spec.schedule.windows
-            # A device that shall go back is not left with a bad release until its next window.
-            row.windows = {} if windows is None or going_back else dict(windows.as_json())
-            row.report_every_s = rollout.spec.report_every_s
-            row.report_every_in_probation_s = rollout.spec.report_every_in_probation_s
-            row.updated_at = self._now
-            self._tx.add(row)
-        self._publish(device)
+            told = assign(self._tx, rollout, self._row.model, self._wanted, attempts=attempts, now=self._now)
+        documents = self._director.issue_many(self._tx, told, now=self._now)
+        for device, document in documents.items():
+            if device in self._runs:
+                self._runs[device] = replace(self._runs[device], document=document)
 
-    def _put_beside(self, device: str, rollout: Rollout, *, wanted: bool) -> None:
-        run = self._runs.get(device)
-        if wanted:
-            attempt = run.attempt if run else 1
+    def _put_beside(self, device: str, rollout: Rollout, attempt: int) -> None:
+        """`attempt` 0: it is taken away."""
+        if attempt:
             shadow_lane.put_beside(self._tx, device, rollout, attempt=attempt, now=self._now)
         else:
             shadow_lane.take_away(self._tx, device, rollout)
-        self._publish(device)
-
-    def _publish(self, device: str) -> None:
-        self._tx.flush()
-        document = self._director.issue(self._tx, device, now=self._now)
-        if device in self._runs:
-            self._runs[device] = replace(self._runs[device], document=document)
 
     def _promote(self) -> None:
         """It has proven itself; what is in production stays, so that a return stays allowed."""

@@ -94,6 +94,5 @@ def clear_away(store: Store, director: Director, *, now: float) -> int:
         for row in rows:
             tx.delete(row)
         tx.flush()
-        for device in sorted({row.device for row in rows}):
-            director.issue(tx, device, now=now)
+        director.issue_many(tx, {row.device for row in rows}, now=now)
         return len(rows)

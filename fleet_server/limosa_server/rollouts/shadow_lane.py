@@ -20,11 +20,12 @@ SHADOW: Final = "shadow"
 ENDED: Final = tuple(status.value for status in RolloutStatus if status.terminal)
 
 
-def assignments(tx: Transaction, device: str) -> list[Assignment]:
-    """The challengers of one device, for its desired document."""
-    rows = tx.exec(select(ShadowAssignmentRow).where(ShadowAssignmentRow.device == device)).all()
-    return [
-        Assignment(
+def assignments_of(tx: Transaction, devices: Sequence[str]) -> dict[str, list[Assignment]]:
+    """The challengers of those that have one, for their desired documents. For one round of devices."""
+    rows = tx.exec(select(ShadowAssignmentRow).where(col(ShadowAssignmentRow.device).in_(devices))).all()
+    found: dict[str, list[Assignment]] = {}
+    for row in rows:
+        one = Assignment(
             model=DesiredModel(
                 model=row.model,
                 version=row.version,
@@ -36,8 +37,8 @@ def assignments(tx: Transaction, device: str) -> list[Assignment]:
             report_every_s=row.report_every_s,
             report_every_in_probation_s=row.report_every_in_probation_s,
         )
-        for row in rows
-    ]
+        found.setdefault(row.device, []).append(one)
+    return found
 
 
 def put_beside(tx: Transaction, device: str, rollout: Rollout, *, attempt: int, now: float) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import func
+from sqlalchemy import Select, func
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from limosa_contracts.phases import Execution
 from limosa_server.core.counts import Counts
@@ -26,7 +25,7 @@ from limosa_server.fleet.habits import usual_gaps
 from limosa_server.rollouts import modes_facts
 from limosa_server.rollouts.conditions import condition_of
 from limosa_server.rollouts.outer_facts import outer_facts
-from limosa_server.rollouts.rollout_rows import execution_of, rollout_of, wave_of
+from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, execution_of, rollout_of, wave_of
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release
@@ -43,14 +42,15 @@ SHADOW: Final = "shadow"
 _TAKEN: Final = (Execution.SUPERSEDED.value, Execution.REMOVED.value)
 _FINE: Final = frozenset({"IDLE", "COMMITTED"})
 Row = Any  # a tuple of columns, as Core gives it
+Query: TypeAlias = Select[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """`rows`: of the executions in `facts.runs`, by device."""
+    """`rows`: of the executions in `facts.runs`, by device; tuples of EXECUTION_COLUMNS."""
 
     facts: Facts
-    rows: Mapping[str, ExecutionRow]
+    rows: Mapping[str, Row]
 
 
 def read(
@@ -58,6 +58,7 @@ def read(
 ) -> Read:
     """`seen_since`: devices heard of from then on may have come back. `everything`: all open executions,
     for a decision that concerns each of them (Outcome.incomplete)."""
+    tx.flush()  # what joined in this transaction counts
     rollout = rollout_of(row)
     waves = tuple(
         wave_of(one)
@@ -101,11 +102,11 @@ class _Choice:
         self.offered_last_minute = self._offered_last_minute()
         self.more = False
 
-    def choose(self, *, seen_since: float, everything: bool) -> dict[str, ExecutionRow]:
-        found: dict[str, ExecutionRow] = {}
+    def choose(self, *, seen_since: float, everything: bool) -> dict[str, Row]:
+        found: dict[str, Row] = {}
 
-        def take(query: SelectOfScalar[ExecutionRow]) -> int:
-            rows = self._tx.exec(query).all()
+        def take(query: Query) -> int:
+            rows = self._tx.connection().execute(query).all()
             found.update((row.device, row) for row in rows)
             return len(rows)
 
@@ -128,8 +129,9 @@ class _Choice:
                     take(query)
         return dict(sorted(found.items()))
 
-    def _mine(self) -> SelectOfScalar[ExecutionRow]:
-        return select(ExecutionRow).where(ExecutionRow.rollout == self._rollout.id)
+    def _mine(self) -> Query:
+        """Plain tuples: an object of the ORM for each costs more than what is decided about it."""
+        return select_columns(*EXECUTION_COLUMNS).where(col(ExecutionRow.rollout) == self._rollout.id)
 
     def _offered_last_minute(self) -> int:
         return self._tx.exec(
@@ -141,7 +143,7 @@ class _Choice:
             )
         ).one()
 
-    def _to_withdraw(self) -> SelectOfScalar[ExecutionRow]:
+    def _to_withdraw(self) -> Query:
         states = (Execution.QUEUED.value,) if self._rollout.stopping else OPEN
         return (
             self._mine()
@@ -150,12 +152,12 @@ class _Choice:
             .limit(BACK_PER_TICK + 1)
         )
 
-    def _to_send_back(self) -> SelectOfScalar[ExecutionRow]:
+    def _to_send_back(self) -> Query:
         """Those of whom nothing has been decided yet; whoever is on the way is looked at when it is due."""
         return (
             self._mine()
             .where(
-                ExecutionRow.returning == Return.NONE.value,
+                col(ExecutionRow.returning) == Return.NONE.value,
                 col(ExecutionRow.state).not_in(_TAKEN),
                 col(ExecutionRow.state).in_(OPEN) | col(ExecutionRow.offered_at).is_not(None),
             )
@@ -163,7 +165,7 @@ class _Choice:
             .limit(BACK_PER_TICK + 1)
         )
 
-    def _returned(self, seen_since: float) -> Iterable[SelectOfScalar[ExecutionRow]]:
+    def _returned(self, seen_since: float) -> Iterable[Query]:
         """Executions of devices that were away and have been heard of again."""
         away = sum(wave.away.total for wave in self._waves)
         if not away:
@@ -176,7 +178,7 @@ class _Choice:
                 col(ExecutionRow.state).in_(OPEN),
             )
 
-    def _to_offer(self) -> Iterable[SelectOfScalar[ExecutionRow]]:
+    def _to_offer(self) -> Iterable[Query]:
         """Those that wait in the wave under way and in the two that may begin in this tick, as many as the
         rate allows. In the end the tail's are offered it too while they are away."""
         room = self._room()
@@ -188,7 +190,7 @@ class _Choice:
         wanted = {tail} if current is None else {current, min(current + 1, tail), tail}
         for index in sorted(wanted):
             query = self._mine().where(
-                ExecutionRow.wave == index, ExecutionRow.state == Execution.QUEUED.value
+                col(ExecutionRow.wave) == index, col(ExecutionRow.state) == Execution.QUEUED.value
             )
             if not (index == tail and ending):
                 query = query.where(col(ExecutionRow.away).is_(False))
@@ -204,13 +206,13 @@ class _Choice:
             room = min(room, rate.max_in_progress - busy)
         return min(room, OFFERS_PER_TICK)
 
-    def _left_behind(self) -> Iterable[SelectOfScalar[ExecutionRow]]:
+    def _left_behind(self) -> Iterable[Query]:
         """A wave of which only those are left who cannot be reached: they move to the tail."""
         wave = next((one for one in self._waves if one.status is not WaveStatus.SUCCEEDED), None)
         if wave is None or wave.tail or wave.status is not WaveStatus.IN_PROGRESS:
             return
         if wave.counts.open and not wave.present and wave.counts.executed:
-            yield self._mine().where(ExecutionRow.wave == wave.index, col(ExecutionRow.state).in_(OPEN))
+            yield self._mine().where(col(ExecutionRow.wave) == wave.index, col(ExecutionRow.state).in_(OPEN))
 
 
 def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]) -> dict[str, DeviceFacts]:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select as select_columns
-from sqlmodel import col, select
+from sqlalchemy.orm.util import identity_key
+from sqlmodel import col
 
-from limosa_contracts.desired import PAYLOAD_TYPE, DesiredModel, Trial
+from limosa_contracts.desired import PAYLOAD_TYPE
 from limosa_contracts.dsse import Envelope
-from limosa_contracts.fields import Fields
-from limosa_contracts.json_value import JsonObject
 from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit_heads
-from limosa_server.core.desired import LIFE_S, Assignment, document, next_counter
+from limosa_server.core.desired import LIFE_S, document, next_counter
+from limosa_server.fleet.labels import in_rounds
 from limosa_server.mqtt import outbox
-from limosa_server.rollouts import shadow_lane
 from limosa_server.store import Transaction
-from limosa_server.tables.devices import Device, DeviceModel
-from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
-from limosa_server.trust.permits import permit_for
+from limosa_server.store.upsert import insert
+from limosa_server.tables.devices import Device
+from limosa_server.tables.rollouts import DesiredDocument
+from limosa_server.trust.assignments import assignments
 
 LOOKED_AT: Final = 2000  # documents that one tick looks at, to see which are to be signed anew
 
@@ -38,32 +38,46 @@ class Director:
 
     def issue(self, tx: Transaction, device: str, *, now: float) -> tuple[int, int]:
         """Signs and publishes the device's document in the caller's transaction: (epoch, counter)."""
-        rows = tx.exec(select(AssignmentRow).where(AssignmentRow.device == device)).all()
-        previous = tx.get(DesiredDocument, device)
-        about = tx.get(Device, device)
+        return self.issue_many(tx, [device], now=now)[device]
+
+    def issue_many(
+        self, tx: Transaction, devices: Iterable[str], *, now: float
+    ) -> dict[str, tuple[int, int]]:
+        """The same of each of them, in a number of statements that does not grow with them."""
+        tx.flush()  # what was assigned in this transaction counts
+        orders: dict[str, tuple[int, int]] = {}
+        for some in in_rounds(sorted(set(devices))):
+            orders |= self._issue(tx, some, now)
+        return orders
+
+    def _issue(self, tx: Transaction, devices: Sequence[str], now: float) -> dict[str, tuple[int, int]]:
         key, epoch = self.key(), self.epoch()
-        # trust 4.3: a device that has seen a higher counter of this epoch is not left behind
-        seen = about.desired_counter if about is not None and about.desired_epoch == epoch else 0
-        before = previous.counter if previous is not None and previous.epoch == epoch else 0
-        state = document(
-            device,
-            [*(_assignment(row, _permit(tx, row)) for row in rows), *shadow_lane.assignments(tx, device)],
-            epoch=epoch,
-            counter=next_counter(before, now=now, reported=seen),
-            now=now,
-            audit_head=audit_heads.newest_text(tx),  # trust 4.2: it rides along, and is never the reason
-            life_s=self.life_s,
-        )
-        envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
-        issued = previous or DesiredDocument(
-            device=device, epoch=0, counter=0, envelope=b"", issued=0.0, expires=0.0
-        )
-        issued.epoch, issued.counter, issued.envelope = epoch, state.counter, envelope
-        issued.issued, issued.expires = float(state.issued), float(state.expires)
-        issued.keyid = key.public.keyid
-        tx.add(issued)
-        outbox.publish(tx, at=now, topic=device_topic(device, Suffix.DESIRED), payload=envelope, retain=True)
-        return epoch, state.counter
+        head = audit_heads.newest_text(tx)  # trust 4.2: it rides along, and is never the reason
+        counters = _counters(tx, devices, epoch)
+        rows: list[dict[str, Any]] = []
+        for device, wanted in assignments(tx, devices).items():
+            before, seen = counters.get(device, (0, 0))
+            state = document(
+                device,
+                wanted,
+                epoch=epoch,
+                counter=next_counter(before, now=now, reported=seen),
+                now=now,
+                audit_head=head,
+                life_s=self.life_s,
+            )
+            envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
+            rows.append(
+                {
+                    "device": device, "epoch": epoch, "counter": state.counter, "envelope": envelope,
+                    "issued": float(state.issued), "expires": float(state.expires),
+                    "keyid": key.public.keyid,
+                }
+            )  # fmt: skip
+        _keep(tx, rows)
+        messages = [(device_topic(row["device"], Suffix.DESIRED), row["envelope"]) for row in rows]
+        outbox.publish_retained(tx, messages, at=now)
+        return {row["device"]: (epoch, row["counter"]) for row in rows}
 
     def stands_by(self, row: DesiredDocument) -> bool:
         """Whether it is of the epoch and under the key that hold now."""
@@ -110,26 +124,40 @@ class Director:
         return stale, found[-1][0] if len(found) == LOOKED_AT else ""
 
 
-def _permit(tx: Transaction, row: AssignmentRow) -> JsonObject | None:
-    """trust 2.4: for the step from what the device last said it runs."""
-    said = tx.get(DeviceModel, (row.device, row.model))
-    if said is None or not said.active_version:
-        return None
-    return permit_for(tx, row.model, running=said.active_version, wanted=row.version)
+def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, tuple[int, int]]:
+    """device -> (counter of its last document, counter that it has seen), both of this epoch.
 
-
-def _assignment(row: AssignmentRow, permit: JsonObject | None) -> Assignment:
-    return Assignment(
-        model=DesiredModel(
-            model=row.model,
-            version=row.version,
-            index_sha256=row.index_sha256,
-            rollout=row.rollout,
-            attempt=row.attempt,
-            trial=Trial.parse(Fields(row.trial, where="trial")),
-            window=row.windows or None,
-            permit=permit,
-        ),
-        report_every_s=row.report_every_s,
-        report_every_in_probation_s=row.report_every_in_probation_s,
+    trust 4.3: a device that has seen a higher counter of this epoch is not left behind.
+    """
+    rows = tx.execute(
+        select_columns(
+            col(Device.id),
+            col(DesiredDocument.epoch),
+            col(DesiredDocument.counter),
+            col(Device.desired_epoch),
+            col(Device.desired_counter),
+        )
+        .join(DesiredDocument, col(DesiredDocument.device) == col(Device.id), isouter=True)
+        .where(col(Device.id).in_(devices))
     )
+    return {
+        device: (before if of == epoch else 0, seen if seen_of == epoch else 0)
+        for device, of, before, seen_of, seen in rows
+    }
+
+
+def _keep(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    statement = insert(tx, DesiredDocument)
+    changing = [name for name in rows[0] if name != "device"]
+    tx.connection().execute(
+        statement.on_conflict_do_update(
+            index_elements=["device"], set_={name: statement.excluded[name] for name in changing}
+        ),
+        rows,
+    )
+    for row in rows:  # what this transaction has read of them is not what the table holds any more
+        known = tx.identity_map.get(identity_key(DesiredDocument, row["device"]))
+        if known is not None:
+            tx.expire(known)
