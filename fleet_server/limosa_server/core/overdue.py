@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from limosa_contracts.duration import about_duration
+from limosa_server.core import longest
+from limosa_server.core.planning.timeline import offering_s
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 
@@ -45,11 +47,12 @@ def overdue(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
 def _longest_s(rollout: Rollout, wave: Wave) -> float:
     """Seconds that a wave may take in its state, with every clock run down."""
     if wave.status is WaveStatus.BAKING:
-        return wave.bake_s + PEOPLE_S
+        return longest.bake_s(rollout.spec, wave.bake_s, compares=wave.compares) + PEOPLE_S
     if wave.status is not WaveStatus.IN_PROGRESS:
         return MACHINE_S
     spec = rollout.spec
     if wave.tail:
         return spec.success.reachable_within_s + PEOPLE_S
-    offering = 60.0 * max(wave.size, wave.counts.total) / spec.rate.maximum_per_minute
-    return offering + (spec.timeouts.offer_s + spec.timeouts.in_progress_s) * (1 + spec.retry.attempts)
+    on_device = longest.on_device_s(spec)
+    devices = max(wave.size, wave.counts.total)
+    return offering_s(spec, devices, before=0, moving=0, working_s=on_device) + on_device

@@ -65,6 +65,31 @@ def test_a_wave_that_hangs_is_named() -> None:
     assert said == "wave all of rollout 1 is IN_PROGRESS for 1d 16h: because"
 
 
+def test_a_comparison_that_bakes_as_long_again_does_not_hang() -> None:
+    fleet = fleet_in(S.RUNNING)
+    fleet.waves[0] = replace(
+        fleet.waves[0], status=WaveStatus.BAKING, since=0.0, bake_s=100 * HOUR, judge="compare", extended=True
+    )
+    assert overdue(fleet.rollout, fleet.waves, now=220 * HOUR) == ""
+    assert "BAKING" in overdue(fleet.rollout, fleet.waves, now=225 * HOUR)
+
+
+def test_a_shadow_that_waits_for_rows_does_not_hang() -> None:
+    fleet = fleet_in(S.RUNNING, mode="shadow")
+    fleet.waves[0] = replace(fleet.waves[0], status=WaveStatus.BAKING, since=0.0)
+    assert overdue(fleet.rollout, fleet.waves, now=7 * 24 * HOUR) == ""
+    assert "BAKING" in overdue(fleet.rollout, fleet.waves, now=(8 * 24 + 3) * HOUR)
+
+
+def test_a_wave_that_begins_slowly_does_not_hang() -> None:
+    slow = {"exponential": {"base_per_minute": 1, "factor": 2, "after": 100}}
+    fleet = fleet_in(S.RUNNING, rate=slow)
+    fleet.waves[0] = replace(fleet.waves[0], status=WaveStatus.IN_PROGRESS, since=0.0, size=100)
+    began = overdue(fleet.rollout, fleet.waves, now=29 * HOUR)
+    assert began == "", "a hundred devices at one a minute, and a day and four hours for the last"
+    assert "IN_PROGRESS" in overdue(fleet.rollout, fleet.waves, now=30 * HOUR)
+
+
 def test_one_that_follows_its_group_waits_for_nothing() -> None:
     fleet = fleet_in(S.RUNNING, target_selection="continuous")
     fleet.rollout = replace(fleet.rollout, settled=True)

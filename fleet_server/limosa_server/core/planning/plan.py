@@ -187,7 +187,15 @@ def _waves(
                 devices=tuple(devices),
                 offline=sum(not one.reachable for one in members),
                 bytes_to_move=size,
-                stage=stage_of(spec, wave, release, members, before=before, moving=size),
+                stage=stage_of(
+                    spec,
+                    wave,
+                    release,
+                    members,
+                    before=before,
+                    moving=size,
+                    compares=cohorts.waves[index].compares,
+                ),
                 gate=_gate(spec, index, cohorts),
             )
         )

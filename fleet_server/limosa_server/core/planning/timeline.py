@@ -10,6 +10,7 @@ from typing import Final
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_contracts.rollout.waves import WaveSpec
+from limosa_server.core import longest
 from limosa_server.core.planning.candidates import Candidate, ReleaseFacts
 
 MOST: Final = 0.9  # a wave is expected to be through when this share of its devices is
@@ -48,18 +49,22 @@ def stage_of(
     *,
     before: int,
     moving: int,
+    compares: bool,
 ) -> Stage:
-    """`before`: devices of the waves before it; `moving`: bytes that its own fetch together."""
+    """`before`: devices of the waves before it; `moving`: bytes that its own fetch together; `compares`:
+    whether it bakes beside controls."""
     gaps = sorted(one.gap_s for one in devices if one.gap_s is not None)
     coming = gaps[math.ceil(MOST * len(gaps)) - 1] if gaps else 0.0
     working = release.usual_s if release.usual_s is not None else spec.trial.seconds
     offering = offering_s(spec, len(devices), before=before, moving=moving, working_s=working)
+    at_most = longest.on_device_s(spec)
+    slowest = offering_s(spec, len(devices), before=0, moving=moving, working_s=at_most)
     return Stage(
         offering_s=offering,
         coming_s=coming,
         working_s=working if devices else 0.0,
         bake_s=wave.bake_s,
-        longest_s=offering + spec.timeouts.offer_s + spec.timeouts.in_progress_s + wave.bake_s,
+        longest_s=slowest + at_most + longest.bake_s(spec, wave.bake_s, compares=compares),
     )
 
 

@@ -111,6 +111,21 @@ def test_the_time_is_that_of_the_rate_the_devices_and_the_bake() -> None:
     assert "how often 4 of 4 devices checked in" in known.basis
 
 
+def test_the_longest_time_is_with_every_clock_run_down() -> None:
+    plain = {"waves": [{"name": "all", "bake": "3h"}], "timeouts": {"offer": "2h", "in_progress": "1h"}}
+    few = planned(fleet(4), **plain)
+    assert few.longest_s == 6 * 3600, "two hours to begin, one to end, three to bake"
+    tried_again = planned(fleet(4), **plain, retry={"attempts": 2, "backoff": "10m"})
+    assert tried_again.longest_s == (3 + 2 * (1 + 3) + 3) * 3600, "an hour's wait before each attempt"
+    compared = planned(fleet(100), **plain)
+    assert compared.cohorts.waves[0].compares
+    assert compared.longest_s == (3 + 2 * 3) * 3600, "a comparison that cannot tell bakes as long again"
+    decided = planned(fleet(100), **plain, on_inconclusive="pause")
+    assert decided.longest_s == (3 + 3) * 3600
+    shadow = planned(fleet(4), **plain, mode="shadow", shadow={"wait": "5h"})
+    assert shadow.longest_s == (3 + 3 + 5) * 3600
+
+
 def test_bytes_follow_the_deltas_that_are_known() -> None:
     candidates = [*fleet(3), replace(fleet(1)[0], device="has-it", running_version="2.0.0")]
     plan = make_plan(
