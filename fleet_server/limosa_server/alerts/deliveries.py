@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from sqlalchemy import update
 from sqlmodel import col, select
 
 from limosa_contracts.json_value import JsonValue
@@ -107,6 +108,18 @@ def refused(tx: Transaction, number: int, *, why: str, now: float) -> None:
     if webhook is not None:
         webhook.failure, webhook.failed_at = why, now
         tx.add(webhook)
+
+
+def put_off(tx: Transaction, webhook: str, *, after: int, now: float) -> None:
+    """What else waits for a webhook that does not answer is tried when the message `after` is: each would
+    cost the whole time limit again, while those wait who would answer."""
+    row = tx.get(DeliveryRow, after)
+    if row is not None and row.next_at is not None:
+        tx.execute(
+            update(DeliveryRow)
+            .where(col(DeliveryRow.webhook) == webhook, col(DeliveryRow.next_at) <= now)
+            .values(next_at=row.next_at)
+        )
 
 
 def _make_room(tx: Transaction, webhook: str) -> None:

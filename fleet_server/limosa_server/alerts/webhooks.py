@@ -82,21 +82,27 @@ class Sender:
         with self.state.store.read() as tx:
             rows = deliveries.due(tx, now=now, limit=BATCH)
             hooks = {row.webhook: tx.get(WebhookRow, row.webhook) for row in rows}
+        mute: set[str] = set()
         for row in rows:
             webhook = hooks[row.webhook]
-            why = self._send(row, webhook) if webhook is not None else "the webhook is gone"
+            if row.webhook in mute:
+                continue
+            why, answered = self._send(row, webhook) if webhook is not None else ("the webhook is gone", True)
             assert row.id is not None
             with self.state.store.transaction() as tx:
                 if why:
                     deliveries.refused(tx, row.id, why=why, now=self.state.clock())
+                    if not answered:
+                        mute.add(row.webhook)
+                        deliveries.put_off(tx, row.webhook, after=row.id, now=self.state.clock())
                 else:
                     deliveries.taken(tx, row.id, now=self.state.clock())
                 tx.announce("alerts")
             self.state.metrics.webhook_messages.labels(result="refused" if why else "taken").inc()
         return len(rows)
 
-    def _send(self, row: DeliveryRow, webhook: WebhookRow) -> str:
-        """Why it was not taken; "" if it was."""
+    def _send(self, row: DeliveryRow, webhook: WebhookRow) -> tuple[str, bool]:
+        """Why it was not taken, "" if it was; and whether there was an answer at all."""
         timestamp = int(self.state.clock())
         secret = secret_of(server_key(self.state.settings.trust), name=webhook.name, salt=webhook.salt)
         headers = {
@@ -109,9 +115,9 @@ class Sender:
             tls = self.tls() if destination.secure else None
             status = post(destination, row.body, headers, limits=self.limits, tls=tls)
         except LimosaError as error:
-            return str(error)[:300]
+            return str(error)[:300], False
         if 200 <= status < 300:
-            return ""
+            return "", True
         if 300 <= status < 400:
-            return f"it answered {status}: redirects are not followed"
-        return f"it answered {status}"
+            return f"it answered {status}: redirects are not followed", True
+        return f"it answered {status}", True
