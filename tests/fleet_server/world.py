@@ -68,20 +68,26 @@ class Fleet:
     offline: Path
     http: httpx.Client
 
-    def token(self, role: Role, *, team: str = "", expires_in_s: float = 3600.0) -> str:
+    def token(
+        self, role: Role, *, name: str = "", team: str = "", group: str = "", expires_in_s: float = 3600.0
+    ) -> str:
+        """`name`: who it is given to; people are told apart by it."""
         with self.state.store.transaction() as tx:
             return tokens.create_api_token(
                 tx,
-                name=role.value,
+                name=name or role.value,
                 role=role,
                 team=team,
+                group=group,
                 created_by="test",
                 at=self.clock.now,
                 expires_at=self.clock.now + expires_in_s,
             ).text
 
-    def headers(self, role: Role = Role.ADMIN) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token(role)}"}
+    def headers(
+        self, role: Role = Role.ADMIN, *, name: str = "", team: str = "", group: str = ""
+    ) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(role, name=name, team=team, group=group)}"}
 
     def enroll_token(self, **fields: Any) -> str:
         answer = self.http.post("/api/v1/enrollment-tokens", json=fields, headers=self.headers(Role.OPERATOR))

@@ -52,7 +52,7 @@ def list_devices(
     with state.store.read() as tx:
         rows = find(
             tx, wanted, order=by, cursor=decode_cursor(cursor), limit=limit + 1, now=state.clock(),
-            within=caller.scope.devices(Device.id),
+            scope=caller.scope,
         )  # fmt: skip
         shapes = shapes_of(tx, rows[:limit], caller.scope)
     return page(rows, limit=limit, key=by.place_of, shape=lambda row: shapes[row.id])

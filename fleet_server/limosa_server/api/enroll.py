@@ -22,7 +22,6 @@ from limosa_server.fleet import enrollment, groups
 from limosa_server.fleet.labels import check_labels
 from limosa_server.mqtt.broker_config import SERVER_NAME
 from limosa_server.tables.access import EnrollmentToken
-from limosa_server.tables.devices import Device
 
 router = Router(route_class=AnswerRoute, tags=["enrolment"])
 YEAR_S = 365 * 86400.0
@@ -90,8 +89,8 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
         raise fields.wrong("device", "this name is the server's own")
     caller.scope.check_group(row.group)
     with state.store.transaction() as tx:
-        if row.device and tx.get(Device, row.device) is not None:
-            caller.scope.check_device(tx, row.device)  # the token takes that device's place
+        if row.device:
+            enrollment.check_name(tx, row.device, caller.scope, now=now)
         if row.group:
             groups.join(tx, row.group, [], now=now)  # refuses a group that is not there, or by selector
         tx.add(row)

@@ -108,12 +108,15 @@ def show(name: str, state: State, caller: Viewer, response: Response) -> dict[st
 def change(
     name: str, body: JsonBody, state: State, caller: Operator, request: Request
 ) -> dict[str, JsonValue]:
-    """Another selector, whose members are found at once, or another description; what is left out stays."""
+    """Another selector, whose members are found at once, or another description; what is left out stays.
+    Who is bound to the group changes no selector: it says what they are bound to."""
     caller.scope.check_group(name)
     fields = Fields(body, where="group")
     selector = fields.maybe("selector", lambda n: Selector.parse(fields.text(n), where="group.selector"))
     description = fields.maybe("description", lambda n: fields.text(n, max_chars=500, empty=True))
     fields.refuse_rest()
+    if selector is not None:
+        caller.scope.check_group("")
     now = state.clock()
     with state.store.transaction() as tx:
         group = groups.get(tx, name)

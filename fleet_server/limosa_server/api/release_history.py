@@ -44,7 +44,7 @@ def show_lineage(team: str, model: str, version: str, state: State, caller: View
     """What it was built from, as its team signed it; its neighbours, its rollouts, the steps of its life."""
     name = release_name(team, model, version)
     with state.store.read() as tx:
-        return lineage.lineage(tx, state.blobs, release_rows.find(tx, name))
+        return lineage.lineage(tx, state.blobs, release_rows.find(tx, name), caller.scope)
 
 
 def _facts(tx: Transaction, blobs: Blobs, row: Release) -> ReleaseFacts:

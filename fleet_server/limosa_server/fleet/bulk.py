@@ -112,7 +112,7 @@ def plan(tx: Transaction, wishes: Sequence[Wish], *, enroll: bool, scope: Scope,
         )
         known = set(tx.exec(select(Device.id).where(col(Device.id).in_(names))))
         holds, said = what_holds(tx, sorted(active)), said_of(tx, sorted(active))
-        inside, waiting = static_groups(tx, sorted(active)), _waiting(tx, names, now)
+        inside, waiting = static_groups(tx, sorted(active), scope), _waiting(tx, names, now)
         for wish in some:
             if found := _errors(wish, groups, active, known, enroll=enroll, scope=scope):
                 planned.errors += found
@@ -138,19 +138,21 @@ def _errors(
     scope: Scope,
 ) -> list[RowError]:
     wrong: list[tuple[str, str]] = []
-    if wish.device not in active and wish.device in known:
+    if scope.group and not enroll and wish.device not in active:
+        wrong.append(("device", f"group {scope.group} has no such device"))  # whoever else has it
+    elif wish.device not in active and wish.device in known:
         wrong.append(("device", "it is not in the fleet any more, or not in this token's group"))
     elif wish.device not in known and not enroll:
         wrong.append(("device", "there is no such device; --enroll makes tokens for new ones"))
     elif wish.device not in known and len(wish.groups or ()) > 1:
         wrong.append((GROUPS, "a device that is not there yet joins one group only"))
     for group in wish.groups or ():
-        if group not in groups:
+        if not scope.sees_group(group):
+            wrong.append((GROUPS, f"this token is bound to group {scope.group}"))
+        elif group not in groups:
             wrong.append((GROUPS, f"there is no group {group}"))
         elif groups[group]:
             wrong.append((GROUPS, f"group {group} has a selector: its members follow from labels"))
-        elif not scope.sees_group(group):
-            wrong.append((GROUPS, f"this token is bound to group {scope.group}"))
     if wish.device not in known and enroll and scope.group and wish.groups != (scope.group,):
         wrong.append((GROUPS, f"this token lets devices into group {scope.group} only"))
     return [RowError(row=wish.row, column=column, device=wish.device, why=why) for column, why in wrong]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement
 from sqlmodel import col, select
 
 from limosa_server.access.scope import Scope
@@ -33,18 +32,23 @@ COLUMNS: Final = (
 """Then the labels. `groups`: static ones only, for the others follow from labels."""
 
 
-def export(
-    store: Store, wanted: DeviceFilter, *, now: float, scope: Scope, within: ColumnElement[bool]
-) -> Iterator[str]:
+def export(store: Store, wanted: DeviceFilter, *, now: float, scope: Scope) -> Iterator[str]:
     """Line by line; a few hundred devices are held at a time."""
     with store.read() as tx:
-        keys = list(tx.exec(select(DeviceLabel.key).distinct().order_by(col(DeviceLabel.key))))
+        keys = list(
+            tx.exec(
+                select(DeviceLabel.key)
+                .where(scope.devices(DeviceLabel.device))
+                .distinct()
+                .order_by(col(DeviceLabel.key))
+            )
+        )
     yield from written([[*COLUMNS, *(f"{LABEL}{key}" for key in keys)]])
     cursor = ""
     order = DeviceOrder()
     while True:
         with store.read() as tx:
-            rows = find(tx, wanted, order=order, cursor=cursor, limit=AT_ONCE, now=now, within=within)
+            rows = find(tx, wanted, order=order, cursor=cursor, limit=AT_ONCE, now=now, scope=scope)
             lines = list(_lines(tx, rows, keys, scope))
         yield from written(lines)
         if len(rows) < AT_ONCE:
@@ -55,7 +59,7 @@ def export(
 def _lines(tx: Transaction, rows: Sequence[Device], keys: Sequence[str], scope: Scope) -> Iterator[list[str]]:
     names = [row.id for row in rows]
     labels = what_holds(tx, names)
-    groups = static_groups(tx, names)
+    groups = static_groups(tx, names, scope)
     models = _models(tx, names, scope)
     for row in rows:
         link = row.state if row.state != "active" else "online" if row.online else "offline"
@@ -74,12 +78,13 @@ def _lines(tx: Transaction, rows: Sequence[Device], keys: Sequence[str], scope: 
         ]
 
 
-def static_groups(tx: Transaction, devices: Sequence[str]) -> dict[str, list[str]]:
+def static_groups(tx: Transaction, devices: Sequence[str], scope: Scope) -> dict[str, list[str]]:
+    """By device; those that `scope` may not touch are not named."""
     found: dict[str, list[str]] = {}
     rows = tx.exec(
         select(Membership.device, Membership.group)
         .join(Group, col(Group.name) == col(Membership.group))
-        .where(col(Membership.device).in_(devices), Group.selector == "")
+        .where(col(Membership.device).in_(devices), Group.selector == "", scope.groups(Group.name))
         .order_by(col(Membership.group))
     )
     for device, group in rows:

@@ -6,11 +6,12 @@ import secrets
 from typing import Final
 
 from sqlalchemy import or_, update
-from sqlmodel import col
+from sqlmodel import col, select
 
 from limosa_contracts.enrolment import Enrolled, EnrollRequest
 from limosa_contracts.signing_keys import PublicKey
 from limosa_server.access import audit, tokens
+from limosa_server.access.scope import Scope
 from limosa_server.errors import EnrolmentRefused
 from limosa_server.fleet import leaving
 from limosa_server.fleet.labels import DEVICE, TOKEN, check_labels, set_labels
@@ -55,6 +56,25 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
         )
         tx.announce("devices", f"device {device}", ANNOUNCED)  # it may have had a certificate before
     return _answer(state, device, issued, born=born)
+
+
+def check_name(tx: Transaction, device: str, scope: Scope, *, now: float) -> None:
+    """That a token may be made for this name: it takes the place of the device that has it, or comes before
+    the one that another token is out for. Raises NotFound, Conflict."""
+    row = tx.get(Device, device)
+    if row is not None:
+        scope.check_device(tx, device)
+        if row.state == leaving.DECOMMISSIONED:
+            raise leaving.decommissioned(device)
+    others = select(EnrollmentToken.id).where(
+        EnrollmentToken.device == device,
+        col(EnrollmentToken.used_at).is_(None),
+        col(EnrollmentToken.revoked_at).is_(None),
+        EnrollmentToken.expires_at > now,
+        EnrollmentToken.group != scope.group,
+    )
+    if row is None and scope.group and tx.exec(others.limit(1)).first() is not None:
+        scope.check_device(tx, device)
 
 
 def renew(state: ServerState, *, device: str, csr_pem: str) -> IssuedCertificate:
@@ -112,8 +132,12 @@ def _let_in(
     born = now if row is None else max(now, row.enrolled_at + 1)
     if row is None:
         row = Device(id=device, enrolled_at=born)
+    elif row.state == leaving.DECOMMISSIONED:
+        raise EnrolmentRefused("the enrolment token is not valid", why=f"{device} is decommissioned")
     else:
         leaving.make_room(tx, row, now=now)
+    # A token that was made for this name before must not take the place of who came first (trust 6.1).
+    leaving.end_tokens(tx, device, now=now)
     row.state, row.serial, row.enrolled_at = "active", request.serial, born
     row.capabilities = dict(request.capabilities)
     row.profile = str(request.capabilities.get("profile") or "")[:64]

@@ -13,6 +13,7 @@ from limosa_contracts.canonical import encode_canonical, parse_json
 from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.phases import Phase
 from limosa_contracts.selector import Selector
+from limosa_server.access.scope import WHOLE, Scope
 from limosa_server.fleet.device_states import GONE
 from limosa_server.fleet.selector_sql import selected
 from limosa_server.store import Transaction
@@ -37,21 +38,22 @@ class DeviceFilter:
     selector: Selector | None = None
     nobody: bool = False  # what was asked for could not be read: a mistake must not look like everybody
 
-    def conditions(self, now: float) -> list[ColumnElement[bool]]:
-        if self.nobody:
+    def conditions(self, now: float, scope: Scope) -> list[ColumnElement[bool]]:
+        """`scope`: what lies beyond it can be asked for as little as it can be seen."""
+        if self.nobody or (self.group and not scope.sees_group(self.group)):
             return [false()]
-        found = self._state(now)
+        found = [*self._state(now, scope), scope.devices(Device.id)]
         if self.group:
             found.append(col(Device.id).in_(select(Membership.device).where(Membership.group == self.group)))
         if self.version:
-            found.append(_runs(self.version))
+            found.append(_runs(self.version, scope))
         if self.text:
             found.append(_says(self.text))
         if self.selector is not None:
             found.append(selected(self.selector))
         return found
 
-    def _state(self, now: float) -> list[ColumnElement[bool]]:
+    def _state(self, now: float, scope: Scope) -> list[ColumnElement[bool]]:
         # Not "= active": SQLite would take the index on the state and sort the whole fleet for each page.
         active = col(Device.state).not_in(GONE)
         match self.state:
@@ -64,9 +66,9 @@ class DeviceFilter:
             case "unreachable":
                 return [active, unreachable(now)]
             case "trouble":
-                return [active, _has_model(col(DeviceModel.phase).in_(TROUBLE))]
+                return [active, _has_model(col(DeviceModel.phase).in_(TROUBLE), scope)]
             case "updating":
-                return [active, _has_model(col(DeviceModel.phase).not_in(SETTLED))]
+                return [active, _has_model(col(DeviceModel.phase).not_in(SETTLED), scope)]
             case "all":
                 return []
             case _:
@@ -122,12 +124,10 @@ def find(
     cursor: str,
     limit: int,
     now: float,
-    within: ColumnElement[bool] | None = None,
+    scope: Scope = WHOLE,
 ) -> Sequence[Device]:
-    """Up to `limit` rows. `within` is a condition more. Raises InvalidField for a cursor of none of ours."""
-    query = select(Device).where(*wanted.conditions(now), *order.after(cursor))
-    if within is not None:
-        query = query.where(within)
+    """Up to `limit` rows within `scope`. Raises InvalidField for a cursor of none of ours."""
+    query = select(Device).where(*wanted.conditions(now, scope), *order.after(cursor))
     return tx.exec(query.order_by(*order.columns()).limit(limit)).all()
 
 
@@ -154,14 +154,14 @@ def _place(cursor: str, *, number: bool) -> tuple[Any, str]:
     return first, value[1]
 
 
-def _has_model(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return col(Device.id).in_(select(DeviceModel.device).where(condition))
+def _has_model(condition: ColumnElement[bool], scope: Scope) -> ColumnElement[bool]:
+    return col(Device.id).in_(select(DeviceModel.device).where(condition, scope.models(DeviceModel.model)))
 
 
-def _runs(version: str) -> ColumnElement[bool]:
+def _runs(version: str, scope: Scope) -> ColumnElement[bool]:
     model, _, number = version.rpartition("@")
     condition = col(DeviceModel.active_version) == number
-    return _has_model(condition & (col(DeviceModel.model) == model) if model else condition)
+    return _has_model(condition & (col(DeviceModel.model) == model) if model else condition, scope)
 
 
 def _says(text: str) -> ColumnElement[bool]:

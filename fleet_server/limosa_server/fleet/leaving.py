@@ -55,19 +55,32 @@ def decommission(tx: Transaction, row: Device, *, reason: str, now: float, actor
         tx.execute(delete(table).where(col(table.device) == row.id))
     for suffix in (Suffix.DESIRED, Suffix.STATUS):  # what the broker retains of it is taken away
         outbox.publish(tx, at=now, topic=device_topic(row.id, suffix), payload=b"", retain=True)
+    end_tokens(tx, row.id, now=now)
+    audit.record(
+        tx, at=now, actor=actor, action="device.decommission", object=f"device {row.id}", before=before,
+        after={"reason": reason, "groups": sorted(left), "rollouts": withdrawn},
+    )  # fmt: skip
+
+
+def decommissioned(device: str) -> Conflict:
+    return Conflict(
+        f"{device} is decommissioned",
+        where=f"device {device}",
+        hint="a new device takes a new name: limosa device enroll-token",
+    )
+
+
+def end_tokens(tx: Transaction, device: str, *, now: float) -> None:
+    """No token that is out, whoever made it, lets anybody in under this name any more."""
     tx.execute(
         update(EnrollmentToken)
         .where(
-            col(EnrollmentToken.device) == row.id,
+            col(EnrollmentToken.device) == device,
             col(EnrollmentToken.used_at).is_(None),
             col(EnrollmentToken.revoked_at).is_(None),
         )
         .values(revoked_at=now)
     )
-    audit.record(
-        tx, at=now, actor=actor, action="device.decommission", object=f"device {row.id}", before=before,
-        after={"reason": reason, "groups": sorted(left), "rollouts": withdrawn},
-    )  # fmt: skip
 
 
 def replacement(
@@ -78,11 +91,7 @@ def replacement(
     The old hardware goes on until the token is used, and is shut out in that moment. Raises Conflict.
     """
     if row.state == DECOMMISSIONED:
-        raise Conflict(
-            f"{row.id} is decommissioned",
-            where=f"device {row.id}",
-            hint="a new device takes a new name: limosa device enroll-token",
-        )
+        raise decommissioned(row.id)
     drawn = tokens.draw("lmt")
     token = EnrollmentToken(
         id=drawn.id,

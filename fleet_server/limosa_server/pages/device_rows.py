@@ -47,9 +47,8 @@ def device_list(
     scope: Scope,
 ) -> DeviceList:
     """`scope`: what the visitor may see."""
-    within = scope.devices(Device.id)
-    conditions = [*wanted.conditions(now), within]
-    rows = find(tx, wanted, order=order, cursor=after, limit=LIMITS.rows_max + 1, now=now, within=within)
+    conditions = wanted.conditions(now, scope)
+    rows = find(tx, wanted, order=order, cursor=after, limit=LIMITS.rows_max + 1, now=now, scope=scope)
     versions = tx.exec(
         select(DeviceModel.model, DeviceModel.active_version)
         .where(

@@ -38,7 +38,7 @@ def show(request: Request, state: State, who: SignedIn, team: str, model: str, v
         variants = tx.exec(
             select(Variant).where(Variant.release_id == row.id).order_by(col(Variant.position))
         ).all()
-        story: Any = lineage.lineage(tx, state.blobs, row)
+        story: Any = lineage.lineage(tx, state.blobs, row, who.caller.scope)
         return page(
             request,
             "release.html",

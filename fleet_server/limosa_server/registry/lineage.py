@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.oci import ImageIndex
+from limosa_server.access.scope import Scope
 from limosa_server.registry import evidence, release_rows
 from limosa_server.registry.blobs import Blobs
 from limosa_server.store import Transaction
@@ -21,8 +22,9 @@ _BUILT: Final = ("lineage", "inputs", "tools", "build", "machine")
 ROLLOUTS_MAX: Final = 100
 
 
-def lineage(tx: Transaction, blobs: Blobs, row: Release) -> dict[str, JsonValue]:
-    """`built_from` is what the evidence says; `signed` whether its team signed that."""
+def lineage(tx: Transaction, blobs: Blobs, row: Release, scope: Scope) -> dict[str, JsonValue]:
+    """`built_from` is what the evidence says; `signed` whether its team signed that. Of rollouts those within
+    `scope` are named."""
     found = evidence.of_release(tx, blobs, row)
     best = evidence.first_signed(found) or (found[0] if found else None)
     document = evidence.document(blobs, best) if best is not None else None
@@ -38,7 +40,7 @@ def lineage(tx: Transaction, blobs: Blobs, row: Release) -> dict[str, JsonValue]
         "before": _neighbour(tx, row, before=True),
         "after": _neighbour(tx, row, before=False),
         "may_return_to": list(row.may_return_to),
-        "rollouts": _rollouts(tx, row),
+        "rollouts": _rollouts(tx, row, scope),
         "steps": [
             {"at": step.at, "what": step.what, "by": step.by, "reason": step.reason}
             for step in release_rows.steps(tx, row)
@@ -87,10 +89,13 @@ def _neighbour(tx: Transaction, row: Release, *, before: bool) -> JsonValue:
     return release_rows.name_of(found) if found is not None else None
 
 
-def _rollouts(tx: Transaction, row: Release) -> list[JsonValue]:
+def _rollouts(tx: Transaction, row: Release, scope: Scope) -> list[JsonValue]:
     rows = tx.exec(
         select(RolloutRow)
-        .where(RolloutRow.index_sha256 == row.index_sha256)
+        .where(
+            RolloutRow.index_sha256 == row.index_sha256,
+            scope.rollouts(RolloutRow.model, RolloutRow.target),
+        )
         .order_by(col(RolloutRow.id).desc())
         .limit(ROLLOUTS_MAX)
     )
