@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from limosa_contracts.window import Sketch, Window
 
 Number = TypeVar("Number", int, float)
+COUNT_MAX: Final = 2**40  # in one window: a device that says more lies, and its window adds nothing
+MOMENT_MAX: Final = 1e100
+SUM_MAX: Final = 2**62  # however many windows come: it fits every column
+
+
+def believable(window: Window) -> bool:
+    """Whether its numbers may be added to what others said: one that counts to the end of a column must not
+    take the sums of its whole cohort with it (telemetry 3.2)."""
+    sketch = window.sketch
+    rows = (*sketch.bins, sketch.missing, sketch.classes, sketch.confidence, sketch.latency)
+    moments = (*sketch.sums, *sketch.squares)
+    return (
+        max(window.n, *window.counters.values(), 0) <= COUNT_MAX
+        and all(max(row, default=0) <= COUNT_MAX for row in rows)
+        and all(abs(moment) <= MOMENT_MAX for moment in moments)  # not a number is not less than anything
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +52,7 @@ class Totals:
         return replace(
             self,
             windows=self.windows + other.windows,
-            n=self.n + other.n,
+            n=min(self.n + other.n, SUM_MAX),
             length_s=self.length_s + other.length_s,
             counters={name: self.counters.get(name, 0) + other.counters.get(name, 0) for name in names},
             sketch=_sum(self.sketch, other.sketch),

@@ -16,7 +16,7 @@ from sqlmodel import SQLModel, col, select
 
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.window import COMPARED, Sketch, Window, empty_sketch, pack, unpack
-from limosa_server.retention.merging import Totals
+from limosa_server.retention.merging import Totals, believable
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
 from limosa_server.tables.reports import WindowRow
@@ -135,9 +135,10 @@ def _totals(row: WindowRow) -> Totals | None:
     if COMPARED in row.counters:
         return None  # a challenger's: the tiers are sums of what served
     try:
-        return Totals.of(Window.parse(row.body))
+        window = Window.parse(row.body)
     except LimosaError:
         return None  # refused today, taken by an older server: its row stays as long as it is kept
+    return Totals.of(window) if believable(window) else None
 
 
 def _kept(known: Any) -> Totals:
