@@ -66,7 +66,7 @@ def confirm(
         )
         asks = _open(tx, action=action, object=object, sha256=sha256)
         for ask in asks:
-            if _is_another(tx, ask, caller):
+            if _is_valid(tx, ask) and are_two(tx, caller, token_id=ask.asked_by, name=ask.asked_name):
                 ask.done_by, ask.done_at = caller.token_id, now
                 tx.add(ask)
                 return ask.asked_name
@@ -100,14 +100,19 @@ def _open(tx: Transaction, *, action: str, object: str, sha256: str) -> list[Sec
     return list(tx.exec(query.order_by(col(SecondPersonAsk.asked_at))))
 
 
-def _is_another(tx: Transaction, ask: SecondPersonAsk, caller: Person) -> bool:
-    """Whether the caller is somebody else than who asked, and not of their making, nor the other way."""
-    if caller.token_id == ask.asked_by or caller.name == ask.asked_name:
+def are_two(tx: Transaction, caller: Person, *, token_id: str, name: str) -> bool:
+    """Whether the caller is somebody else than who has that token, and not of their making, nor the other
+    way."""
+    if caller.token_id == token_id or caller.name == name:
         return False
-    ours, theirs = tx.get(ApiToken, caller.token_id), tx.get(ApiToken, ask.asked_by)
-    return not _made_by(ours, ask.asked_by, ask.asked_name) and not _made_by(
-        theirs, caller.token_id, caller.name
-    )
+    ours, theirs = tx.get(ApiToken, caller.token_id), tx.get(ApiToken, token_id)
+    return not _made_by(ours, token_id, name) and not _made_by(theirs, caller.token_id, caller.name)
+
+
+def _is_valid(tx: Transaction, ask: SecondPersonAsk) -> bool:
+    """What a token asked for that was revoked since, perhaps as stolen, was not asked for by a person."""
+    row = tx.get(ApiToken, ask.asked_by)
+    return row is not None and row.revoked_at is None
 
 
 def _made_by(row: ApiToken | None, token_id: str, name: str) -> bool:

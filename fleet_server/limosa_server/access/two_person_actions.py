@@ -12,5 +12,5 @@ ACTIONS: Final[Mapping[str, str]] = {
     "release.retract": "offer a release to nobody any more",
     "mirror.export": "write a stick with documents and a timestamp that live long",
     "server.epoch": "begin a new epoch of the director",
-    "token.create": "make a token of the role admin",
+    "token.create": "make a token with which a second person could be played: operator, approver or admin",
 }

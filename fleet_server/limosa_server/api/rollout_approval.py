@@ -7,6 +7,7 @@ from fastapi import Request, Response
 
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server.access import two_person
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Approver, Caller, Operator
 from limosa_server.api.bodies import JsonBody, json_schema
@@ -14,10 +15,14 @@ from limosa_server.api.rollout_actions import REMARK, for_change, save
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core import operate
-from limosa_server.core.approval import Vote, check_vote
+from limosa_server.core.approval import Vote, check_vote, person_of
+from limosa_server.core.errors import ApprovalRefused
 from limosa_server.core.judging.judge import Decision
+from limosa_server.core.rollout import Rollout
+from limosa_server.rollouts.outer_facts import votes
 from limosa_server.rollouts.rollout_rows import rollout_of
 from limosa_server.state import ServerState
+from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import ApprovalRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/rollouts", tags=["rollouts"])
@@ -82,6 +87,8 @@ def _vote(
         row = for_change(tx, rollout_id, caller, request)
         rollout = rollout_of(row)
         check_vote(rollout, vote)
+        if approves:
+            _check_two(tx, caller, rollout)
         said = tx.get(ApprovalRow, (rollout_id, vote.actor)) or ApprovalRow(
             rollout=rollout_id, actor=vote.actor, verdict="", at=vote.at
         )
@@ -97,6 +104,23 @@ def _vote(
             by=caller.name,
         )
         return save(tx, row, rollout, (), decision, caller, response, vote.at)
+
+
+def _check_two(tx: Transaction, caller: Caller, rollout: Rollout) -> None:
+    """That nobody agrees with a token that an author or another approver has made. Raises ApprovalRefused."""
+    wanted = rollout.spec.approval
+    if wanted is None or not wanted.four_eyes:
+        return
+    agreed = [vote.actor for vote in votes(tx, rollout.id) if vote.approves]
+    for actor in (rollout.created_by, *agreed):
+        token_id = actor.removeprefix("token ").partition(" ")[0]
+        name = person_of(actor)
+        if name != caller.name and not two_person.are_two(tx, caller, token_id=token_id, name=name):
+            raise ApprovalRefused(
+                f"the tokens of {caller.name} and {name} are of one hand, so somebody else must agree",
+                where=f"rollout {rollout.id}",
+                why="approval.four_eyes: one of them made the other's token",
+            )
 
 
 def _remark(body: JsonObject) -> str:

@@ -10,6 +10,16 @@ from limosa_server.core.errors import ApprovalRefused
 from limosa_server.core.rollout import Rollout, RolloutStatus
 
 
+def person_of(actor: str) -> str:
+    """Who stands behind an actor: people have several tokens, under one name.
+
+    >>> person_of("token k3v9 alice"), person_of("alice")
+    ('alice', 'alice')
+    """
+    kind, _, rest = actor.partition(" ")
+    return (rest.partition(" ")[2] if kind == "token" else "") or actor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """One person's last word."""
@@ -31,7 +41,7 @@ def check_vote(rollout: Rollout, vote: Vote) -> None:
     if rollout.status is not RolloutStatus.WAITING_FOR_APPROVAL:
         raise ApprovalRefused(f"it does not wait for approval: it is {rollout.status.value}", where=where)
     wanted = rollout.spec.approval or Approval()
-    if vote.approves and wanted.four_eyes and vote.actor == rollout.created_by:
+    if vote.approves and wanted.four_eyes and person_of(vote.actor) == person_of(rollout.created_by):
         raise ApprovalRefused(
             f"{vote.actor} made this rollout, so somebody else must agree",
             where=where,
@@ -46,9 +56,9 @@ def missing(rollout: Rollout, votes: Sequence[Vote]) -> int:
     wanted = rollout.spec.approval
     if wanted is None:
         return 0
-    who = {vote.actor for vote in votes if vote.approves}
+    who = {person_of(vote.actor) for vote in votes if vote.approves}
     if wanted.four_eyes:
-        who.discard(rollout.created_by)
+        who.discard(person_of(rollout.created_by))
     return max(0, wanted.approvers - len(who))
 
 

@@ -74,6 +74,7 @@ def test_what_two_have_asked_for_is_that_and_nothing_else(ruled: Fleet) -> None:
 
 def test_nobody_is_their_own_second_person(ruled: Fleet) -> None:
     """Neither with another token of the same name, nor with one that they have made."""
+    ruled.state.settings = replace(ruled.state.settings, two_person=("device.revoke",))
     device = ruled.enroll().id
     alice = person(ruled, "alice")
     assert revoke(ruled, device, alice) == 409

@@ -34,7 +34,7 @@ def test_two_approvers_agree_and_it_runs(
 ) -> None:
     asked(fleet, operator, approvers=2)
     controller.tick()
-    first, second = fleet.headers(Role.APPROVER), fleet.headers(Role.APPROVER)
+    first, second = (fleet.headers(Role.APPROVER, name=name) for name in ("ada", "otto"))
     code, found = said(fleet, "approve", first, "looked at the plan")
     assert (code, found["status"], found["approvals"]["missing"]) == (200, "WAITING_FOR_APPROVAL", 1)
     assert said(fleet, "approve", first)[1]["approvals"]["missing"] == 1, "nobody counts twice"
