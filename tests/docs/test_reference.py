@@ -14,6 +14,7 @@ from types import ModuleType
 import click
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 
 from limosa_agent.cli import agent as agent_group
 from limosa_agent.config import AgentConfig
@@ -52,8 +53,9 @@ from limosa_contracts.topics import PREFIX, Suffix
 from limosa_contracts.window import Window
 from limosa_server.access.roles import ROLE_NAMES
 from limosa_server.cli.rollout_plan import plain
-from limosa_server.core.rollout import Pause
+from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.metrics import make_metrics
+from limosa_server.pages.routers import PAGE_ROUTERS
 from tests.docs.pages import DOCS, ROOT, fences, generator, page
 
 
@@ -86,6 +88,8 @@ def test_defaults_of_the_agents_configuration_are_those_of_the_code() -> None:
             if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
                 assert re.search(rf"\| `{field.name}` \| [a-z]+ \| {field.default:.0f} \|", text), field.name
 
+
+PARTIES = ("contracts", "compiler", "fleet_server", "agent", "devices")
 
 LEAST_RECIPE: Mapping[str, JsonValue] = {
     "name": "a/b",
@@ -188,8 +192,7 @@ def test_every_role_and_variable_is_told() -> None:
     api = page("reference/http-api.md")
     assert [role for role in ROLE_NAMES if f"| `{role}` |" not in api] == []
     everything = "".join(path.read_text() for path in DOCS.rglob("*.md"))
-    packages = ("contracts", "compiler", "fleet_server", "agent", "devices")
-    sources = "".join(path.read_text() for name in packages for path in (ROOT / name).rglob("*.py"))
+    sources = "".join(path.read_text() for name in PARTIES for path in (ROOT / name).rglob("*.py"))
     assert [name for name in set(re.findall(r'"(LIMOSA_[A-Z_]+)"', sources)) if name not in everything] == []
 
 
@@ -250,6 +253,42 @@ def test_commands_on_pages_exist_with_their_options() -> None:
         ):
             wrong += [f"{path.name}: {line}" for line in _commands(block) if not _exists(line)]
     assert wrong == []
+
+
+def test_commands_within_sentences_and_help_exist_with_their_options() -> None:
+    apart = {DOCS / "reference/cli.md", *(DOCS / "design").iterdir()}  # made from the help; plans ahead
+    pages = [path for path in DOCS.rglob("*.md") if path not in apart]
+    sources = [path for name in PARTIES for path in (ROOT / name).rglob("*.py")]
+    wrong: list[str] = []
+    for path in (*pages, *sources):
+        found = re.findall(r"`((?:limosa|limosa-agent) [^`…|;&<>()#{]*)`", path.read_text(encoding="utf-8"))
+        wrong += [f"{path.name}: {line}" for line in found if not _exists(line)]
+    for row in TABLE:
+        found = re.findall(
+            r"^ *((?:limosa|limosa-agent) [^|;&<>()#…]*?)$", load(row).help or "", re.MULTILINE
+        )
+        wrong += [f"limosa {row.name} --help: {line}" for line in found if not _exists(line)]
+    assert wrong == []
+
+
+def test_every_page_of_the_dashboard_stands_in_the_reference() -> None:
+    text = page("reference/dashboard.md")
+    apart = ("/json/", "/static/", "/events/", "/login")
+    paths = {
+        route.path.replace(":path", "")
+        for router in PAGE_ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and "GET" in route.methods
+    }
+    assert {"/", "/rollouts/plan"} <= paths
+    assert sorted(path for path in paths if not path.startswith(apart) and f"`{path}`" not in text) == []
+
+
+def test_every_status_of_a_rollout_is_explained_to_whoever_is_woken() -> None:
+    text = page("how-to/when-a-rollout-stops.md")
+    passing = {RolloutStatus.VALIDATING}  # for a moment, by itself
+    assert sorted(status.name for status in set(RolloutStatus) - passing if status.name not in text) == []
+    assert [cause.value for cause in Pause if cause.value and cause.value not in text] == []
 
 
 def test_commands_of_examples_exist_with_their_options_and_name_no_secret() -> None:
