@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import pickle
 import signal
 import sys
 from multiprocessing.connection import Connection
 
+from limosa_server.reports.check_wire import pack_verdicts, read_claims
 from limosa_server.reports.checking import check
 
 
@@ -18,10 +18,10 @@ def main(descriptor: int, max_bytes: int) -> None:
     connection = Connection(descriptor)
     while True:
         try:
-            items = pickle.loads(connection.recv_bytes())  # noqa: S301  # from the server that started this
+            items = read_claims(connection.recv_bytes())
         except EOFError:
             return
-        connection.send_bytes(pickle.dumps(check(items, max_bytes), pickle.HIGHEST_PROTOCOL))
+        connection.send_bytes(pack_verdicts(check(items, max_bytes)))
 
 
 if __name__ == "__main__":

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from typing import Final, TypeAlias
+from typing import Final
 
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.signing_keys import PublicKey
-from limosa_server.reports.report_parsing import AnyReport, Refusal, is_signed, parse_report
+from limosa_server.reports.check_wire import Claimed, Verdict, pack_claims, read_verdicts
+from limosa_server.reports.report_parsing import is_signed, parse_report
 
 log = logging.getLogger(__name__)
-Verdict: TypeAlias = AnyReport | Refusal | None
-"""None: not signed by the device."""
 WORTH_SHARING: Final = 64  # messages; below, handing them over costs more than it saves
 WORKERS_MAX: Final = 4
 KEYS_KEPT: Final = 20_000
@@ -33,22 +30,22 @@ WORKER: Final = "limosa_server.reports.check_worker"
 END_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A message, and the keys (PEM) of the device that it is said to come from, the newest first."""
-
-    device: str
-    message: ReportMessage
-    keys: Sequence[bytes]
-
-
 def check(items: Sequence[Claimed], max_bytes: int) -> list[Verdict]:
-    return [
-        parse_report(one.device, one.message, max_bytes)
-        if is_signed(one.device, one.message, [_key(pem) for pem in one.keys])
-        else None
-        for one in items
-    ]
+    """In order. What comes twice, the same to the last bit, is checked once: a bad link doubles messages."""
+    known: dict[tuple[str, ReportMessage], Verdict] = {}
+    found: list[Verdict] = []
+    for one in items:
+        place = (one.device, one.message)
+        if place not in known:
+            known[place] = _verdict(one, max_bytes)
+        found.append(known[place])
+    return found
+
+
+def _verdict(one: Claimed, max_bytes: int) -> Verdict:
+    if not is_signed(one.device, one.message, [_key(pem) for pem in one.keys]):
+        return None
+    return parse_report(one.device, one.message, max_bytes)
 
 
 @lru_cache(maxsize=KEYS_KEPT)
@@ -108,17 +105,16 @@ class _Worker:
 
     def send(self, share: Sequence[Claimed]) -> None:
         try:
-            self._connection.send_bytes(pickle.dumps(list(share), pickle.HIGHEST_PROTOCOL))
+            self._connection.send_bytes(pack_claims(share))
         except OSError:
             return  # it is found out when the answer does not come
 
     def receive(self) -> list[Verdict] | None:
         """None if it has ended."""
         try:
-            answer: list[Verdict] = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # our own child
+            return read_verdicts(self._connection.recv_bytes())
         except (EOFError, OSError):
             return None
-        return answer
 
     def stop(self) -> None:
         self._connection.close()

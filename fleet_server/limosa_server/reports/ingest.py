@@ -18,7 +18,8 @@ from limosa_contracts.errors import LimosaError, TooLarge
 from limosa_contracts.report_message import Ack, ReportMessage
 from limosa_server.fleet import reported_labels
 from limosa_server.reports import marks, report_rows
-from limosa_server.reports.checking import Checkers, Claimed
+from limosa_server.reports.check_wire import Claimed
+from limosa_server.reports.checking import Checkers
 from limosa_server.reports.report_parsing import Parsed, Refusal
 from limosa_server.state import Report, ServerState
 from limosa_server.store import Transaction

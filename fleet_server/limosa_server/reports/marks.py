@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlmodel import col, select
 
 from limosa_server.store import Transaction
-from limosa_server.store.upsert import insert
+from limosa_server.store.bulk import Upsert
 from limosa_server.tables.reports import InboxMark
 
+KEY: Final = ("device", "session")
+COLUMNS: Final = (*KEY, "mark", "updated_at")
 Place: TypeAlias = tuple[str, int]
 """(device, session of its outbox)."""
 
@@ -25,18 +27,6 @@ def of(tx: Transaction, devices: Collection[str]) -> dict[Place, int]:
 
 def advance(tx: Transaction, marks: Mapping[Place, int], now: float) -> None:
     """Everything up to these numbers is committed with this transaction."""
-    rows = [
-        {"device": device, "session": session, "mark": mark, "updated_at": now}
-        for (device, session), mark in marks.items()
-        if mark > 0
-    ]
+    rows = [(device, session, mark, now) for (device, session), mark in marks.items() if mark > 0]
     if rows:
-        statement = insert(tx, InboxMark)
-        tx.connection().execute(
-            statement.on_conflict_do_update(
-                index_elements=["device", "session"],
-                set_={"mark": statement.excluded.mark, "updated_at": statement.excluded.updated_at},
-                where=col(InboxMark.mark) < statement.excluded.mark,
-            ),
-            rows,
-        )
+        Upsert.of(tx, InboxMark, COLUMNS, key=KEY, newer="mark").put(tx, rows)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sqlmodel import col, select
 
 from limosa_contracts.window import Window
 from limosa_server.errors import BaselineUnknown
 from limosa_server.store import Transaction
-from limosa_server.store.upsert import insert
+from limosa_server.store.bulk import Upsert
 from limosa_server.tables.releases import Release, Variant
 from limosa_server.tables.reports import WindowRow
 
 KEY: Final = ("device", "boot", "window_index", "baseline", "model_digest")
-CHANGING: Final = (
+KEPT: Final = ("model", "version", "started_at", "counted_rev")  # as the first revision said them
+COLUMNS: Final = (
+    *KEY,
+    *KEPT,
     "rev",
     "n",
     "length_s",
@@ -57,40 +61,56 @@ def strangers(tx: Transaction, windows: Sequence[Window]) -> dict[Counted, Basel
 
 
 def store(tx: Transaction, windows: Sequence[tuple[Window, bytes]], now: float) -> Counter[str]:
-    """How many were stored, how many were stale."""
+    """How many were stored, how many were stale. Of one window that came several times, only the highest
+    revision is written; those before it are in it, for windows are cumulative."""
     if not windows:
         return Counter()
-    statement = insert(tx, WindowRow)
-    new = statement.excluded
-    written = tx.connection().execute(
-        statement.on_conflict_do_update(
-            index_elements=list(KEY),
-            set_={name: new[name] for name in CHANGING},
-            where=col(WindowRow.rev) < new.rev,
-        ),
-        [_values(window, body, now) for window, body in windows],
-    )
+    last: dict[tuple[object, ...], tuple[Window, bytes]] = {}
+    within = 0
+    for window, body in windows:
+        key = _key(window)
+        held = last.get(key)
+        if held is None or held[0].rev < window.rev:
+            within += held is not None
+            last[key] = (window, body)
+    upsert = Upsert.of(tx, WindowRow, COLUMNS, key=KEY, newer="rev", kept=KEPT)
+    rows = [(*key, *_values(window, body, now)) for key, (window, body) in last.items()]
+    written = within + upsert.put(tx, rows)
     tx.announce("windows")
-    return Counter(stored=written.rowcount, stale=len(windows) - written.rowcount)
+    return Counter(stored=written, stale=len(windows) - written)
 
 
-def _values(window: Window, body: bytes, now: float) -> dict[str, Any]:
-    return {
-        "device": window.device,
-        "boot": window.boot,
-        "window_index": window.index,
-        "baseline": window.baseline,
-        "model_digest": window.model_digest,
-        "model": window.model,
-        "version": window.version,
-        "rev": window.rev,
-        "n": window.n,
-        "started_at": window.started_at,
-        "length_s": window.length_s,
-        "received_at": now,
-        "counters": dict(window.counters),
-        "body": body,
-        "latency": list(window.sketch.latency),  # beside the body, so that waves are compared without it
-        "classes": list(window.sketch.classes),
-        "memory_bytes": window.memory_bytes,
-    }
+def _key(window: Window) -> tuple[object, ...]:
+    """In the order of KEY, as the database holds it."""
+    return (
+        window.device,
+        _stored(window.boot),
+        window.index,
+        _stored(window.baseline),
+        _stored(window.model_digest),
+    )
+
+
+def _values(window: Window, body: bytes, now: float) -> tuple[object, ...]:
+    """In the order of COLUMNS after KEY, JSON as text."""
+    sketch = window.sketch
+    return (
+        window.model,
+        window.version,
+        window.started_at,
+        0,  # no tier has counted it
+        window.rev,
+        window.n,
+        window.length_s,
+        now,
+        json.dumps(window.counters),
+        body,
+        str(list(sketch.latency)),  # beside the body, so that waves are compared without it
+        str(list(sketch.classes)),
+        window.memory_bytes,
+    )
+
+
+def _stored(text: str) -> str:
+    """PostgreSQL's text cannot hold U+0000."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text

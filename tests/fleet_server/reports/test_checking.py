@@ -12,13 +12,15 @@ import pytest
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix
-from limosa_contracts.window import Window
-from limosa_server.reports.checking import WORTH_SHARING, Checkers, Claimed, check
+from limosa_contracts.window import Window, skim
+from limosa_server.reports.check_wire import Claimed, pack_verdicts, read_verdicts
+from limosa_server.reports.checking import WORTH_SHARING, Checkers, check
 from limosa_server.reports.report_parsing import Refusal
 from tests.fleet_server.retention.samples import event, window
 from tests.support.waiting import wait_until
 
 MAX_BYTES = 64 * 1024
+GOLDEN = Path(__file__).parents[2] / "contracts" / "golden"
 DEVICES = 4
 
 
@@ -100,3 +102,10 @@ def test_a_window_comes_back_with_what_waves_are_compared_by_and_without_its_bin
     assert isinstance(verdict, Window)
     assert (verdict.n, verdict.counters) == (given.n, given.counters)
     assert verdict.sketch.bins == ()
+
+
+@pytest.mark.parametrize("name", ["window-1.json", "window-1-memory.json", "window-1-feedback.json"])
+def test_every_kind_of_window_crosses_over_whole(name: str) -> None:
+    """Also one with what a newer agent adds, or with feedback."""
+    whole = Window.parse((GOLDEN / name).read_bytes(), read=skim)
+    assert read_verdicts(pack_verdicts([whole, None, whole])) == [whole, None, whole]
