@@ -145,8 +145,7 @@ class Intake:
         if batch.statuses:
             now = self._state.clock()
             with self._state.store.transaction() as tx:
-                for device, status in batch.statuses.items():
-                    report_rows.presence(tx, device, online=status.online, session=status.session, now=now)
+                report_rows.presences(tx, batch.statuses, now=now)
 
     def _tell_broker(self, batch: _Batch) -> None:
         self._bus.acknowledge(batch.received)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, update
+from sqlalchemy import bindparam, update
+from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from limosa_contracts.event import UpdateEvent
 from limosa_contracts.reported import Reported
+from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
 from limosa_server.fleet import habits
+from limosa_server.fleet.labels import in_rounds
 from limosa_server.reports import event_rows, reported_rows, window_rows
 from limosa_server.reports.report_parsing import Refusal
 from limosa_server.store import Transaction
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from limosa_server.reports.ingest import Checked
 
 SAMPLE_MAX_CHARS: Final = 500
+_DEVICES: Final[Any] = Device.__table__  # type: ignore[attr-defined]  # every table has one
+_OF_ONE: Final = update(_DEVICES).where(_DEVICES.c.id == bindparam("of_device"))
 
 
 def store(
@@ -63,17 +68,37 @@ def seen(tx: Transaction, devices: Collection[str], now: float) -> None:
 
 def presence(tx: Transaction, device: str, *, online: bool, session: int, now: float) -> bool:
     """Takes a status unless a newer session has spoken; whether it was taken."""
-    statement = update(Device).where(
-        col(Device.id) == device, col(Device.state) == "active", col(Device.presence_session) <= session
-    )
-    if online:
-        habits.note(tx, [device], now=now)
-    # One that goes has been there until now, however long ago it last reported.
-    last_seen = now if online else case((col(Device.online).is_(True), now), else_=col(Device.last_seen))
-    values: dict[str, object] = {"online": online, "presence_session": session, "last_seen": last_seen}
-    taken = tx.connection().execute(statement.values(**values)).rowcount == 1
+    return bool(presences(tx, {device: Status(online=online, session=session)}, now=now))
+
+
+def presences(tx: Transaction, statuses: Mapping[str, Status], *, now: float) -> list[str]:
+    """The same of many devices, in a number of statements that does not grow with them; who was taken."""
+    taken: list[str] = []
+    for some in in_rounds(sorted(statuses)):
+        habits.note(tx, [device for device in some if statuses[device].online], now=now)
+        query = select_columns(
+            col(Device.id), col(Device.online), col(Device.presence_session), col(Device.last_seen)
+        )
+        rows: list[dict[str, object]] = []
+        for device, was_online, spoken, last_seen in tx.execute(
+            query.where(col(Device.id).in_(some), col(Device.state) == "active")
+        ):
+            said = statuses[device]
+            if spoken > said.session:
+                continue
+            # One that goes has been there until now, however long ago it last reported.
+            seen_at = now if said.online or was_online else last_seen
+            rows.append(
+                {
+                    "of_device": device, "online": said.online, "presence_session": said.session,
+                    "last_seen": seen_at,
+                }
+            )  # fmt: skip
+            taken.append(device)
+        if rows:
+            tx.connection().execute(_OF_ONE, rows)
     if taken:
-        tx.announce("devices", f"device {device}")
+        tx.announce("devices", *(f"device {device}" for device in taken))
     return taken
 
 
