@@ -62,7 +62,8 @@ def _told(device: str, reports: Sequence[Report]) -> Iterator[tuple[_About, list
     last = next((one for one in reversed(reports) if isinstance(one, Reported)), None)
     if last is not None:
         yield (device, REPORTED_KINDS, None), list(of_reported(last))
-    for model, window in {one.model: one for one in reports if isinstance(one, Window)}.items():
+    served = {one.model: one for one in reports if isinstance(one, Window) and not one.of_challenger}
+    for model, window in served.items():
         trouble = of_window(window)
         yield (device, _OF_WINDOWS, model), [trouble] if trouble is not None else []
 

@@ -14,8 +14,8 @@ from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject
 from limosa_server.cli.times import minute
 from limosa_server.deploy.backup import Backup, make_backup, object_path, read_manifest
-from limosa_server.deploy.check import Finding
 from limosa_server.deploy.check import check as check_server
+from limosa_server.deploy.finding import Finding
 from limosa_server.deploy.restore import damages
 from limosa_server.deploy.restore import restore as put_back
 from limosa_server.settings import ServerSettings

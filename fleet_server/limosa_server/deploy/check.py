@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine, func, text
+from sqlalchemy import Engine, text
 from sqlmodel import col, select
 
 from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import LimosaError
-from limosa_contracts.json_value import JsonObject
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.audit import first_break
-from limosa_server.core.counts import Counts
+from limosa_server.deploy.check_counters import check_counters
 from limosa_server.deploy.copies import files_below
 from limosa_server.deploy.database_copy import revision_of
+from limosa_server.deploy.finding import Finding
 from limosa_server.files import sha256_of
 from limosa_server.settings import ServerSettings
 from limosa_server.store.engine import make_engine, shown
@@ -28,25 +27,12 @@ from limosa_server.store.migrate import head
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.releases import Release, RepositoryBlob, Variant
-from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, WaveRow
+from limosa_server.tables.rollouts import DesiredDocument
 from limosa_server.trust.trust_folder import TrustFolder
 
 KEYS: Final = ("snapshot", "timestamp", "director", "audit", "device-ca")
 FREE_MIN_BYTES: Final = 512 * 1024**2  # below, a large push or a busy day fills the disk
 LISTED_MAX: Final = 5  # names in one finding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """`bad`: something does not hold; else it is worth knowing."""
-
-    bad: bool
-    what: str
-    where: str
-    hint: str = ""
-
-    def as_json(self) -> JsonObject:
-        return {"bad": self.bad, "what": self.what, "where": self.where, "hint": self.hint}
 
 
 def check(settings: ServerSettings, place: Path | str, *, read_blobs: bool) -> list[Finding]:
@@ -108,7 +94,7 @@ def _database(settings: ServerSettings, engine: Engine, *, read_blobs: bool) -> 
         yield from _sqlite(engine, place)
     with Transaction(engine, autoflush=False) as tx:
         yield from _audit(tx)
-        yield from _counters(tx)
+        yield from check_counters(tx)
         yield from _documents(tx, settings)
         yield from _releases(tx, settings, read_blobs=read_blobs)
 
@@ -136,25 +122,6 @@ def _audit(tx: Transaction) -> Iterator[Finding]:
             where=f"audit row {broken}",
             hint="limosa audit verify; compare with a backup, and with the heads that devices hold",
         )
-
-
-def _counters(tx: Transaction) -> Iterator[Finding]:
-    """Counters are kept, not counted (rollouts 3.6): here they are counted."""
-    counted: dict[tuple[int, int], dict[str, int]] = {}
-    query = select(ExecutionRow.rollout, ExecutionRow.wave, ExecutionRow.state, func.count()).group_by(
-        col(ExecutionRow.rollout), col(ExecutionRow.wave), col(ExecutionRow.state)
-    )
-    for rollout, wave, state, number in tx.exec(query):
-        counted.setdefault((rollout, wave), {})[state] = number
-    for row in tx.exec(select(WaveRow)):
-        kept = Counts.from_json(row.counts)
-        if kept != Counts.from_json(dict(counted.get((row.rollout, row.index), {}))):
-            yield Finding(
-                bad=True,
-                what="a wave's counters are not what its devices are",
-                where=f"rollout {row.rollout}, wave {row.name}",
-                hint="limosa rollout pause; a gate would judge by wrong numbers",
-            )
 
 
 def _documents(tx: Transaction, settings: ServerSettings) -> Iterator[Finding]:

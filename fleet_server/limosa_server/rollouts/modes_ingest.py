@@ -13,7 +13,7 @@ from sqlalchemy import tuple_
 from sqlmodel import SQLModel, col, select
 
 from limosa_contracts.feedback import ACCURACY, Feedback
-from limosa_contracts.window import Window
+from limosa_contracts.window import COMPARED, Window
 from limosa_server.core.modes.arms import CHAMPION
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.fleet.labels import in_rounds
@@ -32,7 +32,6 @@ from limosa_server.tables.modes import (
 )
 from limosa_server.tables.rollouts import RolloutRow
 
-COMPARED: Final = "shadow_compared"
 COUNT_MAX: Final = 2**53
 """A device that says more lies; sums stay exact and fit every column."""
 HOLDING: Final = (RolloutStatus.RUNNING.value, RolloutStatus.PAUSED.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -78,6 +79,23 @@ def test_few_inferences_and_few_errors_are_no_trouble(fleet: Fleet) -> None:
         notes.on_reports(tx, {"d": [window(10, 5)]}, 1.0)
         notes.on_reports(tx, {"d": [window(5, 95)]}, 1.0)
     assert kinds(fleet) == set()
+
+
+def test_a_challenger_that_fails_beside_is_no_trouble_and_ends_none(fleet: Fleet) -> None:
+    """Its answers go to nobody; its windows come after those of the version that serves."""
+    notes = TroubleNotes()
+    with fleet.state.store.transaction() as tx:
+        notes.on_reports(tx, {"d": [beside(window(5, 95)), window(95, 5)]}, 1.0)
+        notes.on_reports(tx, {"d": [beside(window(0, 100))]}, 2.0)
+    assert kinds(fleet) == {("failing", "demo/a")}
+    with fleet.state.store.transaction() as tx:
+        notes.on_reports(tx, {"d": [window(0, 100)]}, 3.0)
+        notes.on_reports(tx, {"d": [beside(window(95, 5))]}, 4.0)
+    assert kinds(fleet) == set()
+
+
+def beside(said: Window) -> Window:
+    return replace(said, counters={**said.counters, "shadow_compared": said.n})
 
 
 def test_reports_of_a_healthy_device_ask_the_database_nothing(fleet: Fleet) -> None:
