@@ -21,7 +21,7 @@ from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.rollouts import modes_facts
 from limosa_server.rollouts.rollout_rows import rollout_of
 from limosa_server.store import Transaction
-from limosa_server.tables.modes import ArmKpiRow, ArmRow, ShadowWindowRow
+from limosa_server.tables.modes import ArmKpiRow, ArmRow, ShadowCountRow, ShadowWindowRow
 from limosa_server.tables.rollouts import RolloutRow
 
 SCHEMA: Final = "limosa.rollout_report/1"
@@ -152,11 +152,15 @@ def _shadow(tx: Transaction, rollout: Rollout) -> dict[str, JsonValue]:
 
 
 def _sketch(tx: Transaction, rollout: Rollout) -> ShadowSketch:
+    """Of its own devices since it began: the release may have been in the shadow before."""
+    devices = select_columns(col(ShadowCountRow.device)).where(col(ShadowCountRow.rollout) == rollout.id)
     rows = tx.execute(
         select_columns(col(ShadowWindowRow.sketch))
         .where(
             col(ShadowWindowRow.model) == str(rollout.spec.release.name),
             col(ShadowWindowRow.version) == rollout.spec.release.version,
+            col(ShadowWindowRow.received_at) >= (rollout.started_at or 0.0),
+            col(ShadowWindowRow.device).in_(devices),
         )
         .order_by(col(ShadowWindowRow.received_at).desc())
         .limit(SKETCHES_MAX)

@@ -16,10 +16,9 @@ from limosa_server.store import Store
 from tests.fleet_server.world import Fleet
 
 CANARY = "canary-7f3a9c-do-not-tell"
-PATHS = (
-    "/metrics", "/healthz", "/api/v1/audit", "/api/v1/tokens", "/api/v1/enrollment-tokens", "/api/v1/devices",
-    "/api/v1/groups", "/api/v1/releases", "/api/v1/rollouts", "/api/v1/openapi.json",
-)  # fmt: skip
+HOOK_CANARY = "hook-4d1e77-do-not-tell"
+"""Part of a webhook's URL, which has to be stored, and is told to nobody."""
+PAGES = ("/", "/rollouts", "/devices", "/releases", "/alerts")
 
 
 def hidden(fleet: Fleet) -> dict[str, bytes]:
@@ -29,6 +28,24 @@ def hidden(fleet: Fleet) -> dict[str, bytes]:
         for path in (fleet.state.settings.trust / "keys").glob("*.pem")
     }
     return {**keys, "canary": CANARY.encode()}
+
+
+def every_list(fleet: Fleet) -> list[str]:
+    """Whatever can be read without naming anything."""
+    paths = fleet.http.get("/api/v1/openapi.json").json()["paths"]
+    plain = [path for path, methods in paths.items() if "get" in methods and "{" not in path]
+    assert len(plain) > 20
+    return ["/api/v1/openapi.json", *plain]
+
+
+def with_a_webhook(fleet: Fleet) -> bytes:
+    """The secret that its messages are signed with, shown once."""
+    object.__setattr__(fleet.state.settings, "webhook_hosts", ("127.0.0.1",))
+    body = {"name": "hook", "url": f"http://127.0.0.1:9/{HOOK_CANARY}"}
+    answer = fleet.http.post("/api/v1/webhooks", json=body, headers=fleet.headers())
+    assert answer.status_code == 201, answer.text
+    assert HOOK_CANARY not in answer.text
+    return str(answer.json()["secret"]).rpartition("_")[2].encode()
 
 
 def everything_written(fleet: Fleet, folder: Path) -> bytes:
@@ -49,15 +66,22 @@ def test_no_secret_is_in_a_log_an_error_a_metric_an_audit_row_or_the_database(
     token = fleet.token(Role.OPERATOR)
     secret = token.partition(".")[2]
     enrol = fleet.enroll_token()
+    hook = with_a_webhook(fleet)
     answers = careless(fleet, token, enrol)
     admin = fleet.headers()
-    answers += [fleet.http.get(path, headers=admin).content for path in PATHS]
+    answers += [fleet.http.get(path, headers=admin).content for path in every_list(fleet)]
+    assert fleet.http.post("/login", data={"token": fleet.token(Role.ADMIN)}).status_code == 303
+    shown = [fleet.http.get(path) for path in PAGES]
+    assert {page.status_code for page in shown} == {200}
+    answers += [page.content for page in shown]
     told = b"\n".join(answers) + caplog.text.encode()
     written = everything_written(fleet, fleet.state.settings.data)
     wanted = hidden(fleet) | {
         "api token": secret.encode(),
         "enrolment token": enrol.partition(".")[2].encode(),
+        "webhook's secret": hook,
     }
+    assert HOOK_CANARY.encode() not in told
     for name, value in wanted.items():
         for form in (value, base64.b64encode(value)):
             assert form not in written, f"{name} is stored"

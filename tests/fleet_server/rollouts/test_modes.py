@@ -59,6 +59,20 @@ def test_challenger_that_agrees_completes_and_is_taken_away_again(fleet: HeldFle
     assert (said["advice"], said["devices"], said["pairs"][0]["rows"]) == ("passed", 6, 12)
 
 
+def test_a_second_shadow_of_a_release_does_not_tell_what_the_first_has_seen(fleet: HeldFleet) -> None:
+    first = fleet.start(**SHADOW)
+    fleet.pass_time(1)
+    (canary,) = challengers(fleet)
+    fleet.tell(canary, "2.0.0", compared=400, disagreed=120)
+    fleet.pass_time(8)
+    assert fleet.report(first)["pairs"][0]["rows"] == 120
+    second = fleet.start(**SHADOW)
+    fleet.pass_time(1)
+    for device in challengers(fleet):
+        fleet.tell(device, "2.0.0", index=1, compared=50, disagreed=1)
+    assert [one["rows"] for one in fleet.report(second)["pairs"]] == [len(challengers(fleet))]
+
+
 def test_challenger_that_disagrees_fails_on_the_canary_and_goes_no_further(fleet: HeldFleet) -> None:
     rollout = fleet.start(**SHADOW)
     fleet.pass_time(1)
