@@ -37,8 +37,8 @@ def moments(tx: Transaction, rollout: Rollout, *, wave: int | None = None) -> Mo
     c, d = cast(col(ShadowCountRow.compared), Float), cast(col(ShadowCountRow.disagreed), Float)
     query = select_columns(
         func.count(),
-        func.sum(col(ShadowCountRow.compared)),
-        func.sum(col(ShadowCountRow.disagreed)),
+        func.sum(c),  # as doubles: what liars count beyond 63 bits is an error of whole numbers' sums
+        func.sum(d),
         func.sum(d * d),
         func.sum(d * c),
         func.sum(c * c),
