@@ -150,11 +150,10 @@ def _run(links: Sequence[Link], devices: dict[str, Device], heard: list[str], *,
         heard.clear()
         if now - checked > AGAIN_S / 4:
             checked = now
-            late = [
-                name for name, one in devices.items() if one.acked < one.sent and now - one.heard_at > AGAIN_S
-            ]
+            late = [name for name, one in devices.items() if _is_late(one, now)]
             for name in late:
-                devices[name].sent = devices[name].acked
+                one = devices[name]
+                one.sent, one.patience_s = one.acked, min(2 * one.patience_s, AGAIN_MAX_S)
             waiting.extend(late)
             if all(one.acked >= len(one.packets) for one in devices.values()):
                 break

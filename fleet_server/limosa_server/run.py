@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -45,6 +46,7 @@ from limosa_server.trust.watch import TrustWatch
 log = logging.getLogger(__name__)
 WAKE_UP: Final = frozenset({"controller", "rollouts"})
 HOUSEKEEPING_S: Final = 30.0
+COLLECT_AFTER: Final = 10_000  # new objects, before the youngest are looked through; Python's own is 700
 RETENTION_EVERY_S: Final = 10.0  # windows of 100,000 devices are merged at 500 a round or more
 DELIVERIES_EVERY_S: Final = 5.0  # what is due is sent so late at most; new messages wake it
 
@@ -82,7 +84,16 @@ def run_server(settings: ServerSettings) -> None:
         for loop in (tick, upkeep, revocations, keys, *_lifecycle_loops(state)):
             loop.start()
             stack.callback(loop.stop)
+        _spare_collector()
         _serve(settings, state, listener, certificate)
+
+
+def _spare_collector() -> None:
+    """Reports come and go by the thousand: each round of the collector would look through all that was
+    loaded, with every thread waiting for it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 class Loop:
