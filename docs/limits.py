@@ -1,4 +1,4 @@
-"""The page of every limit of the agent, read from its code: name, value, unit, and the reason beside it."""
+"""The page of every limit of agent and server, read from the code: name, value, unit, and the reason."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = {
     "limosa_agent": ROOT / "agent" / "limosa_agent",
     "limosa_contracts": ROOT / "contracts" / "limosa_contracts",
+    "limosa_server": ROOT / "fleet_server" / "limosa_server",
 }
 CLASSES: Final = re.compile(r"^class (\w*Limits)\b", re.MULTILINE)
 CONSTANT: Final = re.compile(r"_(S|MS|US|BYTES|CHARS|ROWS|DEPTH|MAX|MIN)$|_(MAX|MIN)_")
@@ -22,7 +23,7 @@ UNITS: Final = (
     ("_bytes_per_s", "bytes/s"), ("_bytes", "bytes"), ("_s", "s"), ("_ms", "ms"), ("_us", "µs"),
     ("_mb", "MB"), ("_percent", "%"), ("_chars", "characters"), ("_ratio", "times"), ("_days", "days"),
 )  # fmt: skip
-NOT_OF_DEVICES: Final = ("limosa_contracts.cli", "limosa_contracts.profiles")
+LEFT_OUT: Final = ("limosa_contracts.cli", "limosa_contracts.profiles", "limosa_server.store.migrations")
 SIZES: Final = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
@@ -63,10 +64,11 @@ def limits_page(made: str) -> str:
         made,
         "# Limits",
         "",
-        "Every bound that the agent keeps, with its unit and reason. The first table is of keys of",
+        "Every bound that agent and server keep, with its unit and reason. The first table is of keys of",
         "[agent.toml](agent-toml.md), as are those of health that stand on its page; what bounds memory",
-        "against hostile input is not to be set. What happens where a limit is met stands in its reason,",
-        "or in the [error](errors.md) that it raises.",
+        "against hostile input is not to be set. `limosa server run --help` names those of the server that",
+        "can be set. What happens where a limit is met stands in its reason, or in the [error](errors.md)",
+        "that it raises.",
         "",
     ]
     for title, limits in sections():
@@ -82,7 +84,7 @@ def sections() -> Iterator[tuple[str, list[Limit]]]:
     for package, folder in PACKAGES.items():
         for path in sorted(folder.rglob("*.py")):
             name = ".".join((package, *path.relative_to(folder).with_suffix("").parts))
-            if name.startswith(NOT_OF_DEVICES) or path.stem.startswith("__"):
+            if name.startswith(LEFT_OUT) or path.stem.startswith("__"):
                 continue
             text = path.read_text(encoding="utf-8")
             tree = ast.parse(text)
