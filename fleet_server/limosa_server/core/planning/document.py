@@ -152,7 +152,7 @@ def _risks(plan: PlanSummary) -> Part:
             f"{devices(len(plan.offline))} cannot be reached now; they follow in the tail, behind the gates"
         )
     if plan.excluded:
-        risks.append(f"{devices(len(plan.excluded))} do not get the release; see the end")
+        risks.append(f"without the release: {devices(len(plan.excluded))}; see the end")
     if plan.spec.on_failure.rollback is Scope.NONE:
         risks.append("nothing is rolled back by itself")
     return Part(title="Risks", items=risks or ["None is known."])
