@@ -125,7 +125,9 @@ class _Choice:
             case RolloutStatus.ROLLING_BACK:
                 self.more = take(self._to_send_back()) > BACK_PER_TICK
             case _:
-                for query in (*self._returned(seen_since), *self._to_offer(), *self._left_behind()):
+                for query in self._returned(seen_since):
+                    take(query)
+                for query in (*self._to_offer(looked_at=len(found)), *self._left_behind()):
                     take(query)
         return dict(sorted(found.items()))
 
@@ -178,7 +180,7 @@ class _Choice:
                 col(ExecutionRow.state).in_(OPEN),
             )
 
-    def _to_offer(self) -> Iterable[Query]:
+    def _to_offer(self, *, looked_at: int) -> Iterable[Query]:
         """Those that wait in the wave under way and in the two that may begin in this tick, as many as the
         rate allows. In the end the tail's are offered it too while they are away."""
         room = self._room()
@@ -188,6 +190,8 @@ class _Choice:
         tail = len(self._waves) - 1
         ending = current is None or current == tail
         wanted = {tail} if current is None else {current, min(current + 1, tail), tail}
+        if current is not None and self._is_busy(self._waves[current], beyond=looked_at):
+            wanted = {current}
         for index in sorted(wanted):
             query = self._mine().where(
                 col(ExecutionRow.wave) == index, col(ExecutionRow.state) == Execution.QUEUED.value
@@ -197,6 +201,13 @@ class _Choice:
             yield query.order_by(col(ExecutionRow.not_before).is_not(None), col(ExecutionRow.device)).limit(
                 room
             )
+
+    def _is_busy(self, wave: Wave, *, beyond: int) -> bool:
+        """More devices of it that can be reached are at it than this tick looks at: it cannot be through in
+        this tick, and no other wave begins. Ticks come as quickly as reports; they must not read those who
+        wait behind it again and again."""
+        at_it = (Execution.NOTIFIED, Execution.IN_PROGRESS)
+        return wave.counts.of(*at_it) - wave.away.of(*at_it) > beyond
 
     def _room(self) -> int:
         rate = self._rollout.spec.rate
