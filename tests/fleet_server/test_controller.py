@@ -31,14 +31,14 @@ pytestmark = pytest.mark.both_databases
 def fleet(database: Database) -> Iterator[SmallFleet]:
     made = SmallFleet(database.place(), database.folder)
     yield made
-    made.store.close()
+    made.close()
 
 
 def test_a_good_release_completes_and_is_promoted_to_production(fleet: SmallFleet) -> None:
     rollout = fleet.start()
     assert fleet.live(rollout) == "COMPLETED"
     assert set(fleet.running().values()) == {"2.0.0"}
-    fleet.check_counts(rollout)
+    fleet.check_counts()
     with fleet.store.read() as tx:
         stages = {row.version: row.stage for row in tx.exec(select(Release)).all()}
     assert stages == {"1.0.0": "staging", "2.0.0": "production", "3.0.0": "staging"}
@@ -49,7 +49,7 @@ def test_a_bad_release_is_rolled_back_and_refused_when_it_is_tried_again(fleet: 
     rollout = fleet.start()
     assert fleet.live(rollout) == "ROLLED_BACK"
     assert set(fleet.running().values()) == {"1.0.0"}
-    fleet.check_counts(rollout)
+    fleet.check_counts()
     assert sum(run.offered_at is not None for run in fleet.runs(rollout).values()) == 1
     with pytest.raises(KnownBad):  # rollouts 3.9
         fleet.start()
@@ -84,13 +84,13 @@ def test_the_server_is_killed_at_every_single_commit_of_a_rollout(
         status = fleet.live(rollout)
         assert status == ("ROLLED_BACK" if bad else "COMPLETED"), f"killed at commit {commit}"
         assert set(fleet.running().values()) == {"1.0.0" if bad else "2.0.0"}
-        fleet.check_counts(rollout)
+        fleet.check_counts()
         with fleet.store.read() as tx:
             ends = tx.exec(
                 select(DecisionRow).where(DecisionRow.kind.in_(("completed", "rolled_back")))  # type: ignore[attr-defined]  # a column
             ).all()
         assert len(ends) == 1
-        fleet.store.close()
+        fleet.close()
         if not killed:
             assert commit > 10
             return
@@ -167,7 +167,7 @@ def test_a_newer_rollout_takes_over_the_devices_of_an_older_one(fleet: SmallFlee
     assert set(fleet.running().values()) == {"3.0.0"}
     states = sorted(run.state for run in fleet.runs(older).values())
     assert states == ["SUCCEEDED", "SUPERSEDED", "SUPERSEDED", "SUPERSEDED"]
-    fleet.check_counts(older)
+    fleet.check_counts()
 
 
 def test_a_rollout_that_has_lost_all_of_its_devices_is_superseded(fleet: SmallFleet) -> None:

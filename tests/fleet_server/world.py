@@ -29,6 +29,7 @@ from limosa_server.access import tokens
 from limosa_server.access.roles import Role
 from limosa_server.app import create_app
 from limosa_server.assembly import make_state
+from limosa_server.deploy.check_counters import check_counters
 from limosa_server.settings import DeltaSettings, ServerLimits, ServerSettings
 from limosa_server.state import Endpoints, ServerState
 from tests.fleet_server.serving import served
@@ -137,6 +138,8 @@ def running_fleet(
     try:
         with served(create_app(state)) as http:
             yield Fleet(state, clock, folder / "offline", http)
+        with state.store.read() as tx:
+            assert list(check_counters(tx)) == [], "counters are kept, and are what their rows are"
     finally:
         state.deltas.stop()
         state.store.close()

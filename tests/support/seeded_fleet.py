@@ -150,7 +150,7 @@ def device_model(name: str, *, now: float, place: int) -> DeviceModel:
 
 
 def add_group(tx: Transaction, name: str, members: Sequence[str], *, now: float) -> None:
-    tx.add(Group(name=name, created_at=now, created_by="test"))
+    tx.add(Group(name=name, created_at=now, created_by="test", devices=len(members)))
     tx.flush()
     tx.add_all([Membership(group=name, device=device, since=now) for device in members])
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.both_databases
 def fleet(database: Database) -> Iterator[SmallFleet]:
     made = SmallFleet(database.place(), database.folder, devices=2)
     yield made
-    made.store.close()
+    made.close()
 
 
 def sign(fleet: SmallFleet, device: str, *, online: bool | None = None) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from limosa_contracts.oci import MANIFEST, digest_of
 from limosa_server.access.roles import Role
 from limosa_server.core.lifecycle.retention import InUse, Kept, reasons
-from limosa_server.tables.lifecycle import ReleaseCount
+from limosa_server.tables.lifecycle import ReleaseCount, ReleaseDevice
 from limosa_server.tables.modes import ShadowAssignmentRow
 from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.publishing import (
@@ -94,6 +94,7 @@ def test_what_a_device_runs_stays_however_long_ago_it_was_archived(fleet: Fleet)
     with fleet.state.store.transaction() as tx:
         sha256 = hashlib.sha256(old.index).hexdigest()
         tx.add(ReleaseCount(index_sha256=sha256, model=MODEL, version="1.0.0", devices=1))
+        tx.add(ReleaseDevice(device="d", model=MODEL, version="1.0.0", index_sha256=sha256, since=0.0))
     fleet.clock.now += 60 * DAY
     assert collect(fleet)["kept"] == {f"{MODEL}@1.0.0": "devices run it"}
     assert there(fleet, old.weight)

@@ -16,14 +16,14 @@ from tests.fleet_server.databases import Database
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComparedFleet]:
     made = ComparedFleet.with_a_past(sqlite_in(tmp_path_factory.mktemp("first")))
     yield made
-    made.store.close()
+    made.close()
 
 
 @pytest.fixture
 def fleet(first: ComparedFleet, tmp_path: Path) -> Iterator[ComparedFleet]:
     made = first.copy(sqlite_in(tmp_path))
     yield made
-    made.store.close()
+    made.close()
 
 
 @pytest.mark.both_databases
@@ -42,7 +42,7 @@ def test_a_hot_day_slows_every_device_yet_the_release_goes_through_and_the_held_
 
     assert fleet.live_hours(rollout) == "COMPLETED"
     assert set(fleet.running().values()) == {"2.0.0"}
-    fleet.check_counts(rollout)
+    fleet.check_counts()
     runs = fleet.runs(rollout)
     first_held = min(runs[name].offered_at or 0 for name in held)
     assert first_held > max(run.offered_at or 0 for name, run in runs.items() if name not in held)
@@ -53,7 +53,7 @@ def test_a_hot_day_slows_every_device_yet_the_release_goes_through_and_the_held_
     assert "20 devices against 60 that stayed: all within their margins" in looks[3].sentence
     with fleet.store.read() as tx:
         assert [explained(tx, one)["replay"] for one in looks] == [{"outcome": "same", "why": ""}] * 8
-    fleet.store.close()
+    fleet.close()
 
 
 def test_a_slow_release_is_stopped_on_its_canary_and_says_by_how_much(fleet: ComparedFleet) -> None:

@@ -34,7 +34,7 @@ def fleet(database: Database) -> Iterator[SmallFleet]:
             device.profile = "rpi4" if device.id in BAD else "rpi5"
             tx.add(device)
     yield made
-    made.store.close()
+    made.close()
 
 
 def finding(fleet: SmallFleet, rollout: int) -> FindingRow | None:

@@ -31,7 +31,7 @@ def fleet(database: Database) -> Iterator[SmallFleet]:
     made.live(rollout, seconds=8)
     assert made.row(rollout).settled
     yield made
-    made.store.close()
+    made.close()
 
 
 def joins(fleet: SmallFleet, name: str) -> None:

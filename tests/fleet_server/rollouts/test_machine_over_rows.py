@@ -28,7 +28,7 @@ NEXT = "demo/motion@3.0.0"
 def fleet(database: Database) -> Iterator[SmallFleet]:
     made = SmallFleet(database.place(), database.folder)
     yield made
-    made.store.close()
+    made.close()
 
 
 def states(fleet: SmallFleet, rollout: int) -> dict[str, str]:
@@ -54,7 +54,7 @@ def test_a_newer_rollout_of_half_the_devices_takes_only_those(fleet: SmallFleet)
         "SUPERSEDED",
         "SUPERSEDED",
     ]
-    fleet.check_counts(older)
+    fleet.check_counts()
 
 
 def test_a_hotfix_with_priority_keeps_its_devices_against_what_comes_later(fleet: SmallFleet) -> None:
@@ -79,7 +79,7 @@ def test_a_hotfix_with_priority_keeps_its_devices_against_what_comes_later(fleet
     }
     assert f"rollout {hotfix} has it" in fleet.runs(later)["d0"].reason
     assert fleet.running() == {"d0": "2.0.0", "d1": "2.0.0", "d2": "3.0.0", "d3": "3.0.0"}
-    fleet.check_counts(later)
+    fleet.check_counts()
 
 
 def test_a_rollout_that_waits_for_its_time_takes_nothing_from_one_that_runs(fleet: SmallFleet) -> None:
@@ -104,7 +104,7 @@ def test_a_release_retracted_before_the_start_makes_the_rollout_invalid(fleet: S
     assert fleet.row(rollout).status == "INVALID"
     assert "retracted" in fleet.row(rollout).reason
     assert set(states(fleet, rollout).values()) == {"CANCELED"}
-    fleet.check_counts(rollout)
+    fleet.check_counts()
 
 
 def enrol(fleet: SmallFleet, name: str, *, quarantined: bool = False) -> None:
@@ -145,7 +145,7 @@ def test_a_device_that_joins_the_group_of_a_continuous_rollout_gets_the_release(
     assert runs["e1"].size_bytes == 1000
     assert "e2" not in runs
     assert fleet.running()["e1"] == "2.0.0"
-    fleet.check_counts(rollout)
+    fleet.check_counts()
     with fleet.store.read() as tx:
         joined = tx.exec(select(DecisionRow).where(DecisionRow.kind == "joined")).all()
     assert [one.sentence.split("; ")[0] for one in joined] == ["1 device joined its group"]
@@ -179,7 +179,7 @@ def test_a_device_that_leaves_before_its_turn_is_let_go_and_may_come_back(fleet:
     fleet.live(rollout, seconds=60)
     run = fleet.runs(rollout)[waiting]
     assert (run.state, run.attempt, run.wave) == ("SUCCEEDED", 2, 2)
-    fleet.check_counts(rollout)
+    fleet.check_counts()
 
 
 def test_maintenance_windows_travel_in_the_document_and_not_on_the_way_back(fleet: SmallFleet) -> None:
@@ -255,7 +255,7 @@ def test_a_full_disk_is_tried_again_when_there_is_room_and_the_server_was_restar
     refuse(fleet, "d0", "disk_full", free_bytes=1000)
     run = fleet.runs(rollout)["d0"]
     assert (run.state, run.attempt, run.failed_as) == ("QUEUED", 2, "REJECTED")
-    fleet.check_counts(rollout)
+    fleet.check_counts()
     fleet.now += 5
     fleet.restart()
     fleet.controller.tick()

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.both_databases
 def fleet(database: Database) -> Iterator[SmallFleet]:
     made = SmallFleet(database.place(), database.folder, devices=DEVICES)
     yield made
-    made.store.close()
+    made.close()
 
 
 def looked_at(fleet: SmallFleet, rollout: int, *, seen_since: float) -> list[str]:
@@ -168,3 +168,17 @@ def test_counters_of_a_wave_move_with_each_kind_of_change() -> None:
     assert counted(wave, away, 1).present == 0
     ended = DeviceExecution(device="d", wave=0, away=True, state=Execution.SUCCEEDED)
     assert counted(counted(counted(wave, away, 1), away, -1), ended, 1).away.total == 0
+
+
+def test_who_waits_behind_a_busy_wave_is_not_read_again_with_each_report(fleet: SmallFleet) -> None:
+    waves = [{"name": "first", "count": 10, "bake": "0s"}, {"name": "rest", "bake": "0s"}]
+    rollout = fleet.start(**{**SLOW, "rate": {"maximum_per_minute": 1000}, "waves": waves})
+    for _ in range(2):
+        fleet.controller.tick()
+    first = {name for name, run in fleet.runs(rollout).items() if run.state == "NOTIFIED"}
+    assert len(first) == 10
+    fleet.answer(min(first))
+    assert set(looked_at(fleet, rollout, seen_since=fleet.now + 1)) <= first
+    for name in first:
+        fleet.answer(name)
+    assert len(looked_at(fleet, rollout, seen_since=fleet.now + 1)) == DEVICES - len(first)
