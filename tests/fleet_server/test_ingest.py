@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -60,6 +61,22 @@ def test_a_doubled_batch_is_acknowledged_again_and_counted_once(fleet: Fleet) ->
     assert post(fleet, device, *batch) == post(fleet, device, *batch)
     assert events(fleet) == ["a"]
     assert inferences(fleet) == 5
+
+
+def test_of_one_window_many_times_in_a_batch_the_highest_revision_holds(fleet: Fleet) -> None:
+    """Also where two names of a boot are one to a database that cannot hold U+0000."""
+    publish(fleet, "1.0.0", 1)
+    device = fleet.enroll()
+    batch = [device.window(index=0, rev=rev, n=10 * rev) for rev in (1, 3, 2)]
+    assert post(fleet, device, *batch) == [{"session": 7, "seq": 3}]
+    assert inferences(fleet) == 30
+    told = json.loads(batch[0].payload)
+    twins = [
+        device.message(Suffix.WINDOW, json.dumps(told | {"boot": boot, "n": n, "rev": n}).encode())
+        for boot, n in (("b\0", 1), ("b\ufffd", 2))
+    ]
+    assert post(fleet, device, *twins) == [{"session": 7, "seq": 5}]
+    assert inferences(fleet) == 32
 
 
 def test_after_a_gap_nothing_is_stored_until_the_missing_message_comes(fleet: Fleet) -> None:
