@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "fleet_server/deploy"
 NOT_OURS = {"up"}
 FUNCTIONS = {
-    "sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "max_over_time", "le", "avg", "sort",
+    "sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "max_over_time", "le", "avg",
+    "sort",
 }  # fmt: skip
 
 
