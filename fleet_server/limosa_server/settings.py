@@ -24,7 +24,7 @@ class ServerLimits:
     upload_idle_s: float = 3600.0  # then its temporary file is removed
     mqtt_payload_max_bytes: int = LIMITS.mqtt_message_max_bytes
     ingest_queue_max: int = 10_000  # messages; paho stops acknowledging beyond, the broker waits
-    ingest_batch_max: int = 500  # messages of one commit
+    ingest_batch_max: int = 1500  # messages of one commit
     ingest_batch_wait_s: float = 0.02  # a batch is not kept waiting longer
     ingest_workers_max: int | None = None  # processes that check reports; None: one for each core, 4 at most
     reports_per_request_max: int = 500  # HTTPS fall-back
