@@ -14,6 +14,7 @@ from limosa_contracts.errors import LimosaError
 from limosa_contracts.oci import digest_of
 from limosa_server.access.roles import Role
 from limosa_server.registry.blobs import Blobs
+from limosa_server.tables.access import ApiToken
 from tests.fleet_server.publishing import Team, current_bin, publish, put_metadata
 from tests.fleet_server.world import TEAM, Fleet
 
@@ -65,7 +66,10 @@ def test_an_admin_of_one_team_makes_and_ends_no_tokens_beyond_it(fleet: Fleet) -
     assert (other.status_code, other.json()["code"]) == (403, "LM-401")
     assert fleet.http.post("/api/v1/tokens", json={**body, "team": "demo"}, headers=bound).status_code == 201
     victim = fleet.token(Role.PUBLISHER, team="other").partition(".")[0].removeprefix("lmp_")
-    assert fleet.http.delete(f"/api/v1/tokens/{victim}", headers=bound).status_code == 403
+    # It is not told that there is such a token.
+    assert fleet.http.delete(f"/api/v1/tokens/{victim}", headers=bound).status_code == 404
+    with fleet.state.store.read() as tx:
+        assert tx.get_one(ApiToken, victim).revoked_at is None
 
 
 def test_a_chunk_cannot_get_into_a_blob_after_its_digest_was_checked(tmp_path: Path) -> None:

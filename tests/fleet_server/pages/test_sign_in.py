@@ -206,11 +206,12 @@ def test_unreadable_form_is_refused(shown: Dashboard) -> None:
     assert status_of(shown, RUNNING) == "RUNNING"
 
 
-def test_token_of_another_team_may_look_but_not_act(shown: Dashboard) -> None:
-    token = shown.fleet.token(Role.OPERATOR, team="other")
+def test_token_of_another_team_sees_no_rollout_of_ours_and_cannot_act_on_it(shown: Dashboard) -> None:
+    ours = form(shown.visitor(Role.OPERATOR), RUNNING, "pause")
     visitor = shown.visitor(None)
-    visitor.post("/login", data={"token": token})
-    assert submit(visitor, RUNNING, "pause").status_code == 403
+    visitor.post("/login", data={"token": shown.fleet.token(Role.OPERATOR, team="other")})
+    assert visitor.get(f"/rollouts/{RUNNING}").status_code == 404
+    assert visitor.post(f"/rollouts/{RUNNING}/pause", data=ours).status_code in (403, 404)
     assert status_of(shown, RUNNING) == "RUNNING"
 
 
