@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.bars import Bar, finish, print_table
 from benchmarks.fleet.known import GROUP, MODEL, VERSIONS, index_of, know
-from benchmarks.fleet.server import Server, free_port, make_keys, running_server
+from benchmarks.fleet.server import Server, broker_of, free_port, make_keys, running_server
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix, device_topic, every_device
 from limosa_devices.simulator import mqtt_wire as wire
@@ -190,7 +190,7 @@ def ours(folder: Path, names: Sequence[str], database: str) -> dict[str, Any]:
             "rollout, s": round(took, 2),
             "server CPU of it, s": round(used, 2),
             "server RSS, MB": round(rss_mb(server.pid), 1),
-            "broker RSS, MB": round(rss_mb(broker_of(server.pid)), 1),
+            "broker RSS, MB": round(rss_mb(broker_pid(server)), 1),
             "after a broker restart connected, s": round(storm_s, 2),
             "and each has its document, s": round(documents_s, 2),
         }
@@ -231,7 +231,7 @@ def storm(server: Server, swarm: Swarms, devices: int) -> tuple[float, float]:
     """The broker is killed; the server starts it again, and everybody comes back at once."""
     told = swarm.total("told")
     begun = time.monotonic()
-    os.kill(broker_of(server.pid), signal.SIGKILL)
+    os.kill(broker_pid(server), signal.SIGKILL)
     wait_for(lambda: swarm.total("connected") < devices, "the loss is seen", pause=lambda: swarm.read(0.05))
     swarm.wait("connected", devices)
     connected = swarm.last_at - begun
@@ -303,13 +303,11 @@ def listens(port: int) -> bool:
     return False
 
 
-def broker_of(server: int) -> int:
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == server and (entry / "comm").read_text().strip() == "mosquitto":
-                return int(entry.name)
-    raise SystemExit("the server has no broker")
+def broker_pid(server: Server) -> int:
+    found = broker_of(server.pid)
+    if found is None:
+        raise SystemExit("the server has no broker")
+    return found
 
 
 def cpu_s(pid: int) -> float:

@@ -19,6 +19,7 @@ from typing import Final, TypedDict
 from benchmarks.fleet.reports import Signer
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.topics import Suffix, device_topic, every_device
+from limosa_devices.simulator import mqtt_wire as wire
 
 CONNECTIONS: Final = 16
 UNACKED_MAX: Final = 400  # of one connection, below what the broker takes at once
@@ -29,7 +30,6 @@ DOUBLED: Final = 0.10
 SWAPPED: Final = 0.05
 PREPARED_PER_S: Final = 9000  # reports that are signed before the clock starts
 DRAIN_S: Final = 60.0
-CONNACK, PUBLISH, PUBACK = 2, 3, 4
 
 
 class Said(TypedDict):
@@ -79,9 +79,9 @@ class Link:
             if start < 0 or len(coming) < start + length:
                 break
             kind = coming[at] >> 4
-            if kind == PUBACK:
+            if kind == wire.PUBACK:
                 self.unacked -= 1
-            elif kind == PUBLISH:
+            elif kind == wire.PUBLISH:
                 self.on_publish(bytes(coming[start : start + length]))
             at = start + length
         del coming[:at]
@@ -184,40 +184,28 @@ def _send(device: Device, now: float, draw: random.Random) -> bool:
 def _connect(host: str, port: int, name: str, on_publish: Callable[[bytes], None]) -> Link:
     opened = socket.create_connection((host, port), timeout=10)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    body = _text("MQTT") + b"\x05\x02" + struct.pack("!H", 600) + b"\x00" + _text(name)
-    opened.sendall(b"\x10" + _varint(len(body)) + body)
+    body = wire.utf8("MQTT") + b"\x05\x02" + struct.pack("!H", 600) + b"\x00" + wire.utf8(name)
+    opened.sendall(b"\x10" + wire.varint(len(body)) + body)
     answer = opened.recv(1024)
-    if answer[0] >> 4 != CONNACK or answer[3] != 0:
+    if answer[0] >> 4 != wire.CONNACK or answer[3] != 0:
         raise SystemExit(f"the broker refuses the load: {answer!r}")
     opened.setblocking(False)
     return Link(opened, on_publish)
 
 
 def _subscribe(link: Link, topic: str) -> None:
-    body = b"\x00\x01\x00" + _text(topic) + b"\x00"
-    link.out += b"\x82" + _varint(len(body)) + body
+    body = b"\x00\x01\x00" + wire.utf8(topic) + b"\x00"
+    link.out += b"\x82" + wire.varint(len(body)) + body
     link.write()
 
 
 def _packet(device: str, message: ReportMessage) -> tuple[bytes, bytes]:
-    topic = _text(device_topic(device, message.suffix))
-    properties = b"".join(b"\x26" + _text(name) + _text(value) for name, value in message.properties())
-    rest = _varint(len(properties)) + properties + message.payload
-    return b"\x32" + _varint(len(topic) + 2 + len(rest)) + topic, rest
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack("!H", len(data)) + data
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        out.append(digit | (0x80 if number else 0))
-        if not number:
-            return bytes(out)
+    topic = wire.utf8(device_topic(device, message.suffix))
+    properties = b"".join(
+        b"\x26" + wire.utf8(name) + wire.utf8(value) for name, value in message.properties()
+    )
+    rest = wire.varint(len(properties)) + properties + message.payload
+    return b"\x32" + wire.varint(len(topic) + 2 + len(rest)) + topic, rest
 
 
 def _length(data: bytearray, at: int) -> tuple[int, int]:

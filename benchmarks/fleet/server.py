@@ -125,3 +125,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def broker_of(server: int) -> int | None:
+    """The mosquitto that this server process has started; None between two of them."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == server and (entry / "comm").read_text().strip() == "mosquitto":
+                return int(entry.name)
+    return None

@@ -31,14 +31,14 @@ def connect(client: str, *, clean: bool, will: tuple[str, bytes] | None = None) 
     if will is not None:
         flags |= 0x04 | 0x08 | 0x20
         delay = b"\x18" + struct.pack("!I", 30)
-        fields = _number(len(delay)) + delay + _text(will[0]) + _binary(will[1])
+        fields = varint(len(delay)) + delay + utf8(will[0]) + _binary(will[1])
     properties = SESSION_EXPIRY + struct.pack("!I", 0 if clean else 3600)
-    head = _text("MQTT") + bytes([5, flags]) + struct.pack("!H", 600)
-    return _packet(0x10, head + _number(len(properties)) + properties + _text(client) + fields)
+    head = utf8("MQTT") + bytes([5, flags]) + struct.pack("!H", 600)
+    return _packet(0x10, head + varint(len(properties)) + properties + utf8(client) + fields)
 
 
 def subscribe(number: int, topics: Sequence[str]) -> bytes:
-    body = struct.pack("!H", number) + b"\x00" + b"".join(_text(topic) + b"\x01" for topic in topics)
+    body = struct.pack("!H", number) + b"\x00" + b"".join(utf8(topic) + b"\x01" for topic in topics)
     return _packet(0x82, body)
 
 
@@ -51,8 +51,8 @@ def publish(
     properties: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """QoS 1."""
-    users = b"".join(bytes([USER_PROPERTY]) + _text(name) + _text(value) for name, value in properties)
-    body = _text(topic) + struct.pack("!H", number) + _number(len(users)) + users + payload
+    users = b"".join(bytes([USER_PROPERTY]) + utf8(name) + utf8(value) for name, value in properties)
+    body = utf8(topic) + struct.pack("!H", number) + varint(len(users)) + users + payload
     return _packet(0x32 | retain, body)
 
 
@@ -93,10 +93,10 @@ def packets(buffer: bytearray) -> Iterator[Packet]:
 
 
 def _packet(first: int, body: bytes) -> bytes:
-    return bytes([first]) + _number(len(body)) + body
+    return bytes([first]) + varint(len(body)) + body
 
 
-def _number(value: int) -> bytes:
+def varint(value: int) -> bytes:
     out = bytearray()
     while True:
         value, low = divmod(value, 128)
@@ -115,7 +115,7 @@ def _read_number(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _text(text: str) -> bytes:
+def utf8(text: str) -> bytes:
     return _binary(text.encode())
 
 

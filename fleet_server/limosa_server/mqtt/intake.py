@@ -76,7 +76,7 @@ class Intake:
                 continue
             try:
                 batch = self._checked(received)
-            except Exception:  # recorded; nothing of it is acknowledged, so it comes again
+            except Exception:  # recorded; no device is told that its reports are kept: it sends them again
                 log.exception("a batch of %d messages could not be checked", _count(received))
                 self._stopping.wait(WAIT_S)
                 batch = _Batch(received=received)
@@ -100,9 +100,11 @@ class Intake:
             self._attempt(batch, self._tell_broker, "the broker could not be told of %d messages")
 
     def _attempt(self, batch: _Batch, work: Callable[[_Batch], None], failure: str) -> None:
+        """Reports that were not committed are not acknowledged to their devices, and come again. Presence
+        and answers do not: the next connection, or the next question, brings them up to date."""
         try:
             work(batch)
-        except Exception:  # recorded; nothing of it is acknowledged, so it comes again
+        except Exception:  # recorded; as above
             log.exception(failure, _count(batch.received))
             self._stopping.wait(WAIT_S)
 

@@ -19,13 +19,12 @@ from limosa_server.pages.bars import Part
 from limosa_server.pages.ladder import Rung, rungs, together
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.words import EXECUTION
-from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
+from limosa_server.rollouts.rollout_rows import OPEN, rollout_of, wave_of
 from limosa_server.rollouts.rollout_view import etag_of
 from limosa_server.store import Transaction
 from limosa_server.tables.planning import FindingRow
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
-_OPEN = tuple(state.value for state in Execution if not state.terminal)
 _NOTABLE = tuple(
     state.value for state in Execution if state.failed or state in (Execution.NOTIFIED, Execution.IN_PROGRESS)
 )
@@ -106,7 +105,7 @@ def executions(
         if not state:
             query = query.where(col(ExecutionRow.state).in_(_NOTABLE))
     elif state == "unreachable":
-        query = query.where(col(ExecutionRow.away).is_(True), col(ExecutionRow.state).in_(_OPEN))
+        query = query.where(col(ExecutionRow.away).is_(True), col(ExecutionRow.state).in_(OPEN))
         query = query.where(ExecutionRow.device > after)
     else:
         query = query.where(ExecutionRow.state == state, ExecutionRow.device > after)

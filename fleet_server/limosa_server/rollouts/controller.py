@@ -9,7 +9,6 @@ from typing import Final
 
 from sqlmodel import col, select
 
-from limosa_contracts.phases import Execution
 from limosa_server.core.advance import advance
 from limosa_server.core.board import NOBODY
 from limosa_server.core.counts import Counts
@@ -34,11 +33,9 @@ from limosa_server.trust.director import Director
 
 log = logging.getLogger(__name__)
 ACTIVE: Final = tuple(status.value for status in RolloutStatus if not status.terminal)
-OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
 OVERLAP_S: Final = 30.0  # a sign of life is committed later than the time it bears
 _RENEWAL: Final = "renewal"
 RENEWED_PER_TICK: Final = 200  # documents; at 26 µs a signature this stays far below a tick
-_FINE: Final = frozenset({"IDLE", "COMMITTED"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.fleet.labels import in_rounds
 from limosa_server.rollouts.executions import Change, save_many
-from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, execution_of
+from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, OPEN, execution_of
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
@@ -31,15 +31,14 @@ LOSING: Final = (
     *STARTED,
     *(status.value for status in (*WAITING, _S.DRAFT, _S.CANCELING, _S.COMPLETED)),
 )
-_OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
-_HOLDING: Final = (*_OPEN, *(state.value for state in Execution if state.succeeded))
+_HOLDING: Final = (*OPEN, *(state.value for state in Execution if state.succeeded))
 
 
 def take_over(tx: Transaction, rollout: Rollout, *, model: str, now: float) -> int:
     """Takes its devices out of rollouts of lower rank; how many. A completed one has no rank: its
     stragglers follow whoever starts."""
     mine = select(ExecutionRow.device).where(
-        ExecutionRow.rollout == rollout.id, col(ExecutionRow.state).in_(_OPEN)
+        ExecutionRow.rollout == rollout.id, col(ExecutionRow.state).in_(OPEN)
     )
     tx.flush()
     older = tx.execute(
@@ -51,7 +50,7 @@ def take_over(tx: Transaction, rollout: Rollout, *, model: str, now: float) -> i
             col(RolloutRow.id) != rollout.id,
             col(RolloutRow.status).in_(LOSING),
             col(ExecutionRow.device).in_(mine),
-            col(ExecutionRow.state).in_(_OPEN) | (col(ExecutionRow.returning) == Return.SENT.value),
+            col(ExecutionRow.state).in_(OPEN) | (col(ExecutionRow.returning) == Return.SENT.value),
         )
     ).all()
     _stop_following(tx, rollout, model=model)

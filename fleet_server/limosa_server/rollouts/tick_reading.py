@@ -25,7 +25,7 @@ from limosa_server.fleet.habits import usual_gaps
 from limosa_server.rollouts import modes_facts
 from limosa_server.rollouts.conditions import condition_of
 from limosa_server.rollouts.outer_facts import outer_facts
-from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, execution_of, rollout_of, wave_of
+from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, OPEN, execution_of, rollout_of, wave_of
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release
@@ -37,7 +37,6 @@ OFFERS_PER_TICK: Final = 1000
 BACK_PER_TICK: Final = 1000  # withdrawn or sent back; each costs a signature
 IN_ONE_QUERY: Final = 500  # names in one IN list
 MINUTE_S: Final = 60.0
-OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
 SHADOW: Final = "shadow"
 _TAKEN: Final = (Execution.SUPERSEDED.value, Execution.REMOVED.value)
 _FINE: Final = frozenset({"IDLE", "COMMITTED"})

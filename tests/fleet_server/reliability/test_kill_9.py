@@ -22,6 +22,7 @@ import pytest
 from sqlmodel import col, select
 
 from benchmarks.fleet.known import GROUP, MODEL, VERSIONS, index_of, know
+from benchmarks.fleet.server import broker_of
 from limosa_contracts.phases import Execution
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.deploy.check import check
@@ -151,15 +152,6 @@ def swarm(world: World, key: SigningKey) -> Iterator[Callable[[], dict[str, int]
 
 def names() -> list[str]:
     return [f"dev-{at:02}" for at in range(DEVICES)]
-
-
-def broker_of(server: int) -> int | None:
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == server and (entry / "comm").read_text().strip() == "mosquitto":
-                return int(entry.name)
-    return None
 
 
 def one_round(world: World, *, seed: int) -> None:
