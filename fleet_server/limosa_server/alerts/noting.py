@@ -15,9 +15,9 @@ from sqlmodel import col, select
 from limosa_contracts.reported import Reported
 from limosa_contracts.window import Window
 from limosa_server.core.alerts.troubles import FAILING, REPORTED_KINDS, Trouble, of_reported, of_window
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.state import News, Report
 from limosa_server.store import Store, Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.alerts import DeviceTrouble
 
 _Key: TypeAlias = tuple[str, str]  # kind, model

@@ -22,7 +22,7 @@ from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
-from limosa_server.fleet import pins
+from limosa_server.rollouts import pins
 from limosa_server.tables.planning import PinRow
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1", tags=["devices"])

@@ -20,7 +20,8 @@ from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.core.lifecycle.gates import DEFAULT, parse_rules, rules_json
 from limosa_server.core.lifecycle.stages import Stage
-from limosa_server.registry import collecting, promotion, retracting, running
+from limosa_server.registry import collecting, promotion, running
+from limosa_server.rollouts import retracting
 from limosa_server.state import ServerState
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/releases", tags=["releases"])

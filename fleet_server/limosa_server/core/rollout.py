@@ -178,9 +178,13 @@ TRANSITIONS: Final[Mapping[RolloutStatus, Mapping[RolloutEvent, RolloutStatus]]]
 }
 
 
+SHADOW: Final = "shadow"
+"""The lane of challengers, which run beside what answers."""
+
+
 def lane_of(spec: RolloutSpec) -> str:
-    """`active`: what answers; `shadow`: what runs beside it."""
-    return "shadow" if spec.mode is Mode.SHADOW else "active"
+    """`active`: what answers; SHADOW: what runs beside it."""
+    return SHADOW if spec.mode is Mode.SHADOW else "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,10 @@ from limosa_server.fleet import membership
 from limosa_server.fleet.bulk_export import static_groups
 from limosa_server.fleet.bulk_rows import GROUPS, RowError, Wish, check_headings, read
 from limosa_server.fleet.csv_cells import parse
-from limosa_server.fleet.labels import OPERATOR, Holds, in_rounds, said_of, set_many, what_holds
+from limosa_server.fleet.labels import OPERATOR, Holds, said_of, set_many, what_holds
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.access import EnrollmentToken
 from limosa_server.tables.devices import Device
 from limosa_server.tables.groups import Group

@@ -11,8 +11,9 @@ from sqlmodel import col, select
 from limosa_server.access.scope import Scope
 from limosa_server.fleet.csv_cells import written
 from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder, find
-from limosa_server.fleet.labels import AT_ONCE, what_holds
+from limosa_server.fleet.labels import what_holds
 from limosa_server.store import Store, Transaction
+from limosa_server.store.rounds import AT_ONCE
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.groups import Group, Membership
 

@@ -15,8 +15,8 @@ from limosa_server.core.errors import GroupExists, GroupIsSelected
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.errors import GroupInUse, TooManyGroups
 from limosa_server.fleet import membership
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device
 from limosa_server.tables.groups import Group, Membership
 from limosa_server.tables.rollouts import RolloutRow

@@ -6,18 +6,16 @@ A device whose connection holds, or that reports every minute, costs no write: o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
 
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from limosa_server.core.habit import SHORTEST_S, Habit
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
 from limosa_server.tables.habits import DeviceHabit
-
-IN_ONE_QUERY: Final = 500  # names in one IN list
 
 
 def note(tx: Transaction, devices: Collection[str], *, now: float) -> int:
@@ -54,8 +52,7 @@ def note(tx: Transaction, devices: Collection[str], *, now: float) -> int:
 def habits_of(tx: Transaction, devices: Sequence[str]) -> Mapping[str, Habit]:
     """Of those that have one yet."""
     found: dict[str, Habit] = {}
-    for begin in range(0, len(devices), IN_ONE_QUERY):
-        some = devices[begin : begin + IN_ONE_QUERY]
+    for some in in_rounds(devices):
         for row in tx.exec(select(DeviceHabit).where(col(DeviceHabit.device).in_(some))).all():
             found[row.device] = Habit.of(row.observed_to, row.spans_s)
     return found

@@ -6,8 +6,8 @@ What was covered comes back when the label above it is taken away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from sqlalchemy import bindparam, delete
 from sqlmodel import SQLModel, col, select
@@ -15,6 +15,7 @@ from sqlmodel import SQLModel, col, select
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.names import LABEL_KEY, LABEL_VALUE
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import DeviceLabel, LabelSource
 
@@ -23,9 +24,7 @@ TOKEN: Final = "token"  # noqa: S105  # who says it
 OPERATOR: Final = "operator"
 SOURCES: Final = (OPERATOR, TOKEN, DEVICE)
 """The highest first."""
-AT_ONCE: Final = 500  # devices of one round of queries: databases bind so many values, and more
 
-T = TypeVar("T")
 Labels: TypeAlias = Mapping[str, str]
 Said: TypeAlias = dict[str, dict[str, str]]  # source -> key -> value
 Holds: TypeAlias = dict[str, tuple[str, str]]  # key -> (value, source)
@@ -97,11 +96,6 @@ def reread(tx: Transaction, kind: type[SQLModel]) -> None:
     for row in list(tx.identity_map.values()):
         if isinstance(row, kind):
             tx.expire(row)
-
-
-def in_rounds(some: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(some), AT_ONCE):
-        yield some[start : start + AT_ONCE]
 
 
 def said_of(tx: Transaction, devices: Sequence[str]) -> dict[str, Said]:

@@ -15,9 +15,10 @@ from sqlalchemy import bindparam, delete, insert, literal, update
 from sqlmodel import col, select
 
 from limosa_contracts.selector import Selector
-from limosa_server.fleet.labels import in_rounds, reread
+from limosa_server.fleet.labels import reread
 from limosa_server.fleet.selector_sql import selected
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Group, Membership
 

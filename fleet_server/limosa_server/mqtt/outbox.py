@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from sqlalchemy import delete, insert
 from sqlmodel import col, select
 
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.reports import OutboxRow
 
 ANNOUNCED = "outbox"
-AT_ONCE: Final = 500  # topics in one IN list
 
 
 def publish(
@@ -51,8 +50,7 @@ def publish_retained(tx: Transaction, messages: Sequence[tuple[str, bytes]], *, 
     """(topic, payload) of many retained messages, each of another topic; as `publish` does it."""
     if not messages:
         return
-    for begin in range(0, len(messages), AT_ONCE):
-        topics = [topic for topic, _ in messages[begin : begin + AT_ONCE]]
+    for topics in in_rounds([topic for topic, _ in messages]):
         tx.execute(delete(OutboxRow).where(col(OutboxRow.topic).in_(topics), col(OutboxRow.retain).is_(True)))
     tx.flush()  # what was added before goes out before
     tx.connection().execute(

@@ -15,13 +15,14 @@ from limosa_server.api.devices import find_device
 from limosa_server.api.inventory import export
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
-from limosa_server.fleet import device_commands, pins
+from limosa_server.fleet import device_commands
 from limosa_server.fleet.device_states import SORTS, STATES
 from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder
 from limosa_server.pages.device_rows import device_list, device_view
 from limosa_server.pages.guard import SignedIn, page_router
 from limosa_server.pages.limits import LIMITS
 from limosa_server.pages.render import page, path_part
+from limosa_server.rollouts import pins
 from limosa_server.tables.reports import EventRow
 
 router = page_router()

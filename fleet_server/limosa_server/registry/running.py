@@ -15,9 +15,9 @@ from sqlmodel import col, select
 
 from limosa_contracts.reported import Installed, Reported
 from limosa_server.access.scope import WHOLE, Scope
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.state import News
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.lifecycle import ReleaseCount, ReleaseDevice
 

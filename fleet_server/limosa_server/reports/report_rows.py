@@ -16,10 +16,10 @@ from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
 from limosa_server.fleet import habits
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.reports import event_rows, reported_rows, window_rows
 from limosa_server.reports.report_parsing import Refusal
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import RefusedReport

@@ -10,9 +10,9 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col
 
 from limosa_server.core.rollout import Rollout
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.rollouts.taking_over import outranks
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.rollouts import AssignmentRow
 

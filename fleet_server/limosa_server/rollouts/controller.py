@@ -16,7 +16,7 @@ from limosa_server.core.due import next_look
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.facts import GoBack, Offer, Order, Outcome, Promote, TakeOver
 from limosa_server.core.judging.samples import Comparison
-from limosa_server.core.rollout import Rollout, RolloutStatus
+from limosa_server.core.rollout import SHADOW, Rollout, RolloutStatus
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.promotion import promote_if_shown
 from limosa_server.rollouts import findings, joining, metric_facts, modes_facts, shadow_lane, tick_reading
@@ -24,7 +24,6 @@ from limosa_server.rollouts.assigning import Wanted, assign
 from limosa_server.rollouts.decisions import keep_decision
 from limosa_server.rollouts.executions import write_due, write_many
 from limosa_server.rollouts.rollout_rows import wave_of, write_rollout, write_wave
-from limosa_server.rollouts.shadow_lane import SHADOW
 from limosa_server.rollouts.taking_over import take_over
 from limosa_server.store import Store, Transaction
 from limosa_server.tables.releases import Release

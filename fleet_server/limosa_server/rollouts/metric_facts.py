@@ -6,7 +6,7 @@ Read for those devices only, in the same hours for both arms, when a look is due
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device
 from limosa_server.tables.habits import DeviceHabit
 from limosa_server.tables.judging import CohortRow
@@ -33,7 +34,6 @@ from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 BEFORE_S: Final = 86400.0  # of the past that a device is compared with, at least; a longer bake: as long
 CLOCK_SLACK_S: Final = 300.0  # a window that ends further in the future was told by a wrong clock
 LATE_S: Final = 7 * 86400.0  # and one that is older than this when it comes
-AT_ONCE: Final = 400  # devices in one statement; databases bound the number of its variables
 CRASHES: Final = ("worker_crashed", "worker_hung", "crash_loop")
 _BROKEN: Final = (Phase.FELL_BACK.value,)
 _BAKING: Final = WaveStatus.BAKING.value
@@ -82,7 +82,7 @@ def comparison_of(
     bake_s = now - wave.since
     period = _Period(first=wave.since - max(BEFORE_S, bake_s), bake_from=wave.since)
     model, version = str(rollout.spec.release.name), rollout.spec.release.version
-    for names in _chunks(sorted(devices)):
+    for names in in_rounds(sorted(devices)):
         _read_windows(tx, devices, names, period, model=model, version=version)
         _read_events(tx, devices, names, period, model=model)
         _read_silence(tx, devices, names, allowed_s=rollout.spec.timeouts.silence_s, begun=begun, now=now)
@@ -322,8 +322,3 @@ def _less(now: float | None, before: float | None) -> float | None:
 def _count(counters: Mapping[str, Any], name: str) -> int:
     value = counters.get(name, 0)
     return value if isinstance(value, int) and value > 0 else 0
-
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), AT_ONCE):
-        yield names[start : start + AT_ONCE]

@@ -16,10 +16,10 @@ from limosa_contracts.feedback import ACCURACY, Feedback
 from limosa_contracts.window import COMPARED, Window
 from limosa_server.core.modes.arms import CHAMPION
 from limosa_server.core.rollout import RolloutStatus
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.rollouts.modes_facts import held_since
 from limosa_server.state import News
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.modes import (
     ArmKpiRow,

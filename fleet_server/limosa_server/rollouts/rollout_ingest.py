@@ -20,14 +20,14 @@ from limosa_contracts.rollout.retry import Retry
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.execution import DeviceExecution, Return, on_phase, on_reported, on_way_back
 from limosa_server.core.retrying import Condition, again
-from limosa_server.fleet.labels import in_rounds
+from limosa_server.core.rollout import SHADOW
 from limosa_server.rollouts.conditions import condition_of
 from limosa_server.rollouts.executions import save_many
 from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, EXECUTIONS, execution_of
-from limosa_server.rollouts.shadow_lane import SHADOW
 from limosa_server.rollouts.taking_over import STARTED
 from limosa_server.state import News
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.rollouts import RolloutRow
 

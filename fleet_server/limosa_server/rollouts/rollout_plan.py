@@ -33,12 +33,12 @@ from limosa_server.core.planning.candidates import (
 )
 from limosa_server.core.planning.known_bad import Finding, findings_warnings, ruled_out
 from limosa_server.core.planning.plan import BytesOf, Plan, make_plan
-from limosa_server.fleet import groups, pins
-from limosa_server.fleet.labels import in_rounds
-from limosa_server.rollouts import findings
+from limosa_server.fleet import groups
+from limosa_server.rollouts import findings, pins
 from limosa_server.rollouts.remarks import remarks
 from limosa_server.rollouts.rollout_start import check_way_back, find_release
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.habits import DeviceHabit

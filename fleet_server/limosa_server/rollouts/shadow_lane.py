@@ -8,37 +8,13 @@ from typing import Any, Final
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from limosa_contracts.desired import DesiredModel
-from limosa_server.core.desired import Assignment
 from limosa_server.core.modes.eligible import Drawn
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.store import Transaction
 from limosa_server.tables.modes import DeviceKpiRow, ShadowAssignmentRow
 from limosa_server.tables.rollouts import RolloutRow
 
-SHADOW: Final = "shadow"
 ENDED: Final = tuple(status.value for status in RolloutStatus if status.terminal)
-
-
-def assignments_of(tx: Transaction, devices: Sequence[str]) -> dict[str, list[Assignment]]:
-    """The challengers of those that have one, for their desired documents. For one round of devices."""
-    rows = tx.exec(select(ShadowAssignmentRow).where(col(ShadowAssignmentRow.device).in_(devices))).all()
-    found: dict[str, list[Assignment]] = {}
-    for row in rows:
-        one = Assignment(
-            model=DesiredModel(
-                model=row.model,
-                version=row.version,
-                index_sha256=row.index_sha256,
-                mode=SHADOW,
-                rollout=str(row.rollout),
-                attempt=row.attempt,
-            ),
-            report_every_s=row.report_every_s,
-            report_every_in_probation_s=row.report_every_in_probation_s,
-        )
-        found.setdefault(row.device, []).append(one)
-    return found
 
 
 def put_beside(tx: Transaction, device: str, rollout: Rollout, *, attempt: int, now: float) -> None:

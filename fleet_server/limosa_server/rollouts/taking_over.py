@@ -18,10 +18,10 @@ from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.rollout import Rollout, RolloutStatus
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.rollouts.executions import Change, save_many
 from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, OPEN, execution_of
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
 _S: Final = RolloutStatus

@@ -19,7 +19,7 @@ from limosa_server.core.counts import Counts
 from limosa_server.core.execution import Return
 from limosa_server.core.facts import DeviceFacts, Facts
 from limosa_server.core.retrying import NO_CONDITION, Condition
-from limosa_server.core.rollout import Rollout, RolloutStatus
+from limosa_server.core.rollout import SHADOW, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.fleet.habits import usual_gaps
 from limosa_server.rollouts import modes_facts
@@ -27,6 +27,7 @@ from limosa_server.rollouts.conditions import condition_of
 from limosa_server.rollouts.outer_facts import outer_facts
 from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, OPEN, execution_of, rollout_of, wave_of
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
@@ -35,9 +36,7 @@ from limosa_server.trust.permits import permitted_from
 DUE_PER_TICK: Final = 2000  # executions looked at because they changed or their time has come
 OFFERS_PER_TICK: Final = 1000
 BACK_PER_TICK: Final = 1000  # withdrawn or sent back; each costs a signature
-IN_ONE_QUERY: Final = 500  # names in one IN list
 MINUTE_S: Final = 60.0
-SHADOW: Final = "shadow"
 _TAKEN: Final = (Execution.SUPERSEDED.value, Execution.REMOVED.value)
 _FINE: Final = frozenset({"IDLE", "COMMITTED"})
 Row = Any  # a tuple of columns, as Core gives it
@@ -172,9 +171,9 @@ class _Choice:
         if not away:
             return
         names = self._tx.exec(select(Device.id).where(col(Device.last_seen) >= seen_since)).all()
-        for begin in range(0, len(names), IN_ONE_QUERY):
+        for some in in_rounds(names):
             yield self._mine().where(
-                col(ExecutionRow.device).in_(names[begin : begin + IN_ONE_QUERY]),
+                col(ExecutionRow.device).in_(some),
                 col(ExecutionRow.away).is_(True),
                 col(ExecutionRow.state).in_(OPEN),
             )
@@ -229,7 +228,7 @@ def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]
     """Of these devices; a plain tuple each, for what a device can do is large and seldom matters here."""
     beside = rollout.lane == SHADOW  # what answers is not what this rollout changes
     rows: list[Row] = []
-    for begin in range(0, len(names), IN_ONE_QUERY):
+    for some in in_rounds(names):
         query = (
             select_columns(
                 col(Device.id),
@@ -246,7 +245,7 @@ def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]
                 (col(DeviceModel.device) == col(Device.id)) & (col(DeviceModel.model) == model),
                 isouter=True,
             )
-            .where(col(Device.id).in_(names[begin : begin + IN_ONE_QUERY]))
+            .where(col(Device.id).in_(some))
         )
         rows += tx.execute(query).all()
     usual = usual_gaps(tx, [row.id for row in rows if not row.online])
@@ -268,8 +267,7 @@ def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]
 def _conditions(tx: Transaction, names: Sequence[str]) -> dict[str, Condition]:
     """What a further attempt depends on, where there may be one."""
     found: dict[str, Condition] = {}
-    for begin in range(0, len(names), IN_ONE_QUERY):
-        some = names[begin : begin + IN_ONE_QUERY]
+    for some in in_rounds(names):
         for device in tx.exec(select(Device).where(col(Device.id).in_(some))).all():
             found[device.id] = condition_of(device)
     return found

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import select as select_columns
-from sqlmodel import col
+from sqlmodel import col, select
 
 from limosa_contracts.desired import DesiredModel, Trial
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_server.core.desired import Assignment
-from limosa_server.rollouts import shadow_lane
+from limosa_server.core.rollout import SHADOW
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import DeviceModel
+from limosa_server.tables.modes import ShadowAssignmentRow
 from limosa_server.tables.permits import Permit
 from limosa_server.tables.rollouts import AssignmentRow
 from limosa_server.trust.permits import permit_for
@@ -36,8 +37,29 @@ def assignments(tx: Transaction, devices: Sequence[str]) -> dict[str, list[Assig
         if text not in made:
             made[text] = _assignment(row, permit)
         found[row.device].append(made[text])
-    for device, beside in shadow_lane.assignments_of(tx, devices).items():
+    for device, beside in _beside(tx, devices).items():
         found[device] += beside
+    return found
+
+
+def _beside(tx: Transaction, devices: Sequence[str]) -> dict[str, list[Assignment]]:
+    """The challengers of those that have one, for their desired documents. For one round of devices."""
+    rows = tx.exec(select(ShadowAssignmentRow).where(col(ShadowAssignmentRow.device).in_(devices))).all()
+    found: dict[str, list[Assignment]] = {}
+    for row in rows:
+        one = Assignment(
+            model=DesiredModel(
+                model=row.model,
+                version=row.version,
+                index_sha256=row.index_sha256,
+                mode=SHADOW,
+                rollout=str(row.rollout),
+                attempt=row.attempt,
+            ),
+            report_every_s=row.report_every_s,
+            report_every_in_probation_s=row.report_every_in_probation_s,
+        )
+        found.setdefault(row.device, []).append(one)
     return found
 
 

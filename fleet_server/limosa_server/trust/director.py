@@ -16,9 +16,9 @@ from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit_heads
 from limosa_server.core.desired import LIFE_S, document, next_counter
-from limosa_server.fleet.labels import in_rounds
 from limosa_server.mqtt import outbox
 from limosa_server.store import Transaction
+from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
 from limosa_server.tables.rollouts import DesiredDocument
