@@ -1,6 +1,10 @@
 """What comes over the bus, into the database: one batch is checked while the one before is committed.
 
 The order of a device's messages holds: one thread reads and checks, one commits, a short queue between.
+
+Whatever becomes of a batch, its messages get their PUBACK: the broker's flow must go on (server 3.3). What
+could not be stored is not lost: a report is acknowledged to its device after its commit only, so it comes
+again; presence and answers to commands are kept here until they are stored (`owed.py`).
 """
 
 from __future__ import annotations
@@ -10,17 +14,16 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix, Topic, device_topic
-from limosa_server.fleet import device_commands
 from limosa_server.fleet.presence import later
 from limosa_server.mqtt.bus import Bus, Received
-from limosa_server.reports import report_rows
+from limosa_server.mqtt.owed import Owed
 from limosa_server.reports.ingest import Checked, Incoming, Ingest
 from limosa_server.state import ServerState
 
@@ -33,12 +36,13 @@ WAIT_S: Final = 1.0  # after a batch that could not be stored: the database may 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """What one read of the bus gave, by kind."""
+    """What one read of the bus gave, by kind. `checked`: those reports that their devices signed."""
 
     received: Sequence[Received]
-    reports: Sequence[Checked] = ()
+    reports: list[Incoming] = field(default_factory=list)
+    checked: list[Checked] = field(default_factory=list)
     statuses: dict[str, Status] = field(default_factory=dict)
-    answers: Sequence[tuple[str, bytes]] = ()
+    answers: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 class Intake:
@@ -49,6 +53,7 @@ class Intake:
         self._bus = bus
         self._ingest = Ingest(state, workers=state.settings.limits.ingest_workers_max)
         self._ahead: queue.Queue[_Batch] = queue.Queue(AHEAD_MAX)
+        self._owed = Owed(state)  # of the thread that commits
         self._stopping = threading.Event()
         self._threads = (
             threading.Thread(target=self._read_all, name="ingest-check", daemon=True),
@@ -60,7 +65,7 @@ class Intake:
             thread.start()
 
     def stop(self) -> None:
-        """What was not committed is not acknowledged, and comes again."""
+        """What was read and not worked off has no PUBACK, and comes again."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(5)
@@ -74,12 +79,14 @@ class Intake:
             )
             if not received:
                 continue
+            batch = _Batch(received=received)
             try:
-                batch = self._checked(received)
+                self._sort(received, into=batch)
+                if batch.reports:
+                    batch.checked.extend(self._ingest.check(batch.reports))
             except Exception:  # recorded; no device is told that its reports are kept: it sends them again
                 log.exception("a batch of %d messages could not be checked", _count(received))
                 self._stopping.wait(WAIT_S)
-                batch = _Batch(received=received)
             self._hand_over(batch)
 
     def _hand_over(self, batch: _Batch) -> None:
@@ -92,65 +99,66 @@ class Intake:
 
     def _commit_all(self) -> None:
         while not self._stopping.is_set():
-            try:
-                batch = self._ahead.get(timeout=IDLE_S)
-            except queue.Empty:
-                continue
-            self._attempt(batch, self._commit, "a batch of %d messages could not be stored")
-            self._attempt(batch, self._tell_broker, "the broker could not be told of %d messages")
+            batch = self._next()
+            stored = True
+            if batch is not None:
+                self._owed.add(batch.statuses, batch.answers)
+                failure = f"reports of {_count(batch.received)} messages could not be stored"
+                stored = self._attempt(partial(self._commit, batch.checked), failure)
+            if stored:  # else the database would be waited for twice
+                self._attempt(self._owed.store, "presence and answers could not be stored yet")
+            if batch is not None:
+                told = partial(self._bus.acknowledge, batch.received)
+                self._attempt(told, "the broker could not be told what was worked off")
 
-    def _attempt(self, batch: _Batch, work: Callable[[_Batch], None], failure: str) -> None:
-        """Reports that were not committed are not acknowledged to their devices, and come again. Presence
-        and answers do not: the next connection, or the next question, brings them up to date."""
+    def _next(self) -> _Batch | None:
+        """None: nothing came, or nothing more can be kept until what is owed is stored."""
+        if self._owed.full:
+            return None
         try:
-            work(batch)
-        except Exception:  # recorded; as above
-            log.exception(failure, _count(batch.received))
-            self._stopping.wait(WAIT_S)
+            return self._ahead.get(timeout=IDLE_S)
+        except queue.Empty:
+            return None
 
-    def _checked(self, received: Sequence[Received]) -> _Batch:
-        reports: list[Incoming] = []
-        statuses: dict[str, Status] = {}
-        answers: list[tuple[str, bytes]] = []
+    def _attempt(self, work: Callable[[], None], failure: str) -> bool:
+        """Whether it was done. If not, a stop is all that is noticed for a while."""
+        try:
+            work()
+        except Exception:  # recorded; reports come again, the rest is tried again
+            log.exception(failure)
+            self._stopping.wait(WAIT_S)
+            return False
+        return True
+
+    def _sort(self, received: Sequence[Received], *, into: _Batch) -> None:
         for one in (packet for read in received for packet in read.packets):
             try:
                 topic = _topic(one.topic)
                 if topic.suffix is Suffix.STATUS and not one.payload:
                     continue  # the server itself took away what the broker retained of that device
                 if topic.suffix is Suffix.STATUS:
-                    later(statuses, topic.device, Status.parse(one.payload))
+                    later(into.statuses, topic.device, Status.parse(one.payload))
                 elif topic.suffix is Suffix.ANSWER:
-                    answers.append((topic.device, one.payload))
+                    into.answers.append((topic.device, one.payload))
                 else:
                     message = ReportMessage.from_mqtt(
                         suffix=topic.suffix, properties=list(one.properties), payload=one.payload
                     )
-                    reports.append(Incoming(device=topic.device, message=message))
+                    into.reports.append(Incoming(device=topic.device, message=message))
             except LimosaError as error:
                 # Without its properties a message has no number that could be acknowledged.
                 log.warning("a message on %s is not one of ours: %s", one.topic, error)
                 self._state.metrics.reports.labels(kind="unknown", result="refused").inc()
-        checked = self._ingest.check(reports) if reports else []
-        return _Batch(received=received, reports=checked, statuses=statuses, answers=answers)
 
-    def _commit(self, batch: _Batch) -> None:
+    def _commit(self, checked: Sequence[Checked]) -> None:
         # QoS 0: a device that has not heard it sends again, and is told again.
         self._bus.send(
             [
                 (device_topic(done.device, Suffix.ACK), done.ack.encode())
-                for done in self._ingest.commit(batch.reports)
+                for done in self._ingest.commit(checked)
             ],
             expiry_s=self._state.settings.limits.ack_expiry_s,
         )
-        if batch.answers:
-            device_commands.take_answers(self._state.store, batch.answers, now=self._state.clock())
-        if batch.statuses:
-            now = self._state.clock()
-            with self._state.store.transaction() as tx:
-                report_rows.presences(tx, batch.statuses, now=now)
-
-    def _tell_broker(self, batch: _Batch) -> None:
-        self._bus.acknowledge(batch.received)
 
 
 @lru_cache(maxsize=TOPICS_KEPT)

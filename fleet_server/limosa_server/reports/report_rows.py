@@ -87,7 +87,7 @@ def presences(tx: Transaction, statuses: Mapping[str, Status], *, now: float) ->
             if spoken > said.session:
                 continue
             # One that goes has been there until now, however long ago it last reported.
-            seen_at = now if said.online or was_online else last_seen
+            seen_at = max(now, last_seen or now) if said.online or was_online else last_seen
             rows.append(
                 {
                     "of_device": device, "online": said.online, "presence_session": said.session,
