@@ -16,6 +16,7 @@ from limosa_contracts.errors import NotFound
 from limosa_server.access import audit, tokens
 from limosa_server.access.roles import Role
 from limosa_server.access.tokens import AccessTokens
+from limosa_server.access.two_person_actions import takes_two
 from limosa_server.alerts.noting import TroubleNotes
 from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
@@ -122,7 +123,13 @@ def make_director(state: ServerState) -> Director:
 
 
 def make_controller(state: ServerState) -> Controller:
-    return Controller(store=state.store, director=make_director(state), blobs=state.blobs, clock=state.clock)
+    return Controller(
+        store=state.store,
+        director=make_director(state),
+        blobs=state.blobs,
+        clock=state.clock,
+        promotes=not takes_two("release.promote", state.settings.two_person),
+    )
 
 
 def first_admin(state: ServerState) -> str | None:

@@ -2,7 +2,7 @@
 
 The first request is written down and refused; the same request by somebody else within a day is carried
 out. Nobody confirms their own: neither with the same token, nor under the same name, nor with a token
-that they have made.
+that they have made, or that was made with one of those.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlmodel import col, select
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonObject
 from limosa_server.access import audit
-from limosa_server.access.two_person_actions import ACTIONS
+from limosa_server.access.two_person_actions import ACTIONS, takes_two
 from limosa_server.errors import SecondPersonNeeded
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
@@ -25,6 +25,7 @@ from limosa_server.tables.access import ApiToken
 from limosa_server.tables.trust import SecondPersonAsk
 
 VALID_S: Final = 86400.0  # then the first person asks anew
+MAKERS_MAX: Final = 64  # tokens between one and the first of its line
 NOTHING: Final[JsonObject] = {}
 
 
@@ -54,7 +55,7 @@ def confirm(
     Call it before the transaction that acts. `detail` is what both must have asked for, to the letter.
     Raises SecondPersonNeeded, after writing down that this one has asked.
     """
-    if action not in state.settings.two_person:
+    if not takes_two(action, state.settings.two_person):
         return ""
     now = state.clock()
     sha256 = hashlib.sha256(encode_canonical(detail)).hexdigest()
@@ -102,11 +103,12 @@ def _open(tx: Transaction, *, action: str, object: str, sha256: str) -> list[Sec
 
 def are_two(tx: Transaction, caller: Person, *, token_id: str, name: str) -> bool:
     """Whether the caller is somebody else than who has that token, and not of their making, nor the other
-    way."""
+    way; a puppet's puppet is nobody else either."""
     if caller.token_id == token_id or caller.name == name:
         return False
-    ours, theirs = tx.get(ApiToken, caller.token_id), tx.get(ApiToken, token_id)
-    return not _made_by(ours, token_id, name) and not _made_by(theirs, caller.token_id, caller.name)
+    return not _made_by(tx, caller.token_id, token_id, name) and not _made_by(
+        tx, token_id, caller.token_id, caller.name
+    )
 
 
 def _is_valid(tx: Transaction, ask: SecondPersonAsk) -> bool:
@@ -115,10 +117,17 @@ def _is_valid(tx: Transaction, ask: SecondPersonAsk) -> bool:
     return row is not None and row.revoked_at is None
 
 
-def _made_by(row: ApiToken | None, token_id: str, name: str) -> bool:
-    """Whether this token, or one of this name, made `row`."""
-    words = row.created_by.split(" ", 2) if row is not None else []
-    return len(words) == 3 and (words[1] == token_id or words[2] == name)
+def _made_by(tx: Transaction, made: str, token_id: str, name: str) -> bool:
+    """Whether this token, or one of this name, stands in the line of those that made `made`."""
+    for _ in range(MAKERS_MAX):
+        row = tx.get(ApiToken, made)
+        words = row.created_by.split(" ", 2) if row is not None else []
+        if len(words) != 3:
+            return False  # the first of its line
+        made = words[1]
+        if made == token_id or words[2] == name:
+            return True
+    return True  # a line so long was not made by people
 
 
 def _ask(

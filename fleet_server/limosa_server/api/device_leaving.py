@@ -29,6 +29,7 @@ def revoke(device: DeviceId, body: RawBody, state: State, caller: Operator) -> d
     """Shuts a device out: its certificates, its tokens and its reports count no more, and it is
     disconnected. Its groups stay; a token for it lets it in again."""
     reason = reason_of(body, state)
+    _check_there(state, device)
     two_person.confirm(state, caller, action="device.revoke", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
@@ -44,6 +45,7 @@ def decommission(device: DeviceId, body: RawBody, state: State, caller: Operator
     """Takes a device out for good: shut out, out of every group and rollout, nothing assigned. The record
     stays."""
     reason = reason_of(body, state)
+    _check_there(state, device)
     two_person.confirm(state, caller, action="device.decommission", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
@@ -76,11 +78,21 @@ def replace(device: DeviceId, body: RawBody, state: State, caller: Operator) -> 
     )
     fields.refuse_rest()
     now = state.clock()
+    _check_there(state, device)
+    two_person.confirm(
+        state, caller, action=leaving.REPLACE, object=f"device {device}", detail={"serial": serial}
+    )
     with state.store.transaction() as tx:
         token, text = leaving.replacement(
             tx, find_device(tx, device), serial=serial, expires_at=now + life_s, now=now, actor=caller.actor
         )
     return {"device": device, "serial": serial, "expires_at": token.expires_at, "id": token.id, "token": text}
+
+
+def _check_there(state: ServerState, device: str) -> None:
+    """Nobody asks a second person about a device that is not there. Raises NotFound."""
+    with state.store.read() as tx:
+        find_device(tx, device)
 
 
 def reason_of(body: bytes, state: ServerState) -> str:

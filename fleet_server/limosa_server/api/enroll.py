@@ -9,19 +9,21 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import NAME
-from limosa_server.access import audit, tokens
+from limosa_server.access import audit, tokens, two_person
 from limosa_server.access.scope import GROUP
 from limosa_server.api.answers import AnswerRoute
-from limosa_server.api.auth import Operator
+from limosa_server.api.auth import Caller, Operator
 from limosa_server.api.bodies import JsonBody, json_schema
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
-from limosa_server.fleet import enrollment, groups
+from limosa_server.fleet import enrollment, groups, leaving
 from limosa_server.fleet.labels import check_labels
 from limosa_server.mqtt.broker_config import SERVER_NAME
+from limosa_server.state import ServerState
 from limosa_server.tables.access import EnrollmentToken
+from limosa_server.tables.devices import Device
 
 router = Router(route_class=AnswerRoute, tags=["enrolment"])
 YEAR_S = 365 * 86400.0
@@ -88,6 +90,7 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
     if row.device == SERVER_NAME:
         raise fields.wrong("device", "this name is the server's own")
     caller.scope.check_group(row.group)
+    _confirm_taking_over(state, caller, row)
     with state.store.transaction() as tx:
         if row.device:
             enrollment.check_name(tx, row.device, caller.scope, now=now)
@@ -99,6 +102,19 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
             object=f"enrollment-token {row.id}", after=_shape(row),
         )  # fmt: skip
     return {**_shape(row), "token": drawn.text}
+
+
+def _confirm_taking_over(state: ServerState, caller: Caller, row: EnrollmentToken) -> None:
+    """Whoever enrols under the name of a device shuts that one out (trust 6.1), as `device replace` does.
+    Raises SecondPersonNeeded, NotFound, Conflict."""
+    with state.store.read() as tx:
+        if not row.device or tx.get(Device, row.device) is None:
+            return
+        enrollment.check_name(tx, row.device, caller.scope, now=row.created_at)
+    two_person.confirm(
+        state, caller, action=leaving.REPLACE, object=f"device {row.device}",
+        detail={"serial": row.serial, "group": row.group, "labels": dict(row.labels)},
+    )  # fmt: skip
 
 
 @router.get("/api/v1/enrollment-tokens")

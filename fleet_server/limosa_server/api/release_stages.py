@@ -73,6 +73,10 @@ def set_gate(body: JsonBody, state: State, caller: Admin) -> dict[str, JsonValue
     fields.refuse_rest()
     rules = None if raw is None else parse_rules(raw, where="gate")
     caller.scope.check_team(scope.partition("/")[0])
+    two_person.confirm(
+        state, caller, action="release.gate", object=f"gate {scope}",
+        detail={"rules": None if rules is None else list(rules_json(rules))},
+    )  # fmt: skip
     with state.store.transaction() as tx:
         promotion.set_rules(tx, scope, rules, at=state.clock(), actor=caller.actor)
     return gates(state, caller)
@@ -113,7 +117,9 @@ def archive(
     team: str, model: str, version: str, body: JsonBody, state: State, caller: Operator
 ) -> dict[str, JsonValue]:
     """No longer for use; its bytes go when nothing needs them, the record stays."""
-    return _move(state, caller, release_name(team, model, version), Stage.ARCHIVED, _reason(body)[0])
+    name, reason = release_name(team, model, version), _reason(body)[0]
+    two_person.confirm(state, caller, action="release.archive", object=f"release {name}")
+    return _move(state, caller, name, Stage.ARCHIVED, reason)
 
 
 @router.post("/{team}/{model}/{version}/restore", openapi_extra=_STEP)

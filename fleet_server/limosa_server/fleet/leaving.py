@@ -28,6 +28,7 @@ from limosa_server.trust.revocation_list import ANNOUNCED
 
 REVOKED: Final = "revoked"
 DECOMMISSIONED: Final = "decommissioned"
+REPLACE: Final = "device.replace"
 CODE: Final = "decommissioned"
 
 
@@ -105,7 +106,7 @@ def replacement(
     )
     tx.add(token)
     audit.record(
-        tx, at=now, actor=actor, action="device.replace", object=f"device {row.id}",
+        tx, at=now, actor=actor, action=REPLACE, object=f"device {row.id}",
         before={"serial": row.serial}, after={"token": token.id, "serial": serial},
     )  # fmt: skip
     return token, drawn.text

@@ -43,6 +43,7 @@ class Controller:
     director: Director
     blobs: Blobs
     clock: Callable[[], float]
+    promotes: bool = True  # by itself; not where a promotion takes two persons
     _looked_at: dict[int, float] = field(default_factory=dict)  # rollout -> its last tick here
     _places: dict[str, str] = field(default_factory=dict)  # walk over the fleet -> device it has come to
 
@@ -76,7 +77,8 @@ class Controller:
                 return
             joining.follow(tx, row, now=now)
             outcome, due = self._decide(tx, row, now, comparison)
-            _Writer(tx, row, self.director, self.blobs, now).write(outcome, due)
+            blobs = self.blobs if self.promotes else None
+            _Writer(tx, row, self.director, blobs, now).write(outcome, due)
             counts = sum((wave.counts for wave in outcome.waves), Counts())
             findings.keep(tx, row, counts, now=now)
 
@@ -127,12 +129,12 @@ class _Writer:
     """Writes one outcome: rows, desired documents, messages; all in one transaction."""
 
     def __init__(
-        self, tx: Transaction, row: RolloutRow, director: Director, blobs: Blobs, now: float
+        self, tx: Transaction, row: RolloutRow, director: Director, blobs: Blobs | None, now: float
     ) -> None:
         self._tx = tx
         self._row = row
         self._director = director
-        self._blobs = blobs  # evidence lies there, which a promotion may ask for
+        self._blobs = blobs  # evidence lies there, which a promotion may ask for; None: no promotion
         self._now = now
         self._runs: dict[str, DeviceExecution] = {}
         self._wanted: dict[str, Wanted] = {}
@@ -194,6 +196,8 @@ class _Writer:
 
     def _promote(self) -> None:
         """It has proven itself; what is in production stays, so that a return stays allowed."""
+        if self._blobs is None:
+            return
         release = self._tx.exec(
             select(Release).where(Release.model == self._row.model, Release.version == self._row.version)
         ).one()
