@@ -20,10 +20,11 @@ from limosa_server.deploy.check_counters import check_counters
 from limosa_server.deploy.copies import files_below
 from limosa_server.deploy.database_copy import revision_of
 from limosa_server.deploy.finding import Finding
+from limosa_server.errors import StoreNewer
 from limosa_server.files import sha256_of
 from limosa_server.settings import ServerSettings
 from limosa_server.store.engine import make_engine, shown
-from limosa_server.store.migrate import head
+from limosa_server.store.migrate import head, is_newer
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.releases import Release, RepositoryBlob, Variant
@@ -87,8 +88,7 @@ def _database(settings: ServerSettings, engine: Engine, *, read_blobs: bool) -> 
         return
     revision = revision_of(engine)
     if revision != head():
-        what = f"the schema is {revision or 'empty'}, this program's is {head()}"
-        yield Finding(bad=True, what=what, where=place, hint="limosa server run upgrades it")
+        yield _other_schema(revision, place)
         return
     if engine.dialect.name == "sqlite":
         yield from _sqlite(engine, place)
@@ -97,6 +97,16 @@ def _database(settings: ServerSettings, engine: Engine, *, read_blobs: bool) -> 
         yield from check_counters(tx)
         yield from _documents(tx, settings)
         yield from _releases(tx, settings, read_blobs=read_blobs)
+
+
+def _other_schema(revision: str, place: str) -> Finding:
+    if revision and is_newer(revision):
+        what = f"the schema is {revision}, of a newer program than this one, whose schema is {head()}"
+        hint = f"{StoreNewer.default_hint}, or limosa server restore of a backup that this version made"
+    else:
+        what = f"the schema is {revision or 'empty'}, this program's is {head()}"
+        hint = "limosa server run upgrades it"
+    return Finding(bad=True, what=what, where=place, hint=hint)
 
 
 def _sqlite(engine: Engine, place: str) -> Iterator[Finding]:

@@ -28,13 +28,11 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     Raises StoreNewer if the database is ahead of this program.
     """
     config = alembic_config()
-    scripts = ScriptDirectory.from_config(config)
-    known = {script.revision for script in scripts.walk_revisions()}
     with for_kind(engine, "read").begin() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
+    if current is not None and is_newer(current):
         raise StoreNewer("this database is of a newer version", where=shown(engine.url), why=current)
-    if current == scripts.get_current_head():
+    if current == head():
         return
     with for_kind(engine, "write").begin() as connection:
         config.attributes["connection"] = connection
@@ -46,3 +44,9 @@ def head() -> str:
     found = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert found is not None
     return found
+
+
+def is_newer(revision: str) -> bool:
+    """Whether it is none of this program's: a later program made it."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision not in {script.revision for script in scripts.walk_revisions()}
