@@ -17,6 +17,7 @@ import pytest
 
 from limosa_contracts.desired import DesiredModel, Trial
 from limosa_contracts.topics import Suffix, device_topic
+from limosa_devices.simulator.mqtt_wire import varint
 from tests.agent.device import Device
 from tests.agent.fleet import DEVICE, Fleet
 from tests.support.processes import Processes
@@ -160,16 +161,7 @@ def test_document_of_many_models_is_fetched_one_at_a_time(device: Device, fleet:
 
 def _publish(topic: bytes, payload: bytes) -> bytes:
     body = len(topic).to_bytes(2, "big") + topic + b"\0" + payload
-    return b"\x30" + _varint(len(body)) + body
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        number, rest = divmod(number, 128)
-        out.append(rest | (128 if number else 0))
-        if not number:
-            return bytes(out)
+    return b"\x30" + varint(len(body)) + body
 
 
 DESIRED = device_topic(DEVICE, Suffix.DESIRED).encode()
@@ -179,7 +171,7 @@ GARBAGE = {
     "noise": b"\x3f\x05\xff\xff\xff\xff\xff" + bytes(range(256)),
     "properties that lie": b"\x30\x08" + b"\0\x01a" + b"\x7f\xff\xff\xff\xff",
     "a length of five bytes": b"\x30\xff\xff\xff\xff\xff\x01",
-    "a packet of 200 MB": b"\x30" + _varint(200_000_000) + b"\0\x01a\0" + b"x" * 60_000_000,
+    "a packet of 200 MB": b"\x30" + varint(200_000_000) + b"\0\x01a\0" + b"x" * 60_000_000,
     "desired states that are none": _publish(DESIRED, b"[" * 60_000) * 50,
     "a flood": _publish(DESIRED, b"x" * 100_000) * 600,
     "acknowledgements of the future": _publish(

@@ -69,22 +69,20 @@ def read_publish(packet: Packet) -> tuple[str, bytes, int]:
     if packet.flags & 0x06:
         (number,) = struct.unpack_from("!H", body, at)
         at += 2
-    properties, at = _read_number(body, at)
+    found = read_varint(body, at)
+    if found is None:
+        raise ValueError("the properties are cut")
+    properties, at = found
     return topic, body[at + properties :], number
 
 
 def packets(buffer: bytearray) -> Iterator[Packet]:
     """Takes whole packets out of what came so far."""
     while len(buffer) >= 2:
-        length, shift, at = 0, 0, 1
-        while True:
-            if at >= len(buffer):
-                return
-            byte = buffer[at]
-            length |= (byte & 0x7F) << shift
-            at, shift = at + 1, shift + 7
-            if not byte & 0x80:
-                break
+        found = read_varint(buffer, 1)
+        if found is None:
+            return
+        length, at = found
         if len(buffer) < at + length:
             return
         packet = Packet(buffer[0] >> 4, buffer[0] & 0x0F, bytes(buffer[at : at + length]))
@@ -105,14 +103,19 @@ def varint(value: int) -> bytes:
             return bytes(out)
 
 
-def _read_number(data: bytes, at: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
+def read_varint(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """(number, where what follows begins); None if it is not all there.
+
+    >>> read_varint(varint(321), 0), read_varint(varint(321)[:1], 0)
+    ((321, 2), None)
+    """
+    value = shift = 0
+    for place in range(at, len(data)):
+        value |= (data[place] & 0x7F) << shift
+        if data[place] < 0x80:
+            return value, place + 1
+        shift += 7
+    return None
 
 
 def utf8(text: str) -> bytes:

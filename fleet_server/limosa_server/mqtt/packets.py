@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from paho.mqtt.exception import MalformedPacket
-
 from limosa_server.mqtt.publish_packet import expiry_property
+from limosa_server.mqtt.varint import encode_varint, parse_varint
 
 PUBACK: Final = struct.Struct("!BBH")
 PUBLISH_QOS_0: Final = 0x30
@@ -24,21 +23,10 @@ def cut(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     found: list[tuple[int, bytes]] = []
     at, size = 0, len(data)
     while at + 2 <= size:
-        length, start = data[at + 1], at + 2
-        shift = 7
-        if length & 0x80:
-            length &= 0x7F
-            while start < size:
-                digit = data[start]
-                start += 1
-                length |= (digit & 0x7F) << shift
-                shift += 7
-                if digit < 0x80:
-                    break
-                if shift > 21:
-                    raise MalformedPacket("a length has more than four bytes")
-            else:
-                break
+        found_length = parse_varint(data, at + 1)
+        if found_length is None:
+            break
+        length, start = found_length
         end = start + length
         if end > size:
             break
@@ -63,13 +51,4 @@ def publish(topic: str, payload: bytes, *, expiry_s: int) -> bytes:
     """
     name = topic.encode()
     rest = len(name).to_bytes(2, "big") + name + expiry_property(expiry_s) + payload
-    return bytes((PUBLISH_QOS_0, *_varint(len(rest)))) + rest
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return bytes((PUBLISH_QOS_0, *encode_varint(len(rest)))) + rest

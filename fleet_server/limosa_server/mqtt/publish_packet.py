@@ -12,6 +12,8 @@ from typing import Final
 
 from paho.mqtt.exception import MalformedPacket
 
+from limosa_server.mqtt.varint import parse_varint
+
 USER_PROPERTY: Final = 0x26
 EXPIRY: Final = 0x02
 
@@ -35,7 +37,7 @@ def parse_publish(packet: bytes, *, qos: int) -> PublishPacket:
         mid = 0
         if qos:
             mid, at = int.from_bytes(packet[at : at + 2], "big"), at + 2
-        length, at = _varint(packet, at)
+        length, at = _number(packet, at)
         end = at + length
         if end > len(packet):
             raise MalformedPacket("the properties are cut")
@@ -83,14 +85,11 @@ def _text(packet: bytes, at: int) -> tuple[str, int]:
     return packet[at + 2 : end].decode(), end
 
 
-def _varint(packet: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    for place in range(at, at + 4):
-        number |= (packet[place] & 0x7F) << shift
-        if packet[place] < 0x80:
-            return number, place + 1
-        shift += 7
-    raise MalformedPacket("a length has more than four bytes")
+def _number(packet: bytes, at: int) -> tuple[int, int]:
+    found = parse_varint(packet, at)
+    if found is None:
+        raise MalformedPacket("a number is cut")
+    return found
 
 
 _STEPS: Final[Mapping[int, Callable[[bytes, int], int]]] = {
@@ -99,6 +98,6 @@ _STEPS: Final[Mapping[int, Callable[[bytes, int], int]]] = {
     0x03: lambda packet, at: _text(packet, at)[1],  # content type
     0x08: lambda packet, at: _text(packet, at)[1],  # response topic
     0x09: lambda packet, at: at + 2 + (packet[at] << 8 | packet[at + 1]),  # correlation data
-    0x0B: lambda packet, at: _varint(packet, at)[1],  # subscription identifier
+    0x0B: lambda packet, at: _number(packet, at)[1],  # subscription identifier
     0x23: lambda packet, at: at + 2,  # topic alias
 }
