@@ -52,7 +52,7 @@ from limosa_contracts.status import Status
 from limosa_contracts.topics import PREFIX, Suffix
 from limosa_contracts.window import Window
 from limosa_server.access.roles import ROLE_NAMES
-from limosa_server.cli.rollout_plan import plain
+from limosa_server.core.planning.rollout_file import parse_rollout_toml
 from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.metrics import make_metrics
 from limosa_server.pages.routers import PAGE_ROUTERS
@@ -232,7 +232,7 @@ def test_examples_of_configuration_are_accepted(tmp_path: Path) -> None:
         AgentConfig.parse(block)
     for name in ("reference/rollout-file.md", "how-to/write-a-rollout-file.md"):
         for block in fences(name, "toml"):
-            RolloutSpec.parse({**LEAST_ROLLOUT, **plain(tomllib.loads(block))})
+            RolloutSpec.parse({**LEAST_ROLLOUT, **parse_rollout_toml(block, where="rollout-file.md")})
 
 
 def test_worked_numbers_hold() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import time
-import tomllib
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,6 +19,7 @@ from limosa_server.cli.ladder import ladder
 from limosa_server.client import Client, server_options
 from limosa_server.core.planning.document import as_html, as_markdown
 from limosa_server.core.planning.plan import SCHEMA
+from limosa_server.core.planning.rollout_file import parse_rollout_toml
 from limosa_server.core.planning.text import plan_text
 
 PATH = "/api/v1/rollouts"
@@ -136,19 +134,10 @@ def read_spec(file: Path) -> RolloutSpec:
     if file.suffix == ".json":
         return RolloutSpec.parse(parse_object(data, what=str(file)), where=file.name)
     try:
-        value = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = data.decode()
+    except UnicodeDecodeError as error:
         raise InvalidField("the file is not TOML", where=str(file), why=str(error)) from error
-    return RolloutSpec.parse(plain(value), where=file.name)
-
-
-def plain(value: Any) -> Any:
-    """TOML has times; a rollout file may write one without quotes, as `start = 2026-12-01T02:00:00Z`."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
+    return RolloutSpec.parse(parse_rollout_toml(text, where=str(file)), where=file.name)
 
 
 def _planned(file: Path | None) -> dict[str, JsonValue]:

@@ -105,16 +105,6 @@ def leave_all(tx: Transaction, devices: Sequence[str], *, now: float) -> frozens
     return move(tx, leaving=gone, now=now)
 
 
-def joined_since(tx: Transaction, group: str, since: float, *, limit: int) -> Sequence[tuple[str, float]]:
-    """(device, when) of those that joined after `since`, the first ones first: by the index."""
-    return tx.exec(
-        select(Membership.device, Membership.since)
-        .where(Membership.group == group, Membership.since > since)
-        .order_by(col(Membership.since), col(Membership.device))
-        .limit(limit)
-    ).all()
-
-
 def _count(tx: Transaction, new: Mapping[str, int], gone: Mapping[str, int]) -> None:
     changes = [
         {"which": group, "more": new.get(group, 0) - gone.get(group, 0)} for group in sorted({*new, *gone})

@@ -17,6 +17,7 @@ from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.duration import format_duration
 from limosa_contracts.errors import LimosaError
 from limosa_server.api.state import server_state
+from limosa_server.core.planning.wording import size
 from limosa_server.pages import bars, times
 from limosa_server.pages.static_files import assets
 from limosa_server.pages.words import RETURN, sign
@@ -55,7 +56,7 @@ def environment() -> Environment:
         ago=times.ago,
         utc=times.utc,
         machine=times.machine,
-        size=times.size,
+        size=size,
         duration=format_duration,
         path=path_part,
         ticks=ticks,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Final
 
@@ -13,10 +12,9 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_server.api import rollouts as rollouts_api
 from limosa_server.api.rollout_plan import planned
 from limosa_server.api.state import State
-from limosa_server.cli.rollout_plan import plain
 from limosa_server.core.planning.plan import Plan
+from limosa_server.core.planning.rollout_file import parse_rollout_toml
 from limosa_server.core.planning.summary import PlanSummary, about
-from limosa_server.core.planning.wording import size
 from limosa_server.pages.guard import OperatorForm, SignedIn, page_router
 from limosa_server.pages.render import page
 
@@ -92,17 +90,12 @@ def _page(
         error=error,
         despite=(fields or {}).get("despite", ""),
         about=about,
-        size=size,
     )
 
 
 def _parsed(text: str) -> JsonObject:
     """Raises InvalidField."""
-    try:
-        found: JsonObject = plain(tomllib.loads(text.replace("\r\n", "\n")))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidField("the file is not TOML", where="rollout file", why=str(error)) from error
-    return found
+    return parse_rollout_toml(text, where="rollout file")
 
 
 def _despite(fields: Mapping[str, str]) -> JsonObject:

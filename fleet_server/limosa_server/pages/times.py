@@ -51,16 +51,3 @@ def machine(at: float | None) -> str:
 
 def _at(at: float) -> datetime:
     return datetime.fromtimestamp(min(max(at, 0.0), FAR_S), UTC)
-
-
-def size(count: float) -> str:
-    """In powers of ten.
-
-    >>> [size(n) for n in (0, 999, 1_500, 2_500_000)]
-    ['0 B', '999 B', '1.5 kB', '2.5 MB']
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("the loop returns")

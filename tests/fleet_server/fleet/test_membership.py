@@ -130,16 +130,6 @@ def test_a_device_that_is_not_active_is_selected_by_nothing_not_even_by_what_it_
         check_sizes(tx)
 
 
-def test_who_joined_since_is_found_by_the_time_of_joining(store: Store) -> None:
-    with store.transaction() as tx:
-        names = add_devices(tx, 3)
-        groups.create(tx, "all", selector=None, description="", now=NOW, actor="test")
-        for i, name in enumerate(names):
-            groups.join(tx, "all", [name], now=NOW + i)
-        found = membership.joined_since(tx, "all", NOW, limit=10)
-        assert [device for device, _ in found] == names[1:]
-
-
 KEYS = st.sampled_from(("site", "tier", "gpu", "old"))
 VALUES = st.sampled_from(("", "hq", "lab", "dev", "HQ"))
 LABELS = st.dictionaries(KEYS, VALUES, max_size=3)

@@ -62,11 +62,13 @@ def _convolve(a: Sequence[int], b: Sequence[int]) -> list[int]:
 
 
 def binomial_tail(hit: int, n: int, share: float) -> float:
-    """P(at least `hit` of `n`) where each is hit with probability `share`.
+    """P(at least `hit` of `n`) where each is hit with probability `share`; the shorter side is summed.
 
-    >>> round(binomial_tail(4, 20, 0.05), 4)
-    0.0159
+    >>> round(binomial_tail(4, 20, 0.05), 4), round(binomial_tail(1, 20, 0.05), 4)
+    (0.0159, 0.6415)
     """
+    if hit <= n // 2:
+        return max(0.0, 1.0 - math.fsum(_binomial(k, n, share) for k in range(hit)))
     return min(1.0, math.fsum(_binomial(k, n, share) for k in range(hit, n + 1)))
 
 

@@ -13,7 +13,7 @@ from limosa_contracts.rollout.abort import AbortRule, Failure
 from limosa_contracts.rollout.analysis import ALPHA
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.judging.cohorts import ARM_MIN
-from limosa_server.core.judging.exact import Table, difference_bound
+from limosa_server.core.judging.exact import Table, binomial_tail, difference_bound
 from limosa_server.core.judging.finding import share_margin
 from limosa_server.core.judging.gate import MIN_EXECUTED_DEFAULT, wilson_lower
 from limosa_server.core.judging.spending import Look, wave_share
@@ -71,7 +71,7 @@ def _criteria(spec: RolloutSpec, n: int, group: int) -> Power:
     stop = least_failures(spec, group, group)
 
     def found(rate: float) -> float:
-        return at_least(least, n, rate) if least is not None else 0.0
+        return binomial_tail(least, n, rate) if least is not None else 0.0
 
     rate = _least(found)
     rise = found(RISE[1])
@@ -115,10 +115,10 @@ def _compare(spec: RolloutSpec, n: int, m: int, group: int) -> Power:
     hits = least_hits(n, m, level=level, pass_level=pass_level)
     least = min(by_counts or hits, hits)
 
-    rate = _least(lambda p: at_least(least, n, p))
-    crashes = _least(lambda p: at_least(hits, n, p))
+    rate = _least(lambda p: binomial_tail(least, n, p))
+    crashes = _least(lambda p: binomial_tail(hits, n, p))
     latency = _least_latency(spec, n, m, level=level, pass_level=pass_level)
-    rise = at_least(hits, n, RISE[1])
+    rise = binomial_tail(hits, n, RISE[1])
     finds = f"finds a failure rate of ≥ {rate:.0%}" if rate is not None else "finds no failure rate"
     parts = [
         f"{n} canaries against {m} controls: {finds}",
@@ -196,22 +196,6 @@ def _fires(rule: AbortRule, failed: int, executed: int, group: int) -> bool:
     return executed >= needed and wilson_lower(failed, executed, confidence=rule.confidence) > rule.threshold
 
 
-def at_least(k: int, n: int, rate: float) -> float:
-    """P(X >= k) of a binomial.
-
-    >>> round(at_least(1, 20, 0.05), 4)
-    0.6415
-    """
-    if k <= 0:
-        return 1.0
-    if rate <= 0.0:
-        return 0.0
-    if rate >= 1.0:
-        return 1.0 if k <= n else 0.0
-    below = math.fsum(math.exp(_log_binomial(i, n, rate)) for i in range(min(k, n + 1)))
-    return max(0.0, min(1.0, 1.0 - below))
-
-
 def fisher(a: int, n: int, c: int, m: int) -> float:
     """One-sided p of `a` of n against `c` of m, both margins fixed: P(A >= a).
 
@@ -243,12 +227,6 @@ def _least(found: Callable[[float], float], *, low: float = 0.0) -> float | None
         else:
             low = middle
     return high
-
-
-def _log_binomial(k: int, n: int, rate: float) -> float:
-    if rate <= 0.0 or rate >= 1.0:
-        return 0.0 if k == (0 if rate <= 0.0 else n) else -math.inf
-    return _log_choose(n, k) + k * math.log(rate) + (n - k) * math.log1p(-rate)
 
 
 def _log_choose(n: int, k: int) -> float:
