@@ -1,4 +1,4 @@
-"""What ends, when, and how bad that is: certificates, lists and signed roles (trust 2.2, 6.3).
+"""What ends, when, and how bad that is: certificates, lists, signed roles, tokens (trust 2.2, 6.3).
 
 `expiries` is what the alerts, `/metrics`, the overview page and `limosa server expiries` show.
 """
@@ -12,9 +12,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from sqlmodel import col, select
 from tuf.api.metadata import Metadata, Root
 
 from limosa_contracts.json_value import JsonValue
+from limosa_server.tables.access import ApiToken
+from limosa_server.trust.pki import fingerprint_of
 from limosa_server.trust.revocation_list import expires_at as list_expires_at
 
 if TYPE_CHECKING:
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 TOP: Final = "targets"
 WARNED_S: Final = 30 * 86400.0  # trust 2.2: a warning 30 days before,
 URGENT_S: Final = 7 * 86400.0  # and a louder one 7 days before
+TOKEN_LIFE_MIN_S: Final = 60 * 86400.0
+"""Tokens that live for less were made for one task, and are not missed."""
+TOKEN_USED_S: Final = 30 * 86400.0
+"""A token that nobody has used for so long is not missed either."""
 RENEWED_LATE: Final = 0.25
 """What the server renews by itself is told only when so little of its life is left: it was not renewed."""
 
@@ -91,7 +98,7 @@ def severity_of(ends_at: float, *, now: float, life_s: float | None = None) -> S
 def expiries(state: ServerState, now: float) -> list[Expiry]:
     """Everything that ends, the worst and nearest first. What cannot be read is left out: it is refused
     where it is used."""
-    found = [*_roles(state, now), *_certificates(state, now)]
+    found = [*_roles(state, now), *_certificates(state, now), *_tokens(state, now)]
     return sorted(found, key=lambda one: (-one.severity, one.ends_at, one.key))
 
 
@@ -121,15 +128,42 @@ def _roles(state: ServerState, now: float) -> Iterator[Expiry]:
 
 
 def _certificates(state: ServerState, now: float) -> Iterator[Expiry]:
+    with suppress(ValueError):
+        roots = state.authority.roots
+        for root in roots:
+            name = fingerprint_of(root)[:8] if len(roots) > 1 else ""
+            yield _expiry("root CA", name, root.not_valid_after_utc.timestamp(), now)
     yield _expiry("device CA", "", state.authority.certificate.not_valid_after_utc.timestamp(), now)
     if state.settings.dev:
         return
-    with suppress(OSError, ValueError, IndexError):
-        chain = x509.load_pem_x509_certificates(state.trust.tls_files()[0].read_bytes())
-        yield _expiry("server certificate", "", chain[0].not_valid_after_utc.timestamp(), now)
+    broker = state.settings.broker_folder
+    for what, path in (
+        ("server certificate", state.trust.path / "server.crt"),
+        ("broker client certificate", broker / "server-client.crt"),
+    ):
+        with suppress(OSError, ValueError):
+            chain = x509.load_pem_x509_certificates(path.read_bytes())
+            yield _expiry(what, "", min(one.not_valid_after_utc for one in chain).timestamp(), now)
     with suppress(OSError, ValueError):
-        pem = (state.settings.broker_folder / "revoked.crl").read_bytes()
+        pem = (broker / "revoked.crl").read_bytes()
         yield _expiry("revocation list", "", list_expires_at(pem), now)
+
+
+def _tokens(state: ServerState, now: float) -> Iterator[Expiry]:
+    """Those of people and programs that somebody will miss. One that has ended is told no more."""
+    token = ApiToken
+    query = select(token.name, token.expires_at).where(
+        col(token.revoked_at).is_(None),
+        col(token.expires_at) > now,
+        col(token.expires_at) - col(token.created_at) >= TOKEN_LIFE_MIN_S,
+        col(token.last_used_at) > now - TOKEN_USED_S,
+    )
+    ends: dict[str, float] = {}
+    with state.store.read() as tx:
+        for name, end in tx.exec(query):
+            ends[name] = max(end, ends.get(name, end))  # who has a later one has renewed
+    for name in sorted(ends):
+        yield _expiry("API token", name, ends[name], now)
 
 
 def _expiry(what: str, name: str, ends_at: float, now: float, *, life_s: float | None = None) -> Expiry:
@@ -157,6 +191,18 @@ _MEANING: Final = {
     "device CA": (
         "no device can enrol or renew, and none is let in by the broker",
         "limosa keys rotate device-ca --offline DIR --server DATA/trust",
+    ),
+    "root CA": (
+        "no device reaches the server or the broker, and none is let in",
+        "limosa keys rotate root-ca --offline DIR --server DATA/trust",
+    ),
+    "broker client certificate": (
+        "this server no longer reaches its broker",
+        "limosa server run: it makes a new one at each start",
+    ),
+    "API token": (
+        "whoever uses it is refused",
+        "limosa token create --name {name} --role ROLE",
     ),
     "server certificate": (
         "no device and nobody else reaches the server or the broker",

@@ -45,7 +45,8 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAuthority(Issuer):
-    """The intermediate that issues device certificates. `root_pem` is what everybody trusts.
+    """The intermediate that issues device certificates. `root_pem` is what everybody trusts: one root CA,
+    or while it is rotated several, the newest first.
 
     `former`: intermediates that it replaced; what they issued is good until it ends, and is proven against
     the database. The broker trusts those whose keys are still here, `trusted` (trust 1.2).
@@ -85,6 +86,11 @@ class DeviceAuthority(Issuer):
     def intermediate_pem(self) -> str:
         """Of all that the broker trusts."""
         return "".join(_pem(issuer.certificate) for issuer in self.issuers)
+
+    @property
+    def roots(self) -> tuple[x509.Certificate, ...]:
+        """The root CAs, the newest first. Raises ValueError."""
+        return tuple(x509.load_pem_x509_certificates(self.root_pem.encode()))
 
     def issue(self, key: PublicKey, *, device: str, now: float, lifetime_s: float) -> IssuedCertificate:
         """A client certificate for `device`, no longer valid than the intermediate itself."""
