@@ -10,9 +10,11 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -37,9 +39,10 @@ class Database:
     _made: list[str] = field(default_factory=list)
 
     def place(self, name: str = "limosa", *, empty: bool = False) -> Path | str:
-        """A new database. Unless `empty` one of PostgreSQL has the newest schema: `Store.open` is quick."""
+        """A new database. Unless `empty` it has the newest schema: `Store.open` is quick."""
         if self.kind == "sqlite":
-            return self.folder / f"{name}.db"
+            path = self.folder / f"{name}.db"
+            return path if empty else with_schema(path)
         return self._create("template0" if empty else TEMPLATE)
 
     def url(self) -> str:
@@ -65,6 +68,26 @@ class Database:
 
 
 _NUMBERS = itertools.count(1)
+
+
+@cache
+def _newest_schema() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "limosa.db"
+        Store.open(place).close()
+        return place.read_bytes()
+
+
+def with_schema(path: Path) -> Path:
+    """Makes a SQLite file of the newest schema; one that is there is left as it is.
+
+    Migrating from nothing takes longer than most tests: it is done once in a process, and tested by
+    itself (store/test_migrations.py, test_server_run.py).
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_newest_schema())
+    return path
 
 
 def kinds_of(metafunc: pytest.Metafunc) -> list[str]:

@@ -32,6 +32,7 @@ from limosa_server.assembly import make_state
 from limosa_server.deploy.check_counters import check_counters
 from limosa_server.settings import DeltaSettings, ServerLimits, ServerSettings
 from limosa_server.state import Endpoints, ServerState
+from tests.fleet_server.databases import with_schema
 from tests.fleet_server.serving import served
 
 TEAM = "demo"
@@ -134,6 +135,8 @@ def running_fleet(
         limits=limits or ServerLimits(),
         delta_settings=deltas or DeltaSettings(),
     )
+    if isinstance(settings.database, Path):
+        with_schema(settings.database)
     state = make_state(settings, endpoints, clock)
     try:
         with served(create_app(state)) as http:
