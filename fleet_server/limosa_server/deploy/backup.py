@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import Engine
 from sqlmodel import select
 
 from limosa_contracts.errors import LimosaError
 from limosa_server.deploy.backup_manifest import DATABASE, MANIFEST, BackupManifest
 from limosa_server.deploy.copies import copy_file, files_below
-from limosa_server.deploy.database_copy import dump, kind_of, revision_of
+from limosa_server.deploy.database_copy import dump, kind_of, looked_at, revision_of
 from limosa_server.errors import BackupFailed
 from limosa_server.files import sha256_of, write_private
 from limosa_server.settings import ServerSettings
-from limosa_server.store.engine import make_engine
 from limosa_server.store.migrate import head
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.releases import RepositoryBlob
@@ -39,12 +39,15 @@ def make_backup(
 ) -> Backup:
     """The manifest is written last: until then the backup before is the one that is there.
 
-    Raises BackupFailed, TrustFolderIncomplete.
+    Raises BackupFailed, TrustFolderIncomplete, StoreDown.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = read_manifest(folder) if (folder / MANIFEST).exists() else None
-    revision, blobs = _facts(settings, place)
-    files = _database(place, folder)
+    busy_s = settings.limits.busy_timeout_s
+    with looked_at(place, busy_timeout_s=busy_s) as engine:
+        revision = _revision(engine)
+        files = _database(place, folder)
+        blobs = _blobs_named(engine)  # after the copy: what it names is among these
     files |= _tree(settings.data / "tuf", folder, METADATA)
     if keys:
         files |= _tree(settings.trust, folder, TRUST)
@@ -72,23 +75,21 @@ def read_manifest(folder: Path) -> BackupManifest:
         raise BackupFailed("there is no backup here", where=str(path), why=str(error)) from error
 
 
-def _facts(settings: ServerSettings, place: Path | str) -> tuple[str, dict[str, int]]:
-    """The schema's revision, and the blobs that the database names. Nothing is upgraded here: a server of
-    an older version may be at work."""
-    engine = make_engine(place, busy_timeout_s=settings.limits.busy_timeout_s)
-    try:
-        revision = revision_of(engine)
-        if revision != head():
-            raise BackupFailed(
-                "the database is of another version than this program",
-                why=f"its schema is {revision or 'empty'}, this program's {head()}",
-                hint="use the program that the server runs",
-            )
-        with Transaction(engine, autoflush=False) as tx:
-            rows = tx.exec(select(RepositoryBlob.sha256, RepositoryBlob.size)).all()
-    finally:
-        engine.dispose()
-    return revision, dict(rows)
+def _revision(engine: Engine) -> str:
+    """Nothing is upgraded here: a server of an older version may be at work."""
+    revision = revision_of(engine)
+    if revision != head():
+        raise BackupFailed(
+            "the database is of another version than this program",
+            why=f"its schema is {revision or 'empty'}, this program's {head()}",
+            hint="use the program that the server runs",
+        )
+    return revision
+
+
+def _blobs_named(engine: Engine) -> dict[str, int]:
+    with Transaction(engine, autoflush=False) as tx:
+        return dict(tx.exec(select(RepositoryBlob.sha256, RepositoryBlob.size)).all())
 
 
 def _database(place: Path | str, folder: Path) -> dict[str, str]:

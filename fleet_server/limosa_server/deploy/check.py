@@ -18,12 +18,12 @@ from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.audit import first_break
 from limosa_server.deploy.check_counters import check_counters
 from limosa_server.deploy.copies import files_below
-from limosa_server.deploy.database_copy import revision_of
+from limosa_server.deploy.database_copy import looked_at, revision_of
 from limosa_server.deploy.finding import Finding
 from limosa_server.errors import StoreNewer
 from limosa_server.files import sha256_of
 from limosa_server.settings import ServerSettings
-from limosa_server.store.engine import make_engine, shown
+from limosa_server.store.engine import shown
 from limosa_server.store.migrate import head, is_newer
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.access import AuditRow
@@ -37,13 +37,13 @@ LISTED_MAX: Final = 5  # names in one finding
 
 
 def check(settings: ServerSettings, place: Path | str, *, read_blobs: bool) -> list[Finding]:
-    """Writes nothing. `read_blobs`: every blob's digest too, which reads them all."""
+    """Writes nothing, and no server waits for it. `read_blobs`: every blob's digest too, which reads all.
+
+    Raises StoreDown, StoreDamaged, DatabaseRefused.
+    """
     found = [*_trust(settings), *_disk(settings)]
-    engine = make_engine(place, busy_timeout_s=settings.limits.busy_timeout_s)
-    try:
+    with looked_at(place, busy_timeout_s=settings.limits.busy_timeout_s) as engine:
         found += _database(settings, engine, read_blobs=read_blobs)
-    finally:
-        engine.dispose()
     return sorted(found, key=lambda one: not one.bad)
 
 

@@ -6,7 +6,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,16 +16,32 @@ from sqlalchemy import URL, Engine
 
 from limosa_server.deploy.backup_manifest import POSTGRESQL, SQLITE
 from limosa_server.errors import BackupFailed
-from limosa_server.store.engine import place_of, shown
+from limosa_server.store.engine import make_engine, place_of, shown
+from limosa_server.store.failures import usable
+from limosa_server.store.transaction_kinds import for_kind
 
-SEARCHED: Final = os.pathsep.join(
-    [os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
-)
+INSTALLED: Final = "/usr/lib/postgresql/*/bin"
+SAME_MAJOR: Final = "apt-get install postgresql-client-NN, of the server's major version or a newer one"
+PORTABLE: Final = ("--no-owner", "--no-acl", "--schema=public")
+"""Without other roles' rights and without extensions: another cluster need not have them."""
+VERSIONS_DIFFER: Final = "version mismatch"  # what both programs say, in English
+CONNECT_TIMEOUT_S: Final = "10"
 PAGES_AT_ONCE: Final = 4096  # of SQLite; between two steps the server may write
 
 
 def kind_of(place: Path | str) -> str:
     return POSTGRESQL if place_of(place).drivername == "postgresql" else SQLITE
+
+
+@contextmanager
+def looked_at(place: Path | str, *, busy_timeout_s: float) -> Iterator[Engine]:
+    """For tools beside a server that may be at work: its transactions read, and nobody waits for them.
+
+    Raises DatabaseRefused, StoreDamaged, StoreDown.
+    """
+    with usable(make_engine(place, busy_timeout_s=busy_timeout_s)) as engine:
+        yield for_kind(engine, "read")
+        engine.dispose()
 
 
 def revision_of(engine: Engine) -> str:
@@ -37,7 +54,7 @@ def dump(place: Path | str, target: Path) -> None:
     """A consistent copy while the server goes on. Raises BackupFailed."""
     url = place_of(place)
     if url.drivername == "postgresql":
-        _run("pg_dump", url, "--format=custom", "--no-owner", f"--file={target}")
+        _run("pg_dump", url, "--format=custom", *PORTABLE, f"--file={target}")
         return
     try:
         with (
@@ -54,7 +71,7 @@ def load(source: Path, place: Path | str) -> None:
     """Into a database that is empty. Raises BackupFailed."""
     url = place_of(place)
     if url.drivername == "postgresql":
-        _run("pg_restore", url, "--exit-on-error", "--single-transaction", "--no-owner", str(source))
+        _run("pg_restore", url, "--exit-on-error", "--single-transaction", *PORTABLE, str(source))
         return
     target = Path(str(url.database))
     with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
@@ -63,21 +80,40 @@ def load(source: Path, place: Path | str) -> None:
 
 
 def _run(program: str, url: URL, *arguments: str) -> None:
-    found = shutil.which(program, path=SEARCHED)
+    found = _newest(program)
     if found is None:
         hint = "apt-get install postgresql-client"
         raise BackupFailed(f"{program} is not installed", where="PATH", hint=hint)
     password = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}
     name = url.set(password=None, drivername="postgresql").render_as_string(hide_password=False)
-    flag = "--dbname=" + name
     done = subprocess.run(
-        [found, flag, *arguments],
-        env={**os.environ, **password},
+        [found, "--no-password", f"--dbname={name}", *arguments],  # else it would wait for one on a terminal
+        env={"PGCONNECT_TIMEOUT": CONNECT_TIMEOUT_S, **os.environ, **password},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode != 0:
+        said = done.stderr.strip()
         raise BackupFailed(
-            f"{program} failed", where=shown(url), why=done.stderr.strip().rpartition("\n")[2][:500]
+            f"{program} failed",
+            where=shown(url),
+            why=said.rpartition("\n")[2][:500],
+            hint=SAME_MAJOR if VERSIONS_DIFFER in said else "",
         )
+
+
+def _newest(program: str) -> str | None:
+    """An older one refuses a newer server; what an operator put on PATH goes first if there is a choice."""
+    folders = sorted(Path("/").glob(INSTALLED.lstrip("/")), key=lambda one: _number(one.parent.name))
+    found = [shutil.which(program), *(shutil.which(program, path=str(one)) for one in reversed(folders))]
+    return next((one for one in found if one is not None), None)
+
+
+def _number(name: str) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        return 0.0

@@ -12,12 +12,12 @@ from limosa_server.assembly import FolderLock
 from limosa_server.deploy.backup import METADATA, TRUST, object_path, read_manifest
 from limosa_server.deploy.backup_manifest import DATABASE, BackupManifest
 from limosa_server.deploy.copies import copy_file
-from limosa_server.deploy.database_copy import kind_of, load
+from limosa_server.deploy.database_copy import kind_of, load, looked_at
 from limosa_server.errors import BackupFailed
 from limosa_server.files import sha256_of
 from limosa_server.settings import ServerSettings
 from limosa_server.store import Store
-from limosa_server.store.engine import make_engine, shown
+from limosa_server.store.engine import shown
 
 MAY_BE_THERE: Final = frozenset({"trust", "lock", "broker"})
 """In the folder that a backup goes to: keys that came another way, and what a start makes anew."""
@@ -105,11 +105,10 @@ def _check_empty(settings: ServerSettings, place: Path | str) -> None:
             why=f"it holds {', '.join(sorted(there)[:5])}",
             hint="name an empty folder; nothing is overwritten",
         )
-    engine = make_engine(place, busy_timeout_s=settings.limits.busy_timeout_s)
-    try:
-        if kind_of(place) == "postgresql" and inspect(engine).get_table_names():
+    if kind_of(place) != "postgresql":
+        return
+    with looked_at(place, busy_timeout_s=settings.limits.busy_timeout_s) as engine:
+        if inspect(engine).get_table_names():
             raise BackupFailed(
                 "the database is not empty", where=shown(engine.url), hint="createdb another, and name that"
             )
-    finally:
-        engine.dispose()

@@ -12,6 +12,7 @@ from limosa_server.errors import DatabaseRefused
 from limosa_server.store import postgresql, sqlite
 
 POSTGRESQL_NAMES: Final = ("postgresql", "postgres")
+SECRETS: Final = ("password", "sslpassword")  # as parameters, where SQLAlchemy would show them
 
 
 def place_of(place: Path | str) -> URL:
@@ -28,7 +29,7 @@ def place_of(place: Path | str) -> URL:
         raise DatabaseRefused("the database's URL cannot be read", where="--database") from error
     kind = url.get_backend_name()
     if kind in POSTGRESQL_NAMES:
-        return url.set(drivername="postgresql")
+        return _password_in_its_place(url.set(drivername="postgresql"))
     if kind == "sqlite" and url.database:
         return url
     raise DatabaseRefused(f"{kind[:40]} is not a database of this server", where="--database")
@@ -42,8 +43,18 @@ def make_engine(place: Path | str, *, busy_timeout_s: float) -> Engine:
     return sqlite.make_engine(url, busy_timeout_s=busy_timeout_s)
 
 
+def _password_in_its_place(url: URL) -> URL:
+    """libpq takes it as a parameter too."""
+    given = url.query.get("password")
+    if isinstance(given, str):
+        url = url.set(password=given)
+    return url.difference_update_query(["password"])
+
+
 def shown(url: URL) -> str:
     """A database's name for people: without its password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+    hidden = {name: "***" for name in SECRETS if name in url.query}
+    named = url.set(drivername="postgresql").update_query_dict(hidden)
+    return named.render_as_string(hide_password=True)

@@ -10,24 +10,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import psycopg
 from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, types
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGTypeCompiler
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, _PGBigInteger, _PGString
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from limosa_server.errors import DatabaseRefused
 from limosa_server.store.transaction_kinds import kind_of
 
 POOL_SIZE: Final = 16  # as with SQLite; PostgreSQL allows 100 connections in all by default
 POOL_OVERFLOW: Final = 32
-CONNECT_TIMEOUT_S: Final = 10
+OLDEST: Final = 130_000  # version 13, as PostgreSQL counts
+ENCODING: Final = "UTF8"
+DEFAULTS: Final = {
+    "connect_timeout": "10",  # s
+    # A host that is gone says nothing: without these a question that was asked of it waits for two hours.
+    "keepalives_idle": "10",  # s
+    "keepalives_interval": "5",  # s
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # ms
+    "application_name": "limosa",
+}
+"""Parameters of a connection, where the URL says nothing else."""
 WRITER_LOCK: Final = 0x4C494D4F01
 """Advisory lock of the one who writes: writers take turns, also those of two processes."""
 SERVER_LOCK: Final = 0x4C494D4F02
 """Advisory lock of the one server that works with a database, as long as it lives."""
 BEGIN: Final = {
     "read": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    "write": f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})",
+    # Said, not left to the database's default: a higher level would see the moment before its turn.
+    "write": f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITER_LOCK})",
 }
 
 
@@ -76,12 +91,20 @@ def make_engine(url: URL, *, busy_timeout_s: float) -> Engine:
         max_overflow=POOL_OVERFLOW,
         pool_pre_ping=True,  # after a restart of the database only what was under way fails
         connect_args={
+            **{name: value for name, value in DEFAULTS.items() if name not in url.query},
             "autocommit": True,  # transactions begin with the statement below, not with the driver's
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": "limosa",
-            "options": f"-c lock_timeout={int(busy_timeout_s * 1000)} -c timezone=UTC",
+            "client_encoding": ENCODING,  # whatever the environment says
+            "options": _options(url, busy_timeout_s=busy_timeout_s),
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def look(connection: psycopg.Connection[Any], _: ConnectionPoolEntry) -> None:
+        try:
+            _check_usable(connection, url)
+        except DatabaseRefused:
+            connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -90,3 +113,30 @@ def make_engine(url: URL, *, busy_timeout_s: float) -> Engine:
         driver.execute(BEGIN[kind_of(connection)], prepare=False)
 
     return engine
+
+
+def _options(url: URL, *, busy_timeout_s: float) -> str:
+    """After those of the URL: the last of a name counts."""
+    own = url.query.get("options", "")
+    given = own if isinstance(own, str) else " ".join(own)
+    # Floats as they are: a role may have been told to round them.
+    ours = f"-c lock_timeout={int(busy_timeout_s * 1000)} -c timezone=UTC -c extra_float_digits=1"
+    return f"{given} {ours}".strip()
+
+
+def _check_usable(connection: psycopg.Connection[Any], url: URL) -> None:
+    """Raises DatabaseRefused for what would store something else than what came."""
+    where = str(url.database)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != ENCODING:
+        raise DatabaseRefused(
+            "the database does not hold every character",
+            where=where,
+            why=f"its encoding is {encoding}",
+            hint=f"createdb --encoding UTF8 --template template0 {where}: another one, in UTF-8",
+        )
+    version = connection.info.server_version
+    if version < OLDEST:
+        raise DatabaseRefused(
+            "PostgreSQL is too old", where=where, why=f"it is {version // 10_000}", hint="take 13 or newer"
+        )

@@ -6,20 +6,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, OperationalError
 
-from limosa_contracts.errors import LimosaError
-from limosa_server.errors import DatabaseRefused, StoreBusy, StoreDamaged
-from limosa_server.store.engine import make_engine, shown
-from limosa_server.store.failures import explained
+from limosa_server.errors import StoreBusy
+from limosa_server.store.engine import make_engine
+from limosa_server.store.failures import explained, usable
 from limosa_server.store.migrate import migrate
 from limosa_server.store.transaction import Transaction
 from limosa_server.store.transaction_kinds import for_kind
 
-MAY_CREATE: Final = "the server's role must own the database, or may create tables in its schema public"
 Listener: TypeAlias = Callable[[frozenset[str]], None]
 
 
@@ -42,15 +39,8 @@ class Store:
         for one of a later version, StoreDamaged for what is none, StoreBusy while another program
         writes to it, StoreDown for one that does not answer, StorageFull.
         """
-        engine = make_engine(place, busy_timeout_s=busy_timeout_s)
-        try:
-            with explained(engine.url):
-                migrate(engine)
-        except BaseException as error:
-            engine.dispose()
-            if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
-                raise _unusable(error, engine) from error
-            raise
+        with usable(make_engine(place, busy_timeout_s=busy_timeout_s)) as engine:
+            migrate(engine)
         return cls(engine, busy_timeout_s=busy_timeout_s)
 
     @property
@@ -104,10 +94,3 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
-
-
-def _unusable(error: DatabaseError, engine: Engine) -> LimosaError:
-    where, why = shown(engine.url), str(error.orig).strip().partition("\n")[0]
-    if engine.dialect.name == "sqlite":
-        return StoreDamaged("the database cannot be read", where=where, why=why)
-    return DatabaseRefused("the database cannot be used", where=where, why=why, hint=MAY_CREATE)

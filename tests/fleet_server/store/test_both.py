@@ -133,7 +133,7 @@ def test_another_process_that_writes_is_waited_for_and_then_the_database_is_busy
 
 def test_two_servers_do_not_work_with_one_database(postgresql_database: str) -> None:
     first, second = Store.open(postgresql_database), Store.open(postgresql_database)
-    one, two = Claim(first.engine), Claim(second.engine)
+    one, two = Claim(postgresql_database), Claim(postgresql_database)
     one.hold()
     one.hold()
     with pytest.raises(AlreadyRunning):
@@ -148,7 +148,7 @@ def test_two_servers_do_not_work_with_one_database(postgresql_database: str) -> 
 def test_a_database_that_is_killed_is_named_as_down_and_worked_with_again_when_it_is_back() -> None:
     with running_cluster() as cluster:
         store = Store.open(cluster.create("limosa"))
-        claim = Claim(store.engine)
+        claim = Claim(store.engine.url.render_as_string(hide_password=False))
         claim.hold()
         cluster.stop()
         with pytest.raises(StoreDown), store.transaction() as tx:
