@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.json_value import JsonValue
@@ -25,7 +25,7 @@ from limosa_server.core.planning.cohorts_plan import cohorts_json, cohorts_of, g
 from limosa_server.core.planning.power import Power, power_of
 from limosa_server.core.planning.return_path import ReturnPath, return_paths, return_warnings
 from limosa_server.core.planning.timeline import Stage, basis, stage_of
-from limosa_server.core.planning.waves_plan import divide, wave_order
+from limosa_server.core.planning.waves_plan import divide, fitting, wave_order
 
 SCHEMA = "limosa.plan/2"
 BytesOf = Callable[[Candidate, VariantFacts], int]
@@ -116,6 +116,7 @@ def make_plan(
     """Equal facts and salt give an equal plan, and an equal fingerprint."""
     excluded, fetches = _sort_out(spec, release, candidates)
     taking = {one.device: one for one in candidates if one.device in fetches}
+    spec = replace(spec, waves=fitting(spec.waves, len(taking)))
     order = wave_order({name: one.reachable for name, one in taking.items()}, salt=salt)
     divided = divide(order, {name: one.labels for name, one in taking.items()}, spec.waves)
     moving = {

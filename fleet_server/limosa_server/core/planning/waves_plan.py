@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
-from limosa_contracts.rollout.waves import WaveSpec
+from limosa_contracts.rollout.waves import DEFAULT_WAVES, WaveSpec
 
 MIN_CANARY_DEVICES = 20  # rollouts 4; at most a fifth of the group, so that a small one has a canary
 CANARY_SHARE = 5
@@ -20,12 +20,25 @@ def wave_order(devices: Mapping[str, bool], *, salt: str) -> list[str]:
     )
 
 
+def fitting(waves: Sequence[WaveSpec], devices: int) -> tuple[WaveSpec, ...]:
+    """Waves that nobody wrote down fit a fleet of the first day: without those that would have no device.
+    What somebody wrote down stays as it is.
+
+    >>> [[wave.name for wave in fitting(DEFAULT_WAVES, devices)] for devices in (1, 2, 3)]
+    [['rest'], ['canary', 'rest'], ['canary', 'half', 'rest']]
+    """
+    if tuple(waves) != DEFAULT_WAVES or not 0 < devices < len(DEFAULT_WAVES):
+        return tuple(waves)
+    canary, _, rest = DEFAULT_WAVES
+    return (rest,) if devices == 1 else (canary, rest)
+
+
 def divide(
     order: Sequence[str], labels: Mapping[str, Mapping[str, str]], waves: Sequence[WaveSpec]
 ) -> list[list[str]]:
     """Devices of each wave; the last takes the rest. A wave may come out empty: the caller refuses it.
 
-    >>> from limosa_contracts.rollout.waves import WaveSpec
+    >>> from limosa_contracts.rollout.waves import DEFAULT_WAVES, WaveSpec
     >>> first = WaveSpec(name="a", percent=1, min_devices=1)
     >>> specs = [first, WaveSpec(name="b", percent=10), WaveSpec(name="c")]
     >>> [len(wave) for wave in divide([str(i) for i in range(1000)], {}, specs)]

@@ -69,6 +69,33 @@ def test_five_devices_are_told_that_no_comparison_is_made_of_them() -> None:
     assert "1 device in the first wave, 1 failure stops it" in plan.power.sentence
 
 
+@pytest.mark.parametrize(
+    ("devices", "waves"),
+    [
+        (1, {"rest": 1}),
+        (2, {"canary": 1, "rest": 1}),
+        (3, {"canary": 1, "half": 1, "rest": 1}),
+        (5, {"canary": 1, "half": 2, "rest": 2}),
+    ],
+)
+def test_waves_that_nobody_wrote_down_fit_a_fleet_of_the_first_day(
+    devices: int, waves: dict[str, int]
+) -> None:
+    plan = planned(fleet(devices))
+    assert plan.problems == ()
+    assert {wave.name: len(wave.devices) for wave in plan.waves} == waves
+    # what is stored, and what `start --plan` is given, has the waves that the plan showed
+    again = make_plan(RolloutSpec.parse(plan.spec.as_json()), RELEASE, fleet(devices), salt="salt")
+    assert again.fingerprint == plan.fingerprint
+
+
+def test_a_wave_that_somebody_wrote_down_and_that_is_empty_is_a_problem() -> None:
+    plan = planned(
+        fleet(2), waves=[{"name": "one", "count": 1}, {"name": "half", "percent": 50}, {"name": "rest"}]
+    )
+    assert plan.problems == ("wave rest has no device",)
+
+
 def test_200_devices_are_told_what_20_canaries_see_against_their_controls() -> None:
     plan = planned(fleet(200, labels={"site": "hq"}))
     assert plan.power.judge == "compare"
