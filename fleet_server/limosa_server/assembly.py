@@ -17,6 +17,7 @@ from limosa_server.access import audit, tokens
 from limosa_server.access.roles import Role
 from limosa_server.access.tokens import AccessTokens
 from limosa_server.access.two_person_actions import takes_two
+from limosa_server.alerts import noting
 from limosa_server.alerts.noting import TroubleNotes
 from limosa_server.errors import AlreadyRunning
 from limosa_server.files import write_private
@@ -25,7 +26,7 @@ from limosa_server.metrics import make_metrics
 from limosa_server.registry import running
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.deltas import Deltas
-from limosa_server.rollouts import modes_ingest, rollout_ingest
+from limosa_server.rollouts import modes_ingest, rollout_ingest, withdrawing
 from limosa_server.rollouts.controller import Controller
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints, ServerState
@@ -106,6 +107,7 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
             TroubleNotes.over(store).on_reports,
         ],
         device_handlers=[_follow_labels],
+        leaving_handlers=[running.on_leaving, noting.on_leaving, withdrawing.on_leaving],
         desired=SignedDocuments(),
     )
 

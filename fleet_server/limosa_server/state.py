@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.tokens import AccessTokens
+from limosa_server.fleet.departure import LeavingHandler
 from limosa_server.metrics import Metrics
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.deltas import Deltas
@@ -79,4 +80,5 @@ class ServerState:
     clock: Callable[[], float]  # Unix seconds
     report_handlers: list[ReportHandler] = field(default_factory=list)
     device_handlers: list[DeviceHandler] = field(default_factory=list)
+    leaving_handlers: list[LeavingHandler] = field(default_factory=list)
     desired: DesiredSource = field(default_factory=NothingDesired)

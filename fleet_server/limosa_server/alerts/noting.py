@@ -5,16 +5,18 @@ Nothing is searched for later: an alert reads these rows, of which a healthy fle
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from sqlalchemy import delete
 from sqlmodel import col, select
 
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.reported import Reported
 from limosa_contracts.window import Window
 from limosa_server.core.alerts.troubles import FAILING, REPORTED_KINDS, Trouble, of_reported, of_window
+from limosa_server.fleet.departure import Departure
 from limosa_server.state import News, Report
 from limosa_server.store import Store, Transaction
 from limosa_server.store.rounds import in_rounds
@@ -91,6 +93,7 @@ def _noted(
     return row
 
 
-def forget(tx: Transaction, device: str) -> None:
+def on_leaving(tx: Transaction, gone: Departure) -> Mapping[str, JsonValue]:
     """A device that left the fleet troubles nobody."""
-    tx.execute(delete(DeviceTrouble).where(col(DeviceTrouble.device) == device))
+    tx.execute(delete(DeviceTrouble).where(col(DeviceTrouble.device) == gone.device))
+    return {}

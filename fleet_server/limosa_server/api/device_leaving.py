@@ -33,7 +33,7 @@ def revoke(device: DeviceId, body: RawBody, state: State, caller: Operator) -> d
     two_person.confirm(state, caller, action="device.revoke", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
-        leaving.revoke(tx, row, reason=reason, now=state.clock(), actor=caller.actor)
+        leaving.revoke(tx, row, state.leaving_handlers, reason=reason, now=state.clock(), actor=caller.actor)
         return device_shape(tx, row, caller.scope)
 
 
@@ -49,7 +49,9 @@ def decommission(device: DeviceId, body: RawBody, state: State, caller: Operator
     two_person.confirm(state, caller, action="device.decommission", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
-        leaving.decommission(tx, row, reason=reason, now=state.clock(), actor=caller.actor)
+        leaving.decommission(
+            tx, row, state.leaving_handlers, reason=reason, now=state.clock(), actor=caller.actor
+        )
         tx.flush()
         return device_shape(tx, row, caller.scope)
 

@@ -42,7 +42,7 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
     )
     with state.store.transaction() as tx:
         _use_up(tx, token_id, sha256, device=device, serial=request.serial, now=now)
-        born = _let_in(tx, token, request, device, now)
+        born = _let_in(tx, state, token, request, device, now)
         _keep_certificate(tx, issued, device=device, now=now)
         for handler in state.device_handlers:
             handler(tx, [device], token.group, now)
@@ -124,7 +124,12 @@ def _use_up(tx: Transaction, token_id: str, sha256: str, *, device: str, serial:
 
 
 def _let_in(
-    tx: Transaction, token: EnrollmentToken, request: EnrollRequest, device: str, now: float
+    tx: Transaction,
+    state: ServerState,
+    token: EnrollmentToken,
+    request: EnrollRequest,
+    device: str,
+    now: float,
 ) -> float:
     """When this hardware came in, Unix seconds: later than that of the hardware before, whatever the
     clock says, for their connections are told apart by it."""
@@ -135,7 +140,7 @@ def _let_in(
     elif row.state == leaving.DECOMMISSIONED:
         raise EnrolmentRefused("the enrolment token is not valid", why=f"{device} is decommissioned")
     else:
-        leaving.make_room(tx, row, now=now)
+        leaving.make_room(tx, row, state.leaving_handlers, now=now)
     # A token that was made for this name before must not take the place of who came first (trust 6.1).
     leaving.end_tokens(tx, device, now=now)
     row.state, row.serial, row.enrolled_at = "active", request.serial, born

@@ -3,55 +3,55 @@ place taken by new hardware. Its row and what it did stay."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import delete, update
-from sqlmodel import col, select
+from sqlmodel import col
 
 from limosa_contracts.errors import Conflict
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit, tokens
-from limosa_server.alerts import noting
-from limosa_server.core.execution import ExecutionEvent
 from limosa_server.fleet import membership
+from limosa_server.fleet.departure import Departed, Departure, LeavingHandler
 from limosa_server.fleet.labels import TOKEN, said_by
 from limosa_server.mqtt import outbox
-from limosa_server.registry import running
-from limosa_server.rollouts.executions import save
-from limosa_server.rollouts.rollout_rows import execution_of
 from limosa_server.store import Transaction
 from limosa_server.tables.access import EnrollmentToken
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
-from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument, ExecutionRow
+from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
 from limosa_server.trust.revocation_list import ANNOUNCED
 
-REVOKED: Final = "revoked"
-DECOMMISSIONED: Final = "decommissioned"
+REVOKED: Final = Departed.REVOKED.value
+DECOMMISSIONED: Final = Departed.DECOMMISSIONED.value
 REPLACE: Final = "device.replace"
-CODE: Final = "decommissioned"
 
 
-def revoke(tx: Transaction, row: Device, *, reason: str, now: float, actor: str) -> None:
+def revoke(
+    tx: Transaction, row: Device, handlers: Sequence[LeavingHandler], *, reason: str, now: float, actor: str
+) -> None:
     """Its certificates and reports count no more. Its groups and what it shall run stay, for it may be
     let in again with a token for it. Once is as often."""
     if row.state != "active":
         return
-    _shut_out(tx, row, REVOKED, reason=reason, now=now)
+    _shut_out(tx, row, handlers, Departure(device=row.id, how=Departed.REVOKED, reason=reason, at=now))
     audit.record(
         tx, at=now, actor=actor, action="device.revoke", object=f"device {row.id}", after={"reason": reason}
     )
 
 
-def decommission(tx: Transaction, row: Device, *, reason: str, now: float, actor: str) -> None:
+def decommission(
+    tx: Transaction, row: Device, handlers: Sequence[LeavingHandler], *, reason: str, now: float, actor: str
+) -> None:
     """It is scrapped, sold or lost: like revoked, and it leaves every group and every rollout, nothing is
     assigned to it and no token lets it in any more. Once is as often."""
     if row.state == DECOMMISSIONED:
         return
     before: dict[str, JsonValue] = {"state": row.state}
-    _shut_out(tx, row, DECOMMISSIONED, reason=reason, now=now)
+    gone = Departure(device=row.id, how=Departed.DECOMMISSIONED, reason=reason, at=now)
+    ended = _shut_out(tx, row, handlers, gone)
     left = membership.leave_all(tx, [row.id], now=now)
-    withdrawn = _withdraw_rollouts(tx, row.id, reason, now)
     for table in (AssignmentRow, DesiredDocument):
         tx.execute(delete(table).where(col(table.device) == row.id))
     for suffix in (Suffix.DESIRED, Suffix.STATUS):  # what the broker retains of it is taken away
@@ -59,7 +59,7 @@ def decommission(tx: Transaction, row: Device, *, reason: str, now: float, actor
     end_tokens(tx, row.id, now=now)
     audit.record(
         tx, at=now, actor=actor, action="device.decommission", object=f"device {row.id}", before=before,
-        after={"reason": reason, "groups": sorted(left), "rollouts": withdrawn},
+        after={"reason": reason, "groups": sorted(left), **ended},
     )  # fmt: skip
 
 
@@ -112,15 +112,14 @@ def replacement(
     return token, drawn.text
 
 
-def make_room(tx: Transaction, row: Device, *, now: float) -> None:
+def make_room(tx: Transaction, row: Device, handlers: Sequence[LeavingHandler], *, now: float) -> None:
     """New hardware comes in under this device's name: what only the old one could say is forgotten.
 
     Its certificates count no more, and its connections' numbers do not either: the first one of the new
     hardware must not be taken for an old one.
     """
     _revoke_certificates(tx, row.id, now)
-    running.forget(tx, row.id, now=now)
-    noting.forget(tx, row.id)
+    _tell(tx, handlers, Departure(device=row.id, how=Departed.REPLACED, reason="", at=now))
     tx.execute(delete(DeviceModel).where(col(DeviceModel.device) == row.id))
     row.online, row.presence_session = False, 0
     row.desired_epoch = row.desired_counter = 0
@@ -128,14 +127,23 @@ def make_room(tx: Transaction, row: Device, *, now: float) -> None:
     row.agent, row.boot, row.resources, row.reported_at = "", "", {}, None
 
 
-def _shut_out(tx: Transaction, row: Device, state: str, *, reason: str, now: float) -> None:
-    row.state, row.online, row.ended_at, row.ended_reason = state, False, now, reason
+def _shut_out(
+    tx: Transaction, row: Device, handlers: Sequence[LeavingHandler], gone: Departure
+) -> dict[str, JsonValue]:
+    row.state, row.online, row.ended_at, row.ended_reason = gone.how.value, False, gone.at, gone.reason
     tx.add(row)
     tx.flush()
-    _revoke_certificates(tx, row.id, now)
-    running.forget(tx, row.id, now=now)
-    noting.forget(tx, row.id)
+    _revoke_certificates(tx, row.id, gone.at)
     tx.announce("devices", f"device {row.id}", ANNOUNCED)
+    return _tell(tx, handlers, gone)
+
+
+def _tell(tx: Transaction, handlers: Sequence[LeavingHandler], gone: Departure) -> dict[str, JsonValue]:
+    """What they ended, for the audit."""
+    ended: dict[str, JsonValue] = {}
+    for handler in handlers:
+        ended.update(handler(tx, gone))
+    return ended
 
 
 def _revoke_certificates(tx: Transaction, device: str, now: float) -> None:
@@ -144,20 +152,3 @@ def _revoke_certificates(tx: Transaction, device: str, now: float) -> None:
         .where(col(DeviceCertificate.device) == device, col(DeviceCertificate.revoked_at).is_(None))
         .values(revoked_at=now)
     )
-
-
-def _withdraw_rollouts(tx: Transaction, device: str, reason: str, now: float) -> list[JsonValue]:
-    """Executions that have not ended do so here; gives their rollouts."""
-    found: list[JsonValue] = []
-    rows = tx.exec(
-        select(ExecutionRow).where(ExecutionRow.device == device).order_by(col(ExecutionRow.rollout))
-    ).all()
-    for row in rows:
-        before = execution_of(row)
-        if before.state.terminal:
-            continue
-        why = f"the device is decommissioned{f': {reason}' if reason else ''}"
-        after = before.after(ExecutionEvent.REMOVE, now=now, step="removed", reason=why, code=CODE)
-        if save(tx, row, before, after):
-            found.append(row.rollout)
-    return found

@@ -1,6 +1,6 @@
 """Who runs what: moved with each report, never counted over the fleet (rollouts 3.6).
 
-Give `on_reports` to `ServerState.report_handlers`.
+Give `on_reports` to `ServerState.report_handlers`, `on_leaving` to its `leaving_handlers`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from sqlalchemy import bindparam, delete, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
+from limosa_contracts.json_value import JsonValue
 from limosa_contracts.reported import Installed, Reported
 from limosa_server.access.scope import WHOLE, Scope
+from limosa_server.fleet.departure import Departure
 from limosa_server.state import News
 from limosa_server.store import Transaction
 from limosa_server.store.rounds import in_rounds
@@ -37,9 +39,10 @@ def on_reports(tx: Transaction, news: News, now: float) -> None:
     count_many(tx, said, now=now)
 
 
-def forget(tx: Transaction, device: str, *, now: float) -> None:
+def on_leaving(tx: Transaction, gone: Departure) -> Mapping[str, JsonValue]:
     """A device that left the fleet runs nothing that counts."""
-    count(tx, device, {}, now=now)
+    count(tx, gone.device, {}, now=gone.at)
+    return {}
 
 
 def count(tx: Transaction, device: str, runs: Runs, *, now: float) -> None:

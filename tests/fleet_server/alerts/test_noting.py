@@ -16,6 +16,7 @@ from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_contracts.window import Window, empty_sketch
 from limosa_server.alerts.noting import TroubleNotes
 from limosa_server.core.alerts.troubles import LIMITS
+from limosa_server.fleet.departure import Departed, Departure
 from limosa_server.registry import running
 from limosa_server.store import Store
 from limosa_server.tables.alerts import DeviceTrouble
@@ -128,7 +129,8 @@ def test_counters_of_who_runs_what_equal_the_rows_whatever_was_said(tmp_path: Pa
                 for model in MODELS:
                     truth.pop((device, model), None)
                 if runs is None:
-                    running.forget(tx, device, now=float(place))
+                    gone = Departure(device=device, how=Departed.REVOKED, reason="", at=float(place))
+                    running.on_leaving(tx, gone)
                     continue
                 running.on_reports(tx, {device: [reported(device, runs)]}, float(place))
                 truth |= {(device, model): version for model, version in runs.items() if version}
