@@ -9,6 +9,7 @@ from typing import Self
 from sqlalchemy import insert
 from sqlmodel import col, select
 
+from limosa_contracts.phases import Phase
 from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.window import LATENCY_EDGES_US
 from limosa_server.tables.devices import Device, DeviceModel
@@ -44,7 +45,8 @@ def sqlite_in(folder: Path) -> Database:
 
 class ComparedFleet(SmallFleet):
     """`slower`: what the new version does to latency; `weather`: what the world does to everybody's.
-    `told`: whether devices send windows at all."""
+    `told`: whether devices send windows at all.
+    `dark`: devices that the new version kills in its trial."""
 
     def _open(self, place: Path | str, key: SigningKey) -> None:
         super()._open(place, key)
@@ -54,6 +56,7 @@ class ComparedFleet(SmallFleet):
         self.weather = 1.0
         self.errors = 0
         self.told = True
+        self.dark: set[str] = set()
 
     @classmethod
     def with_a_past(cls, database: Database, *, devices: int = 80, hours: int = 3) -> Self:
@@ -89,6 +92,15 @@ class ComparedFleet(SmallFleet):
                 return status
         return self.row(rollout).status
 
+    def answer(self, device: str) -> None:
+        state = self.document(device)
+        if device not in self.dark or state is None or state.models[0].version != "2.0.0":
+            super().answer(device)
+            return
+        with self.store.transaction() as tx:
+            self._report(tx, device, state, state.models[0], Phase.PROBATION, "1.0.0")
+            tx.get_one(Device, device).online = False
+
     def _asked(self) -> list[str]:
         """Devices that have not answered their newest document."""
         with self.store.read() as tx:
@@ -103,7 +115,10 @@ class ComparedFleet(SmallFleet):
     def _tell(self) -> None:
         with self.store.transaction() as tx:
             models = tx.exec(select(DeviceModel).where(DeviceModel.model == MODEL)).all()
-            tx.execute(insert(WindowRow), [self._window(one.device, one.active_version) for one in models])
+            tx.execute(
+                insert(WindowRow),
+                [self._window(one.device, one.active_version) for one in models if one.phase != "PROBATION"],
+            )
             for device in tx.exec(select(Device).where(col(Device.online).is_(True))).all():
                 device.last_seen = self.now
 

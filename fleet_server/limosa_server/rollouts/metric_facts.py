@@ -44,7 +44,7 @@ _GONE: Final = (Execution.SUPERSEDED, Execution.REMOVED, Execution.CANCELED)
 class _Device:
     treated: bool
     stratum: str
-    failed: bool = False
+    failed: bool | None = False  # None: it has not ended
     crashed: bool = False
     silent: bool | None = False  # None: silent before anything began
     before: Tally = field(default_factory=Tally)
@@ -100,15 +100,15 @@ def comparison_of(
 
 
 def _cohort(tx: Transaction, rollout: Rollout, wave: Wave) -> tuple[dict[str, _Device], float]:
-    """Treated devices that have ended in this wave, and controls that no rollout has touched; and when the
-    first of the treated was offered the release, Unix seconds."""
+    """Treated devices that have ended or went dark, wherever they are by now, and controls that no rollout
+    has touched; and when the first of the treated was offered the release, Unix seconds."""
     rows = tx.execute(
         select_columns(
             col(CohortRow.device),
             col(CohortRow.arm),
             col(CohortRow.stratum),
             col(ExecutionRow.state),
-            col(ExecutionRow.wave),
+            col(ExecutionRow.silent),
             col(ExecutionRow.offered_at),
         )
         .join(
@@ -120,10 +120,12 @@ def _cohort(tx: Transaction, rollout: Rollout, wave: Wave) -> tuple[dict[str, _D
     ).all()
     found: dict[str, _Device] = {}
     begun = wave.since
-    for device, arm, stratum, state, where, offered_at in rows:
+    for device, arm, stratum, state, silent, offered_at in rows:
         execution = Execution(state)
-        if arm == "treated" and where == wave.index and execution.executed:
-            found[device] = _Device(treated=True, stratum=stratum, failed=execution.failed)
+        # Who went dark after the switch has moved to the tail, and is what silence is about.
+        if arm == "treated" and (execution.executed or (silent and not execution.terminal)):
+            failed = execution.failed if execution.executed else None
+            found[device] = _Device(treated=True, stratum=stratum, failed=failed)
             begun = min(begun, offered_at or begun)
         elif arm == "control" and offered_at is None and execution not in _GONE:
             found[device] = _Device(treated=False, stratum=stratum)
@@ -204,7 +206,8 @@ def _read_events(
     ).all()
     for name, phase, code in rows:
         devices[name].crashed |= code in CRASHES
-        devices[name].failed |= phase in _BROKEN and not devices[name].treated
+        if phase in _BROKEN and not devices[name].treated:
+            devices[name].failed = True
 
 
 def _read_silence(
@@ -306,7 +309,7 @@ def _classes(one: _Device, own: bool) -> float | None:
 
 
 _RATES: Final[Mapping[str, Any]] = {
-    "failures": lambda one: float(one.failed),
+    "failures": lambda one: None if one.failed is None else float(one.failed),
     "crashes": lambda one: float(one.crashed),
     "silence": lambda one: None if one.silent is None else float(one.silent),
     "errors": _errors,

@@ -89,6 +89,19 @@ def test_failing_inferences_on_the_canary_stop_it_though_every_update_succeeded(
     assert "20 of 20 had more errors, 0 of 60 that stayed" in stop.sentence
 
 
+def test_a_release_that_kills_a_third_of_its_canaries_is_stopped_by_their_silence(
+    fleet: ComparedFleet,
+) -> None:
+    """The other two thirds succeeded, all of them; the dead wait in the tail (rollouts 3.4, 3.5)."""
+    rollout = fleet.start(**COMPARED)
+    fleet.dark = set(sorted(fleet.cohort(rollout, 0, "treated"))[:7])
+    assert fleet.live_hours(rollout) == "FAILED"
+    (stop,) = [one for one in fleet.decisions(rollout, "compared") if one.verdict == "FAILED"]
+    assert "7 of 20" in stop.sentence
+    assert "0 of 60 that stayed" in stop.sentence
+    assert sum(run.offered_at is not None for run in fleet.runs(rollout).values()) == 20
+
+
 def test_a_bake_shorter_than_two_reports_is_judged_by_counts(fleet: ComparedFleet) -> None:
     waves = [{"name": "canary", "count": 20, "bake": "2s"}, {"name": "rest", "bake": "2s"}]
     rollout = fleet.start(**{**COMPARED, "waves": waves})

@@ -182,6 +182,29 @@ def test_devices_that_were_dead_before_are_no_controls_of_silence(fleet: Compare
     assert count(silence, "control") == 1
 
 
+def test_canaries_that_went_dark_after_the_switch_are_counted_though_they_wait_in_the_tail(
+    fleet: ComparedFleet,
+) -> None:
+    """They had no part in the comparison at all: of those that it left alive, all were well."""
+    dark = sorted(fleet.cohort(1, 0, "treated"))[:6]
+    with fleet.store.transaction() as tx:
+        for device in dark:
+            tx.execute(
+                update(ExecutionRow)
+                .where(col(ExecutionRow.device) == device)
+                .values(state="IN_PROGRESS", step="probation", away=True, silent=True, wave=2)
+            )
+            tx.execute(
+                update(Device)
+                .where(col(Device.id) == device)
+                .values(online=False, last_seen=fleet.now - 9 * HOUR_S)
+            )
+    found = look(fleet)
+    assert found.devices == (20, 40)
+    assert count(found.sample("silence"), "treated") == 6
+    assert found.sample("failures").treated == 14, "they have not ended, so they are no success"
+
+
 def test_a_control_that_another_rollout_took_is_no_control_any_more(fleet: ComparedFleet) -> None:
     with fleet.store.transaction() as tx:
         tx.execute(
