@@ -54,6 +54,21 @@ class NothingDesired:
         return ()
 
 
+class BrokerLink(Protocol):
+    """Whether this server hears its devices over the broker; the bus provides it."""
+
+    def down_since(self) -> float | None:
+        """Since when, Unix seconds, it is not connected or not let subscribe; None if all is well."""
+        ...
+
+
+class NoBroker:
+    """Of a process that has no bus, so that it misses none."""
+
+    def down_since(self) -> float | None:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
     """Where devices find the server; known when its ports are bound."""
@@ -82,3 +97,4 @@ class ServerState:
     device_handlers: list[DeviceHandler] = field(default_factory=list)
     leaving_handlers: list[LeavingHandler] = field(default_factory=list)
     desired: DesiredSource = field(default_factory=NothingDesired)
+    broker: BrokerLink = field(default_factory=NoBroker)

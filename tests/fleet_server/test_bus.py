@@ -193,6 +193,17 @@ def test_the_server_away_for_a_while_loses_nothing(broker: BrokerChild, fleet: F
     assert len(events(fleet)) == 30
 
 
+def test_the_server_knows_since_when_it_has_no_broker(
+    broker: BrokerChild, bus: BusWorkers, fleet: Fleet
+) -> None:
+    wait_until(lambda: fleet.state.broker.down_since() is None, timeout_s=20, what="the link stands")
+    broker.stop()
+    lost_at = fleet.clock.now
+    wait_until(lambda: fleet.state.broker.down_since() is not None, timeout_s=20, what="it is missed")
+    fleet.clock.now += 300
+    assert fleet.state.broker.down_since() == lost_at
+
+
 def test_the_embedded_broker_never_listens_on_other_machines_addresses(tmp_path: Path) -> None:
     with pytest.raises(ListenRefused):
         BrokerChild(IOTCORE, tmp_path, host="0.0.0.0", port=0, limits=ServerLimits())

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from sqlalchemy import func
 from sqlmodel import col, select
 
 from limosa_contracts.duration import about_duration
@@ -15,7 +16,7 @@ from limosa_server.core.alerts.rules import DEVICE_SOURCES, AlertRule, Severity,
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.core.wording import devices as so_many
 from limosa_server.registry import release_rows, running
-from limosa_server.rollouts.rollout_view import overdue_of
+from limosa_server.rollouts.waiting import standing_still
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.releases import Release
@@ -25,11 +26,9 @@ from limosa_server.trust.expiries import Severity as Urgency
 from limosa_server.trust.expiries import expiries, pressing
 
 _S = RolloutStatus
-_OPEN: Final = tuple(status.value for status in RolloutStatus if not status.terminal)
 _STANDS: Final = (_S.PAUSED.value, _S.WAITING_FOR_APPROVAL.value)
 _BAD_ENDS: Final = (_S.FAILED.value, _S.ROLLED_BACK.value, _S.ROLLBACK_INCOMPLETE.value, _S.INVALID.value)
 _BY_HAND: Final = ("manual", "outside_window", "budget")  # nobody needs to be told of these
-ROWS_MAX: Final = 200
 
 
 def findings(state: ServerState, rule: AlertRule, *, now: float) -> list[Finding]:
@@ -37,6 +36,8 @@ def findings(state: ServerState, rule: AlertRule, *, now: float) -> list[Finding
     if rule.source in DEVICE_SOURCES:
         with state.store.read() as tx:
             return device_findings(tx, rule, now=now)
+    if rule.source is Source.BROKER_DOWN:
+        return _broker(state, rule, now)
     if rule.source in _IN_THE_DATABASE:
         with state.store.read() as tx:
             return _IN_THE_DATABASE[rule.source](tx, rule, now)
@@ -47,8 +48,7 @@ def _paused(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
     rows = tx.exec(
         select(RolloutRow)
         .where(col(RolloutRow.status).in_(_STANDS), col(RolloutRow.pause).not_in(_BY_HAND))
-        .order_by(col(RolloutRow.id).desc())
-        .limit(ROWS_MAX)
+        .order_by(col(RolloutRow.id))
     )
     return [_rollout(row, f"stands: {row.reason}") for row in rows]
 
@@ -57,28 +57,14 @@ def _failed(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
     rows = tx.exec(
         select(RolloutRow)
         .where(col(RolloutRow.status).in_(_BAD_ENDS), RolloutRow.since > now - rule.after_s)
-        .order_by(col(RolloutRow.id).desc())
-        .limit(ROWS_MAX)
+        .order_by(col(RolloutRow.id))
     )
     return [_rollout(row, f"ended badly: {row.reason}") for row in rows]
 
 
 def _waiting(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
     """rollouts 2: a state that is not terminal and lasts too long raises an alert."""
-    rows = tx.exec(
-        select(RolloutRow)
-        .where(col(RolloutRow.status).in_(_OPEN))
-        .order_by(col(RolloutRow.id).desc())
-        .limit(ROWS_MAX)
-    ).all()
-    found: list[Finding] = []
-    for row in rows:
-        late = overdue_of(tx, row, now=now)
-        if row.failing_since is not None:
-            found.append(_rollout(row, f"cannot be advanced: {row.failing_reason}"))
-        elif late:
-            found.append(_rollout(row, f"waits for too long: {late}"))
-    return found
+    return [_rollout(row, words) for row, words in standing_still(tx, now=now)]
 
 
 def _rollout(row: RolloutRow, words: str) -> Finding:
@@ -91,17 +77,25 @@ def _rollout(row: RolloutRow, words: str) -> Finding:
     )
 
 
-def _broker(tx: Transaction, rule: AlertRule, now: float) -> list[Finding]:
-    oldest = tx.exec(select(OutboxRow).order_by(col(OutboxRow.id)).limit(1)).first()
-    if oldest is None or now - oldest.created_at <= rule.after_s:
+def _broker(state: ServerState, rule: AlertRule, now: float) -> list[Finding]:
+    """Out of reach, or there and taking nothing: messages that wait are seen in the database."""
+    with state.store.read() as tx:
+        oldest = tx.exec(select(OutboxRow.created_at).order_by(col(OutboxRow.id)).limit(1)).first()
+        waiting = tx.exec(select(func.count()).select_from(OutboxRow)).one() if oldest is not None else 0
+    down = state.broker.down_since()
+    if down is not None and now - down > rule.after_s:
+        summary = f"the server has not reached the broker for {about_duration(now - down)}"
+    elif oldest is not None and now - oldest > rule.after_s:
+        summary = f"the broker has taken no message for {about_duration(now - oldest)}"
+    else:
         return []
-    waited = about_duration(now - oldest.created_at)
+    detail = "devices are not told what to run; they ask and report over HTTPS instead"
     return [
         Finding(
             labels={"part": "broker"},
-            summary=f"the broker has taken no message for {waited}",
-            detail="devices are not told what to run; they ask over HTTPS instead",
-            link="/metrics",
+            summary=summary,
+            detail=f"{detail}; {waiting:,} messages wait" if waiting else detail,
+            link="/",
         )
     ]
 
@@ -164,6 +158,5 @@ _IN_THE_DATABASE: Final[Mapping[Source, Callable[[Transaction, AlertRule, float]
     Source.ROLLOUT_PAUSED: _paused,
     Source.ROLLOUT_FAILED: _failed,
     Source.ROLLOUT_WAITING: _waiting,
-    Source.BROKER_DOWN: _broker,
     Source.RELEASE_RETRACTED: _retracted,
 }

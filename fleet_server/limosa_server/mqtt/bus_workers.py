@@ -34,11 +34,14 @@ class BusWorkers:
             on_delivered=self._out,
         )
         self._last_row = 0
+        self._subscribed_on = 0  # the connection that the broker took the subscriptions of
+        self._down_since: float | None = state.clock()
         self._intake = Intake(state, self.bus)
         self._thread = threading.Thread(target=self._publisher, name="outbox", daemon=True)
 
     def start(self) -> None:
         self._state.metrics.broker_up.set_function(lambda: float(self.bus.counts().connected))
+        self._state.broker = self
         self._stop_listening = self._state.store.listen(self._committed)
         self._intake.start()
         self._thread.start()
@@ -52,7 +55,19 @@ class BusWorkers:
         self._thread.join(5)
         self.bus.stop()
 
+    def down_since(self) -> float | None:
+        """As BrokerLink has it, to the second."""
+        return self._down_since
+
+    def _look_at_link(self) -> None:
+        counts = self.bus.counts()
+        if counts.connected and self._subscribed_on == counts.connections:
+            self._down_since = None
+        elif self._down_since is None:
+            self._down_since = self._state.clock()
+
     def _subscribed(self) -> None:
+        self._subscribed_on = self.bus.counts().connections
         self._ready.set()
         self._wake.set()
 
@@ -68,6 +83,7 @@ class BusWorkers:
         while not self._stopping.is_set():
             self._wake.wait(OUTBOX_EVERY_S)
             self._wake.clear()
+            self._look_at_link()
             try:
                 self._forget_delivered()
                 if self._ready.is_set() and self.bus.counts().connections:

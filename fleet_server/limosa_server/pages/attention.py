@@ -42,10 +42,10 @@ class Concern:
     at: float | None = None
 
 
-def concerns(tx: Transaction, *, now: float) -> list[Concern]:
+def concerns(tx: Transaction, *, broker_down_since: float | None = None, now: float) -> list[Concern]:
     found = [
         *_rollouts(tx, now),
-        *_outbox(tx, now),
+        *_broker(tx, broker_down_since, now),
         *_fallen(tx),
         *_refused(tx, now),
         *_unreachable(tx, now),
@@ -92,22 +92,25 @@ def _rollouts(tx: Transaction, now: float) -> list[Concern]:
     return found
 
 
-def _outbox(tx: Transaction, now: float) -> list[Concern]:
+def _broker(tx: Transaction, down_since: float | None, now: float) -> list[Concern]:
+    late = now - LIMITS.outbox_late_s
     count, oldest = tx.exec(
-        select(func.count(), func.min(OutboxRow.created_at)).where(
-            col(OutboxRow.created_at) < now - LIMITS.outbox_late_s
-        )
+        select(func.count(), func.min(OutboxRow.created_at)).where(col(OutboxRow.created_at) < late)
     ).one()
-    if not count:
+    down = down_since is not None and down_since < late
+    if not count and not down:
         return []
+    waits = f"{_so_many(count, 'message')} wait{'s' if count == 1 else ''} for the broker"
     return [
         Concern(
             tone="bad",
             mark="✘",
-            what=f"{_so_many(count, 'message')} wait for the broker",
-            why="It does not take them: devices are not told what to run, and ask over HTTPS instead.",
-            link="/metrics",
-            at=oldest,
+            what="The server does not reach the broker" if down else waits,
+            why=("" if down else "It does not take them. ")
+            + "Devices are not told what to run, and ask over HTTPS instead."
+            + (f" {waits[0].upper()}{waits[1:]}." if down and count else ""),
+            link="/alerts",
+            at=down_since if down else oldest,
         )
     ]
 

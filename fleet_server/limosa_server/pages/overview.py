@@ -59,11 +59,12 @@ def overview(request: Request, state: State, who: SignedIn) -> Response:
     now = state.clock()
     with state.store.read() as tx:
         active, ended = _rollouts(tx)
+        found = concerns(tx, broker_down_since=state.broker.down_since(), now=now)
         return page(
             request,
             "overview.html",
             api="/api/v1/rollouts",
-            concerns=with_expiries(state, concerns(tx, now=now), now=now),
+            concerns=with_expiries(state, found, now=now),
             active=rollout_rows.views(tx, active, now=now),
             ended=rollout_rows.views(tx, ended, now=now),
             presence=_presence(tx),

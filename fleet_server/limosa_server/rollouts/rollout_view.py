@@ -70,12 +70,6 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
     }
 
 
-def overdue_of(tx: Transaction, row: RolloutRow, *, now: float) -> str:
-    """One sentence if it has been where it is for too long (core.overdue); "" if not."""
-    waves = tx.exec(select(WaveRow).where(WaveRow.rollout == row.id).order_by(col(WaveRow.index))).all()
-    return overdue(rollout_of(row), [wave_of(one) for one in waves], now=now)
-
-
 def _approvals(tx: Transaction, rollout: Rollout) -> JsonValue:
     """What people said; null where nobody is asked."""
     if rollout.spec.approval is None:

@@ -14,10 +14,13 @@ from limosa_server.alerts import device_sources
 from limosa_server.alerts.evaluating import Evaluator
 from limosa_server.core.alerts.rules import parse_rules
 from limosa_server.core.habit import Habit
+from limosa_server.pages.attention import concerns
 from limosa_server.rollouts.controller import Controller
 from limosa_server.tables.alerts import DeviceTrouble
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.habits import DeviceHabit
+from limosa_server.tables.rollouts import RolloutRow
+from tests.fleet_server.fleet.counting import counted
 from tests.fleet_server.obedient import obey, start
 from tests.fleet_server.world import MODEL, Device, Fleet
 
@@ -123,6 +126,86 @@ def test_a_rollout_that_nobody_looks_at_says_so(
     (one,) = alerts(fleet)
     assert "waits for too long" in one["summary"]
     assert one["link"] == "/rollouts/1"
+
+
+def test_the_oldest_of_hundreds_of_open_rollouts_is_not_forgotten(
+    fleet: Fleet,
+    devices: list[Device],
+    controller: Controller,
+    operator: dict[str, str],
+    evaluator: Evaluator,
+) -> None:
+    start(fleet, operator)
+    controller.tick()
+    with fleet.state.store.transaction() as tx:
+        first = tx.get_one(RolloutRow, 1)
+        first.status, first.since, first.pause = "PAUSED", fleet.clock.now - 30 * 3600, "manual"
+        fresh = {**first.model_dump(exclude={"id", "idempotency_key"}), "since": fleet.clock.now}
+        for _ in range(600):
+            tx.add(RolloutRow(**fresh))
+    rules(fleet, {"name": "waiting", "source": "rollout_waiting", "severity": "warning"})
+    with counted(fleet.state.store) as statements:
+        evaluator.step()
+    (one,) = alerts(fleet)
+    assert one["labels"]["rollout"] == "1"
+    assert len([text for text in statements if "FROM rollouts" in text or "FROM waves" in text]) < 10
+    with fleet.state.store.transaction() as tx:
+        tx.get_one(RolloutRow, 1).status = "CANCELED"
+    evaluator.step()
+    assert alerts(fleet) == []
+
+
+def test_a_rollout_that_only_follows_its_group_waits_for_nothing_until_it_fails(
+    fleet: Fleet,
+    devices: list[Device],
+    controller: Controller,
+    operator: dict[str, str],
+    evaluator: Evaluator,
+) -> None:
+    start(fleet, operator)
+    controller.tick()
+    rules(fleet, {"name": "waiting", "source": "rollout_waiting", "severity": "warning"})
+    with fleet.state.store.transaction() as tx:
+        tx.get_one(RolloutRow, 1).settled = True
+    fleet.clock.now += 90 * 86400
+    evaluator.step()
+    assert alerts(fleet) == []
+    with fleet.state.store.transaction() as tx:
+        row = tx.get_one(RolloutRow, 1)
+        row.failing_since, row.failing_reason = fleet.clock.now, "its release is gone"
+    evaluator.step()
+    (one,) = alerts(fleet)
+    assert "cannot be advanced: its release is gone" in one["summary"]
+
+
+def test_a_broker_that_is_gone_is_told_of_though_nothing_is_to_be_sent(
+    fleet: Fleet, evaluator: Evaluator
+) -> None:
+    rules(fleet, {"name": "broker", "source": "broker_down", "severity": "critical", "after": "1m"})
+
+    class Link:
+        since: float | None = None
+
+        def down_since(self) -> float | None:
+            return self.since
+
+    link = fleet.state.broker = Link()
+    evaluator.step()
+    assert alerts(fleet) == []
+    link.since = fleet.clock.now
+    fleet.clock.now += 30
+    evaluator.step()
+    assert alerts(fleet) == [], "a restart of the broker takes that long"
+    fleet.clock.now += 60
+    evaluator.step()
+    (one,) = alerts(fleet)
+    assert one["summary"] == "the server has not reached the broker for 1m 30s"
+    with fleet.state.store.read() as tx:
+        worst = concerns(tx, broker_down_since=link.since, now=fleet.clock.now)[0]
+    assert (worst.what, worst.at) == ("The server does not reach the broker", link.since)
+    link.since = None
+    evaluator.step()
+    assert alerts(fleet) == []
 
 
 def test_a_retracted_release_that_devices_still_run_is_told_after_its_time(

@@ -62,7 +62,7 @@ class Source(Enum):
     EXPIRY = "expiry"
     """Keys, roles, certificates and lists of the server that end."""
     BROKER_DOWN = "broker_down"
-    """Messages wait for the broker for longer than `after`."""
+    """The server does not reach the broker, or messages wait for it, for longer than `after`."""
     STORAGE_LOW = "storage_low"
     """Less than `share` of the disk under the server's data is free."""
     RELEASE_RETRACTED = "release_retracted"
