@@ -74,7 +74,9 @@ class Cluster:
         return self._process.pid
 
     def url(self, name: str) -> str:
-        return f"postgresql://{USER}@/{name}?host={self.socket}"
+        """On its socket, whatever else it listens on."""
+        port = self._settings.get("port")
+        return f"postgresql://{USER}@/{name}?host={self.socket}" + (f"&port={port}" if port else "")
 
     def start(self) -> None:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]

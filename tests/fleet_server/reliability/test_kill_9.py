@@ -121,7 +121,9 @@ class World:
 
 
 @contextmanager
-def swarm(world: World, key: SigningKey) -> Iterator[Callable[[], dict[str, int]]]:
+def swarm(
+    world: World, key: SigningKey, *, bad: tuple[str, ...] = BAD
+) -> Iterator[Callable[[], dict[str, int]]]:
     """The devices; calling what it gives ends them and says what each was told to be committed."""
     config = world.folder / "swarm.json"
     config.write_text(
@@ -129,7 +131,7 @@ def swarm(world: World, key: SigningKey) -> Iterator[Callable[[], dict[str, int]
             {
                 "host": "127.0.0.1", "port": world.ports[1], "mode": "fleet", "key": key.pem().decode(),
                 "names": names(), "running": {MODEL: [VERSIONS[0], index_of(VERSIONS[0])]},
-                "bad": {name: [VERSIONS[1]] for name in BAD}, "wordy": True,
+                "bad": {name: [VERSIONS[1]] for name in bad}, "wordy": True,
             }
         )
     )  # fmt: skip
