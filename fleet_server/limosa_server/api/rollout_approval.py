@@ -3,6 +3,8 @@ group ends."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import Request, Response
 
 from limosa_contracts.fields import Fields
@@ -15,7 +17,7 @@ from limosa_server.api.rollout_actions import REMARK, for_change, save
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core import operate
-from limosa_server.core.approval import Vote, check_vote, person_of
+from limosa_server.core.approval import Vote, check_vote, missing, person_of, waits_for
 from limosa_server.core.errors import ApprovalRefused
 from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Rollout
@@ -81,7 +83,7 @@ def _vote(
     *,
     approves: bool,
 ) -> dict[str, JsonValue]:
-    """Written down with the actor; the controller counts, in its next tick."""
+    """Written down with the actor; the controller acts on it in its next tick. The answer counts already."""
     vote = Vote(actor=caller.actor, approves=approves, remark=_remark(body), at=state.clock())
     with state.store.transaction() as tx:
         row = for_change(tx, rollout_id, caller, request)
@@ -96,6 +98,8 @@ def _vote(
         said.remark, said.at = vote.remark, vote.at
         tx.add(said)
         tx.flush()
+        if approves:
+            rollout = replace(rollout, reason=waits_for(missing(rollout, votes(tx, rollout_id))))
         decision = Decision(
             kind=said.verdict,
             verdict=row.status,

@@ -201,11 +201,12 @@ def explain(rollout: int, server: str | None, token: str | None, ca: str | None,
 
 def _explained(found: JsonObject, decisions: list[JsonObject], failed: list[JsonObject]) -> str:
     lines = [ladder(found), ""]
+    width = max((len(str(one["verdict"])) for one in decisions), default=0)
     for one in decisions:
         at = one["at"]
         assert isinstance(at, (int, float))
         when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-        lines.append(f"{when}  {one['verdict']!s:12} {printable(str(one['sentence']))}")
+        lines.append(f"{when}  {one['verdict']!s:{width}}  {printable(str(one['sentence']))}")
     lines += [*last_comparison(decisions), "", *replayed(decisions)]
     if failed:
         lines.append("")

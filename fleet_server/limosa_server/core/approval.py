@@ -62,6 +62,16 @@ def missing(rollout: Rollout, votes: Sequence[Vote]) -> int:
     return max(0, wanted.approvers - len(who))
 
 
+def waits_for(people: int) -> str:
+    """
+    >>> waits_for(0), waits_for(1), waits_for(2)
+    ('enough have agreed', 'one person must agree', '2 people must agree')
+    """
+    if people == 0:
+        return "enough have agreed"
+    return "one person must agree" if people == 1 else f"{people} people must agree"
+
+
 def denial(votes: Sequence[Vote]) -> Vote | None:
     """The first who said no."""
     return min(

@@ -9,7 +9,7 @@ from limosa_server.core.board import Board
 from limosa_server.core.execution import ExecutionEvent
 from limosa_server.core.facts import TakeOver
 from limosa_server.core.rollout import RolloutEvent, RolloutStatus
-from limosa_server.core.wording import devices
+from limosa_server.core.wording import devices, waves
 
 _LOST = (Execution.SUPERSEDED, Execution.REMOVED)
 
@@ -21,7 +21,7 @@ def begin(board: Board) -> bool:
     status, rollout = board.rollout.status, board.rollout
     missing = approval.missing(rollout, board.facts.approvals)
     if missing:
-        sentence = f"{missing} more must agree" if missing > 1 else "one person must agree"
+        sentence = approval.waits_for(missing)
         if status is RolloutStatus.VALIDATING:
             board.move(RolloutEvent.ASK_APPROVAL, sentence)
             board.decide("waiting", "WAITING_FOR_APPROVAL", sentence)
@@ -38,7 +38,7 @@ def begin(board: Board) -> bool:
         return False
     board.move(RolloutEvent.START, "started")
     board.orders.append(TakeOver())
-    board.decide("started", "RUNNING", f"{devices(board.count_open())} in {len(board.waves) - 1} waves")
+    board.decide("started", "RUNNING", f"{devices(board.count_open())} in {waves(len(board.waves) - 1)}")
     return True
 
 

@@ -26,7 +26,7 @@ def waiting(**approval: object) -> Fleet:
 def test_nothing_is_offered_before_the_people_have_agreed() -> None:
     fleet = waiting(approvers=2)
     assert fleet.rollout.status is RolloutStatus.WAITING_FOR_APPROVAL
-    assert fleet.rollout.reason == "2 more must agree"
+    assert fleet.rollout.reason == "2 people must agree"
     fleet.votes.append(Vote(actor="otto", approves=True))
     fleet.run(3)
     assert (fleet.rollout.status, fleet.offered) == (RolloutStatus.WAITING_FOR_APPROVAL, [])

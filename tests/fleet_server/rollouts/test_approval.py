@@ -37,6 +37,7 @@ def test_two_approvers_agree_and_it_runs(
     first, second = (fleet.headers(Role.APPROVER, name=name) for name in ("ada", "otto"))
     code, found = said(fleet, "approve", first, "looked at the plan")
     assert (code, found["status"], found["approvals"]["missing"]) == (200, "WAITING_FOR_APPROVAL", 1)
+    assert found["reason"] == "one person must agree", "the answer counts the voice that it takes"
     assert said(fleet, "approve", first)[1]["approvals"]["missing"] == 1, "nobody counts twice"
     controller.tick()
     assert fleet.http.get(PATH, headers=operator).json()["reason"] == "one person must agree"

@@ -56,4 +56,4 @@ def test_an_approval_that_nobody_gives(
     post(fleet, operator, approval={"approvers": 2})
     controller.tick()
     fleet.clock.now += 3 * DAY
-    assert "WAITING_FOR_APPROVAL for 3d: 2 more must agree" in waiting(fleet)[0]
+    assert "WAITING_FOR_APPROVAL for 3d: 2 people must agree" in waiting(fleet)[0]

@@ -54,9 +54,8 @@ def of_reported(said: Reported) -> list[Trouble]:
         if model.phase in _REFUSED:
             found.append(_trouble(FELL_BACK, model.model, candidate, model.reason or model.phase.value))
         if model.quarantined:
-            words = (
-                f"{len(model.quarantined)} release{'' if len(model.quarantined) == 1 else 's'} in quarantine"
-            )
+            # digests, two for one release: of its variant and of its index
+            words = "it holds a release in quarantine"
             found.append(_trouble(QUARANTINED, model.model, candidate, words))
     return found
 

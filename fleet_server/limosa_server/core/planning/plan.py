@@ -241,7 +241,7 @@ def _fingerprint(
 def _warnings(spec: RolloutSpec, returns: Sequence[ReturnPath], taking: int) -> tuple[str, ...]:
     found = return_warnings(spec, returns)
     for i, rule in enumerate(spec.abort):
-        if rule.min_executed is not None and rule.min_executed > taking:
+        if rule.min_executed is not None and rule.min_executed > taking > 0:
             found.append(f"abort[{i}] waits for {rule.min_executed} executed devices, there are {taking}")
     return tuple(found)
 

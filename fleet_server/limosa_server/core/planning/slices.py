@@ -94,7 +94,8 @@ def sentence(found: Slice | None, *, failed: int, executed: int) -> str:
         return "nothing failed"
     if found is None:
         if failed == executed:
-            return f"{'it' if executed == 1 else f'all {executed}'} failed; there is nothing to compare with"
+            who = "the one device" if executed == 1 else f"all {executed} devices"
+            return f"{who} that tried it failed; there is no other to compare with"
         return f"{failed} of {executed} failed; no part of the fleet stands out by more than chance"
     which = "all" if found.failed == failed else f"{found.failed} of"
     return (

@@ -54,7 +54,7 @@ def test_two_failures_of_six_devices_are_no_cause() -> None:
 
 def test_what_fails_everywhere_has_nothing_to_compare_with() -> None:
     assert told([cell(4, 4, profile="rpi4"), cell(5, 5, profile="rpi5")]) == (
-        "all 9 failed; there is nothing to compare with"
+        "all 9 devices that tried it failed; there is no other to compare with"
     )
     assert told([cell(9, 0, profile="rpi4")]) == "nothing failed"
 
