@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from limosa_server.core.habit import SHORTEST_S, Habit
 from limosa_server.store import Transaction
+from limosa_server.store.among import among
 from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
@@ -23,7 +24,7 @@ def note(tx: Transaction, devices: Collection[str], *, now: float) -> int:
     written. While its connection holds, a device is there."""
     rows = tx.execute(
         select_columns(col(Device.id), col(Device.last_seen)).where(
-            col(Device.id).in_(devices),
+            among(tx, col(Device.id), devices),
             col(Device.online).is_(False),
             col(Device.last_seen) <= now - SHORTEST_S,
         )

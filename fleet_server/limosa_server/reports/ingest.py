@@ -23,6 +23,7 @@ from limosa_server.reports.checking import Checkers
 from limosa_server.reports.report_parsing import Parsed, Refusal
 from limosa_server.state import Report, ServerState
 from limosa_server.store import Transaction
+from limosa_server.store.among import among
 from limosa_server.tables.devices import Device, DeviceCertificate
 from limosa_server.trust.pki import key_of_certificate
 
@@ -153,16 +154,13 @@ class Ingest:
         query = (
             select(DeviceCertificate.device, DeviceCertificate.fingerprint, DeviceCertificate.pem)
             .join(Device, col(Device.id) == col(DeviceCertificate.device))
-            .where(
-                col(DeviceCertificate.device).in_(devices),
-                col(DeviceCertificate.revoked_at).is_(None),
-                col(Device.state) == "active",
-            )
+            .where(col(DeviceCertificate.revoked_at).is_(None), col(Device.state) == "active")
             .order_by(col(DeviceCertificate.issued_at).desc())
         )
         found: dict[str, list[bytes]] = {}
         with self._state.store.read() as tx:
-            for device, fingerprint, pem in tx.exec(query):
+            ours = among(tx, col(DeviceCertificate.device), devices)
+            for device, fingerprint, pem in tx.exec(query.where(ours)):
                 found.setdefault(device, []).append(self._key(fingerprint, pem))
         return found
 

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from sqlmodel import col, select
 
 from limosa_server.store import Transaction
+from limosa_server.store.among import among
 from limosa_server.store.bulk import Upsert
 from limosa_server.tables.reports import InboxMark
 
@@ -20,7 +21,7 @@ Place: TypeAlias = tuple[str, int]
 def of(tx: Transaction, devices: Collection[str]) -> dict[Place, int]:
     """The last number of each session that is committed."""
     query = select(InboxMark.device, InboxMark.session, InboxMark.mark).where(
-        col(InboxMark.device).in_(devices)
+        among(tx, col(InboxMark.device), devices)
     )
     return {(device, session): mark for device, session, mark in tx.exec(query)}
 

@@ -19,6 +19,7 @@ from limosa_server.fleet import habits
 from limosa_server.reports import event_rows, reported_rows, window_rows
 from limosa_server.reports.report_parsing import Refusal
 from limosa_server.store import Transaction
+from limosa_server.store.among import among
 from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
@@ -63,7 +64,7 @@ def store(
 
 def seen(tx: Transaction, devices: Collection[str], now: float) -> None:
     habits.note(tx, devices, now=now)
-    tx.execute(update(Device).where(col(Device.id).in_(devices)).values(last_seen=now))
+    tx.execute(update(Device).where(among(tx, col(Device.id), devices)).values(last_seen=now))
 
 
 def presence(tx: Transaction, device: str, *, online: bool, session: int, now: float) -> bool:

@@ -5,7 +5,8 @@ upsert = Upsert.of(tx, InboxMark, ("device", "session", "mark"), key=("device", 
 changed = upsert.put(tx, [("dev-1", 7, 12), …])      # no key twice
 
 SQLite gets its driver's own `executemany`; PostgreSQL gets a list for each column, which is one statement to
-plan and one answer to wait for. Values go as the driver takes them: JSON as text, not as objects.
+plan and one answer to wait for (`packed.py`). Values go as the driver takes them: JSON as
+text, not as objects.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy import Dialect, literal_column, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
+from limosa_server.store.packed import packed
 from limosa_server.store.transaction import Transaction
 
 
@@ -31,6 +33,7 @@ class Upsert:
     sql: str  # of SQLite
     columns: tuple[str, ...]
     order: tuple[int, ...]  # of the columns in `sql`
+    kinds: tuple[str, ...]  # of PostgreSQL's columns
 
     @classmethod
     def of(
@@ -50,17 +53,16 @@ class Upsert:
         changing = [name for name in columns if name not in key and name not in kept]
         target: Any = table.__table__  # type: ignore[attr-defined]  # every table has one
         if dialect.name == "postgresql":
-            lists = ", ".join(
-                f"CAST(:{name} AS {target.c[name].type.compile(dialect)}[])" for name in columns
-            )
+            kinds = tuple(target.c[name].type.compile(dialect) for name in columns)
+            lists = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in zip(columns, kinds, strict=True))
             came = text(f"unnest({lists}) AS came({', '.join(columns)})")
             rows: Any = select(*(literal_column(f"came.{name}") for name in columns)).select_from(came)
             statement = postgresql.insert(target).from_select(columns, rows)
-            return cls(_on_conflict(statement, target, key, newer, changing), "", columns, ())
+            return cls(_on_conflict(statement, target, key, newer, changing), "", columns, (), kinds)
         plain = _on_conflict(sqlite.insert(target), target, key, newer, changing)
         compiled = plain.compile(dialect=dialect, column_keys=columns)
         order = tuple(columns.index(name) for name in compiled.positiontup or ())
-        return cls(None, compiled.string, columns, order)
+        return cls(None, compiled.string, columns, order, ())
 
     def put(self, tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> int:
         """How many were inserted or changed. Of PostgreSQL, no two rows may have one key."""
@@ -73,8 +75,8 @@ class Upsert:
                 list(map(itemgetter(*self.order), rows)),
                 execution_options={"preserve_rowcount": True},
             ).rowcount
-        lists = dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
-        return connection.execute(self.statement, lists).rowcount
+        lists = map(packed, self.kinds, zip(*rows, strict=True))
+        return connection.execute(self.statement, dict(zip(self.columns, lists, strict=True))).rowcount
 
 
 def _on_conflict(
