@@ -82,6 +82,12 @@ class AuditRewritten(TrustError):
     default_hint = "limosa audit verify --heads FILE, with what limosa-agent status --json has as audit_head"
 
 
+class RootsRefused(TrustError):
+    code = "LM-693"
+    summary = "the server named root CAs with which this device would not find back to it"
+    default_hint = "what is there stays; on the server: limosa server root-ca, and which certificate it shows"
+
+
 class DesiredForeign(TrustError):
     code = "LM-509"
     summary = "a desired state is for another device"

@@ -27,6 +27,7 @@ class FetchFacts:
             "server": self._config.server,
             "state_dir": str(self._config.state_dir),
             "ca_file": str(self._config.ca_file or self._config.identity_dir / "ca.pem"),
+            "enrolled_ca": str(self._config.identity_dir / "ca.pem"),
             "time_floor": self.time_floor(),
             "authenticate": mirror is None,
             "proxy": proxy.as_json() if proxy else None,

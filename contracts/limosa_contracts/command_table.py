@@ -263,6 +263,11 @@ TABLE: Final[tuple[Row, ...]] = (
             ),
             ("server keys", "List the keys and certificates in use, and since when", "limosa server keys"),
             (
+                "server root-ca",
+                "List the devices that do not have the newest root CA yet",
+                "limosa server root-ca",
+            ),
+            (
                 "server retention",
                 "List what is kept for how long, and when the oldest of it goes",
                 "limosa server retention",

@@ -15,6 +15,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "server epoch": "limosa_server.cli.server_trust:epoch",
     "server expiries": "limosa_server.cli.server_trust:list_expiries",
     "server keys": "limosa_server.cli.server_trust:list_keys",
+    "server root-ca": "limosa_server.cli.server_trust:root_ca",
     "server retention": "limosa_server.cli.retention:retention",
     "server second-person": "limosa_server.cli.server_trust:second_person",
     "audit list": "limosa_server.cli.audit:list_rows",

@@ -25,6 +25,7 @@ class Metrics:
     tick_seconds: Histogram
     loop_failures: Counter
     expiry_seconds: Gauge
+    without_new_root: Gauge
     alerts_firing: Gauge
     webhook_messages: Counter
 
@@ -61,6 +62,9 @@ def make_metrics() -> Metrics:
             registry=registry,
         ),
         expiry_seconds=gauge("limosa_expiry_seconds", "Until something ends, by what it is", "what", "name"),
+        without_new_root=gauge(
+            "limosa_devices_without_new_root", "Devices without the newest root CA, while it is rotated"
+        ),
         loop_failures=counter("limosa_loop_failures", "Rounds of a background loop that failed", "loop"),
         alerts_firing=gauge("limosa_alerts_firing", "Alerts that fire, silenced or not", "rule", "severity"),
         webhook_messages=counter(

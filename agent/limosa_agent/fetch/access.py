@@ -7,7 +7,7 @@ from functools import cache
 
 from limosa_agent.fetch.request import FetchRequest
 from limosa_agent.identity.identity import load_identity
-from limosa_agent.link.https import HttpsLink, tls_context
+from limosa_agent.link.https import HttpsLink, fleet_context
 
 
 def token_of(request: FetchRequest) -> Callable[[], str] | None:
@@ -26,7 +26,11 @@ def token_of(request: FetchRequest) -> Callable[[], str] | None:
         return HttpsLink(
             server=request.server,
             identity=load_identity(request.state_dir / "identity"),
-            context=lambda: tls_context([request.ca_file]) if request.server.startswith("https") else None,
+            context=lambda: (
+                fleet_context(request.ca_file, request.enrolled_ca)
+                if request.server.startswith("https")
+                else None
+            ),
             proxy=request.proxy,
         )
 

@@ -33,11 +33,13 @@ class HttpSource(Source):
         limits: FetchLimits,
         *,
         ca_file: Path | None = None,
+        enrolled_ca: Path | None = None,
         token: Callable[[], str] | None = None,
         proxy: Proxy | None = None,
     ) -> None:
         super().__init__(limits)
         self._ca_file = ca_file
+        self._enrolled_ca = enrolled_ca
         self._token = token
         self._proxy = proxy
         self._tls: ssl.SSLContext | None = None
@@ -114,13 +116,15 @@ class HttpSource(Source):
         return headers
 
     def _context(self) -> ssl.SSLContext:
-        """With a CA file, that CA alone is trusted."""
+        """With a CA file, that CA alone is trusted, and the one of the enrolment."""
         if self._tls is None:
+            from limosa_agent.link.https import fleet_context  # which itself is made of parts of this folder
+
             if self._ca_file is None:
-                self._tls = ssl.create_default_context()
+                self._tls = fleet_context(None, self._enrolled_ca)
             else:
-                with reading(self._ca_file.parent):  # the CA of the enrolment is swapped with the identity
-                    self._tls = ssl.create_default_context(cafile=str(self._ca_file))
+                with reading(self._ca_file.parent):  # it may be the one of the enrolment
+                    self._tls = fleet_context(self._ca_file, self._enrolled_ca)
         return self._tls
 
 

@@ -62,6 +62,7 @@ class FetchRequest:
     access_token: str | None = field(default=None, repr=False)
     authenticate: bool = False  # as the device of the state folder, where no token is given
     ca_file: Path | None = None
+    enrolled_ca: Path | None = None  # trusted beside it: the fleet's root CA may be another one by now
     time_floor: float = 0.0  # Unix seconds
     offer: Offer | None = None  # for install
     proxy: Proxy | None = None
@@ -83,6 +84,7 @@ class FetchRequest:
             access_token=fields.maybe("access_token", lambda n: fields.text(n, max_chars=16384)),
             authenticate=fields.optional("authenticate", fields.boolean, False),
             ca_file=fields.maybe("ca_file", lambda n: Path(fields.text(n))),
+            enrolled_ca=fields.maybe("enrolled_ca", lambda n: Path(fields.text(n))),
             time_floor=fields.optional("time_floor", lambda n: fields.number(n, low=0), 0.0),
             offer=Offer.parse(fields) if op == INSTALL else None,
             proxy=fields.maybe("proxy", lambda n: Proxy.parse(fields.fields(n))),

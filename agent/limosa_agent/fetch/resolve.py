@@ -214,7 +214,13 @@ def _sources(request: FetchRequest) -> tuple[str, Source, Source]:
         return mirror.base, mirror, mirror
 
     def server(token: Callable[[], str] | None) -> HttpSource:
-        return HttpSource(request.limits, ca_file=request.ca_file, token=token, proxy=request.proxy)
+        return HttpSource(
+            request.limits,
+            ca_file=request.ca_file,
+            enrolled_ca=request.enrolled_ca,
+            token=token,
+            proxy=request.proxy,
+        )
 
     return request.server, server(None), server(token_of(request))
 

@@ -2,7 +2,8 @@
 
 A short-lived child of the supervisor, so that x509 stays out of its memory. The access token proves
 the old key, the request's own signature the new one. Prints one line of JSON:
-{"renewed": bool, "again_s": seconds until it is worth looking again}, or {"error": …}.
+{"renewed": bool, "roots": bool, "again_s": seconds until it is worth looking again}, or {"error": …}.
+"roots": whether the root CAs are others now; each look asks for them (trust 1.2).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from limosa_agent.config import AgentConfig
 from limosa_agent.errors import EnrolmentRefused
 from limosa_agent.identity.enroll import make_csr
 from limosa_agent.identity.identity import Identity, load_identity, replace_certificate
+from limosa_agent.identity.roots import follow_roots, roots_to_keep, say_roots
 from limosa_agent.link.https import HttpsLink, https_context
 from limosa_agent.orphan import end_with_parent
 from limosa_contracts.errors import InvalidField, LimosaError
@@ -37,36 +39,62 @@ def due_in_s(leaf: x509.Certificate, *, now: datetime) -> float:
 
 def renew_if_due(config: AgentConfig, *, now: datetime) -> dict[str, JsonValue]:
     """Raises TransferError where the server cannot be reached; nothing has changed then."""
-    identity = load_identity(config.identity_dir)
-    leaf = leaf_of(identity.certificate_pem)
+    before = load_identity(config.identity_dir)
+    leaf = leaf_of(before.certificate_pem)
     wait_s = due_in_s(leaf, now=now)
     if wait_s <= 0:
-        renew(config, identity)
+        renew(config, before)
         leaf = leaf_of(load_identity(config.identity_dir).certificate_pem)
         life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         # By a clock that is far ahead the new one is due at once: not more than one in a third of its life.
-        pause_s = max(due_in_s(leaf, now=now), life.total_seconds() / 3)
-        return {"renewed": True, "again_s": _bounded(pause_s), "expires_at": _end_of(leaf)}
-    return {"renewed": False, "again_s": _bounded(wait_s), "expires_at": _end_of(leaf)}
+        wait_s = max(due_in_s(leaf, now=now), life.total_seconds() / 3)
+    why_not = _follow_roots(config)
+    after = load_identity(config.identity_dir)
+    return {
+        "renewed": after.certificate_pem != before.certificate_pem,
+        "roots": after.enrolled.ca_pem != before.enrolled.ca_pem,
+        **why_not,
+        "again_s": _bounded(wait_s),
+        "expires_at": _end_of(leaf_of(after.certificate_pem)),
+    }
+
+
+def _follow_roots(config: AgentConfig) -> dict[str, JsonValue]:
+    """Why that was not possible: the certificate is what this program is about, it counts all the same."""
+    identity = load_identity(config.identity_dir)
+    try:
+        followed = follow_roots(config, identity, _link(config, identity))
+        if followed.renew:
+            renew(config, load_identity(config.identity_dir))
+        if followed.taken or followed.renew:
+            identity = load_identity(config.identity_dir)
+            say_roots(identity, _link(config, identity))
+    except LimosaError as error:
+        return {"roots_error": error.as_json()}
+    return {}
 
 
 def renew(config: AgentConfig, identity: Identity) -> None:
     """Raises EnrolmentRefused for a certificate that is not for our new key."""
     key = SigningKey.generate(Algorithm.P256)
-    link = HttpsLink(
-        server=config.server,
-        identity=identity,
-        context=lambda: https_context(config),
-        proxy=config.proxy,
-    )
-    certificate, ca = link.renew(make_csr(key))
+    certificate, ca = _link(config, identity).renew(make_csr(key))
     try:
         certified = PublicKey.of(leaf_of(certificate.encode()).public_key())
     except (ValueError, IndexError, InvalidField) as error:
         raise EnrolmentRefused("the server sent no certificate", why=str(error)) from error
     if certified.keyid != key.public.keyid:
         raise EnrolmentRefused("the server certified another key than ours")
-    replace_certificate(identity, key=key, certificate_pem=certificate, ca_pem=ca)
+    kept = roots_to_keep(config, identity, ca)
+    replace_certificate(identity, key=key, certificate_pem=certificate, ca_pem=kept)
+
+
+def _link(config: AgentConfig, identity: Identity) -> HttpsLink:
+    return HttpsLink(
+        server=config.server,
+        identity=identity,
+        context=lambda: https_context(config),
+        proxy=config.proxy,
+    )
 
 
 def leaf_of(pem: bytes) -> x509.Certificate:

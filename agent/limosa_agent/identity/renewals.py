@@ -49,9 +49,14 @@ class Renewals:
         expires_at = said.get("expires_at")
         if isinstance(expires_at, (int, float)):
             self.expires_at = float(expires_at)
-        if said.get("renewed") is True:
+        if True in (said.get("renewed"), said.get("roots")):
             self._adopt(load_identity(self._identity_dir))
+        if said.get("renewed") is True:
             log.info("the certificate is renewed")
+        if said.get("roots") is True:
+            log.info("the root CAs of the fleet are other ones")
+        if "roots_error" in said:
+            log.warning("the root CAs stay as they are: %s", said["roots_error"])
         return said.get("again_s")
 
     async def _child(self) -> JsonObject:

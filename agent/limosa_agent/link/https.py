@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
 
 from limosa_agent.config import AgentConfig
@@ -29,6 +29,9 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.report_message import Ack, ReportMessage
+
+if TYPE_CHECKING:
+    from limosa_contracts.root_ca import RootsTold
 
 TIMEOUT_S: Final = 20.0  # connecting, and between two reads
 BUDGET_S: Final = 120.0  # one request in all: a byte now and then would never end it (trust 3.4)
@@ -58,9 +61,15 @@ def https_context(config: AgentConfig) -> ssl.SSLContext | None:
     """None for a loopback server without TLS, in development."""
     if not config.server.startswith("https"):
         return None
-    enrolled_ca = config.identity_dir / "ca.pem"
-    with reading(config.identity_dir):
-        return tls_context([config.ca_file, enrolled_ca if enrolled_ca.exists() else None])
+    return fleet_context(config.ca_file, config.identity_dir / "ca.pem")
+
+
+def fleet_context(ca_file: Path | None, enrolled_ca: Path | None) -> ssl.SSLContext:
+    """What the operator names, and what the fleet has told beside it: its root CA may be another by now."""
+    if enrolled_ca is None:
+        return tls_context([ca_file])
+    with reading(enrolled_ca.parent):  # it is swapped with the identity
+        return tls_context([ca_file, enrolled_ca if enrolled_ca.exists() else None])
 
 
 def exchange(
@@ -207,6 +216,7 @@ class HttpsLink:
         """The identity of requests from here on; its files are read now."""
         self._certificate = identity.certificate_pem
         self._identity = identity
+        self._context = None  # it may trust another root CA
 
     def rest(self) -> None:
         """Nothing is asked for a while."""
@@ -269,6 +279,16 @@ class HttpsLink:
             entry = Fields(item, where=place)
             acks.append(Ack(session=entry.integer("session", low=0), seq=entry.integer("seq", low=0)))
         return acks
+
+    def roots(self, has: Sequence[str]) -> RootsTold:
+        """The root CAs to trust, for those that this device says it has (trust 1.2)."""
+        from limosa_contracts.root_ca import RootsHeld, RootsTold
+
+        path, body = "/api/v1/device/roots", RootsHeld(has=tuple(has)).encode()
+        answer = self._with_token("POST", path, {"Content-Type": "application/json"}, body)
+        if answer.status != 200:
+            raise refused(answer, where=path)
+        return RootsTold.parse(answer.body)
 
     def renew(self, csr_pem: str) -> tuple[str, str]:
         """(certificate, CA) for the key of the request; this device's token proves the old key."""

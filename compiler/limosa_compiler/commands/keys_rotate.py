@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from limosa_compiler.commands.keys_group import EXISTING, TEAM_KEY, TEAM_PUBLIC_KEY, held_team_key, keys
-from limosa_compiler.trust import rotation, server_keys, team_rotation
+from limosa_compiler.trust import root_ca, rotation, server_keys, team_rotation
 from limosa_compiler.trust.folders import locked
 from limosa_compiler.trust.key_sources import HeldKey
 from limosa_compiler.trust.rotation import Places, Rotated
@@ -46,6 +46,7 @@ ROTATIONS: Final[Mapping[str, Callable[[_Asked], Rotated]]] = {
     "snapshot": lambda a: rotation.rotate_online(a.places, "snapshot", a.now),
     "timestamp": lambda a: rotation.rotate_online(a.places, "timestamp", a.now),
     "director": lambda a: rotation.rotate_director(a.places, a.now),
+    "root-ca": lambda a: root_ca.rotate_root_ca(a.places, a.now),
     "device-ca": lambda a: server_keys.rotate_device_ca(a.places, a.now),
     "server-certificate": lambda a: server_keys.rotate_server_certificate(a.places, a.now, hosts=a.hosts),
     "audit": lambda a: server_keys.rotate_audit(a.places),
@@ -56,6 +57,7 @@ AT_THE_SERVER: Final = ("server-certificate", "audit", "access-token")
 AFTERWARDS: Final[Mapping[str, str]] = {
     "team": "limosa publish --sync --offline DIR --team {team} --server URL; later limosa keys retire team",
     "device-ca": "limosa keys rotate server-certificate; when all devices have renewed, limosa keys retire",
+    "root-ca": "devices are told within a day: limosa server root-ca; then limosa keys retire root-ca",
     "director": "of a key that was stolen: limosa server epoch bump too",
     "root": "keep the new root keys apart from one another, and a copy of each in a safe place",
 }
@@ -126,25 +128,37 @@ def keys_rotate(
     examples=[
         "limosa keys retire team --team vision --offline keys --server fleet/trust",
         "limosa keys retire device-ca --server fleet/trust",
+        "limosa keys retire root-ca --server fleet/trust --without shop-17",
     ],
 )
-@click.argument("what", type=click.Choice(["team", "device-ca"]))
+@click.argument("what", type=click.Choice(["team", "device-ca", "root-ca"]))
 @OFFLINE_OR_NONE
 @SERVER
 @click.option("--team", default="", metavar="NAME", help="With team: whose keys.")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="DEVICE",
+    help="With root-ca: a device that is left behind; repeatable.",
+)
 @json_option
-def keys_retire(what: str, offline: Path | None, server: Path, team: str, as_json: bool) -> None:
+def keys_retire(
+    what: str, offline: Path | None, server: Path, team: str, without: tuple[str, ...], as_json: bool
+) -> None:
     """End the time in which a replaced key is good beside the new one.
 
     Of a team: models that the former key signed install no more; those that run keep running. Of the device
     CA: the broker lets nobody in any more with a certificate of the former one; start the server anew for it.
+    Of the root CA: devices that have not got the new one would not find back, so none may be left.
     """
     _check_offline(offline, needed=what == "team")
-    _check_fits(what, team=team)
+    _check_fits(what, team=team, without=without)
     places = _places(offline, server)
     with locked(places.offline):
         if what == "team":
             done = team_rotation.retire_team_keys(places, team, datetime.now(UTC))
+        elif what == "root-ca":
+            done = root_ca.retire_root_ca(places, datetime.now(UTC), without=without)
         else:
             done = server_keys.retire_device_ca(places)
     answer(_json(done), as_json=as_json, text=lambda: _text(done))
@@ -157,6 +171,7 @@ def _check_fits(what: str, *, team: str = "", **given: object) -> None:
         ("hosts", "server-certificate"),
         ("retire", "team"),
         ("held", "team"),
+        ("without", "root-ca"),
     ):
         if given.get(name) and what != belongs:
             raise Usage(f"an option goes with {belongs}", where=f"limosa keys rotate {what}", why=name)

@@ -91,6 +91,12 @@ class RotationRefused(RequestError):
     default_hint = "limosa keys rotate --help"
 
 
+class RootNotSpread(RequestError):
+    code = "LM-692"
+    summary = "devices do not have the new root CA yet, or nobody knows whether they do"
+    default_hint = "limosa server root-ca; wait for them, or leave each behind by its name: --without NAME"
+
+
 class ServerRefused(RequestError):
     code = "LM-160"
     summary = "the server understood and refused, or answered what this command does not understand"

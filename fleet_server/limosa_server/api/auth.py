@@ -57,6 +57,7 @@ class Caller:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceCaller:
     device: str
+    certificate: str = ""  # fingerprint of the one that it came with
 
     @property
     def actor(self) -> str:
@@ -97,7 +98,7 @@ def device_of(state: ServerState, text: str) -> DeviceCaller:
     # or whoever holds it could have itself a certificate made for the same name.
     if row is None or row.state != "active" or shown is None or shown.revoked_at is not None:
         raise DeviceRevoked("this device is not one of the fleet any more", where=f"device {claims.device}")
-    return DeviceCaller(device=claims.device)
+    return DeviceCaller(device=claims.device, certificate=claims.certificate)
 
 
 def require(role: Role) -> Callable[..., Caller]:

@@ -12,6 +12,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.oci import digest_of
 from limosa_contracts.report_message import ReportMessage
+from limosa_contracts.root_ca import HELD_SCHEMA, RootsHeld, RootsTold
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import FromDevice
 from limosa_server.api.bodies import JsonBody, RawBody, json_schema
@@ -21,6 +22,7 @@ from limosa_server.api.state import State
 from limosa_server.fleet import enrollment
 from limosa_server.reports.ingest import Incoming, Ingest, check_batch_size
 from limosa_server.trust import device_token
+from limosa_server.trust import roots as root_cas
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/device", tags=["device"])
 DSSE = "application/vnd.dsse+json"
@@ -96,6 +98,21 @@ def reports(body: JsonBody, state: State, caller: FromDevice) -> dict[str, JsonV
     ]
     acks = Ingest(state).take(batch)
     return {"acks": [{"session": one.ack.session, "seq": one.ack.seq} for one in acks]}
+
+
+@router.post(
+    "/roots",
+    openapi_extra=json_schema(
+        {"schema": {"const": HELD_SCHEMA}, "has": {"type": "array", "items": {"type": "string"}}},
+        required=["schema", "has"],
+        example={"schema": HELD_SCHEMA, "has": ["0f" * 32]},
+    ),
+)
+def roots(body: JsonBody, state: State, caller: FromDevice) -> dict[str, JsonValue]:
+    """A device says which root CAs it trusts, and is told which it shall trust (trust 1.2)."""
+    has = RootsHeld.parse(body).has
+    renew = root_cas.said(state, caller.device, has, certificate=caller.certificate)
+    return RootsTold(ca_pem=state.authority.root_pem, renew=renew).as_json()
 
 
 @router.post("/renew", openapi_extra=json_schema({"csr": {"type": "string"}}, required=["csr"]))

@@ -11,9 +11,11 @@ from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.core.rollout import RolloutStatus
+from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import OutboxRow
 from limosa_server.tables.rollouts import RolloutRow
+from limosa_server.trust import roots
 from limosa_server.trust.expiries import expiries
 
 router = Router(route_class=AnswerRoute, tags=["health"])
@@ -48,6 +50,14 @@ def metrics(state: State) -> Response:
     now = state.clock()
     for one in expiries(state, now):
         state.metrics.expiry_seconds.labels(what=one.what, name=one.name).set(one.left_s(now))
+    state.metrics.without_new_root.set(_without_new_root(state))
     for status in RolloutStatus:
         state.metrics.rollouts.labels(status=status.value).set(rollouts.get(status.value, 0))
     return Response(state.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _without_new_root(state: ServerState) -> int:
+    if not roots.rotates(state.authority):
+        return 0
+    with state.store.read() as tx:
+        return roots.count_missing(tx, roots.newest(state.authority))

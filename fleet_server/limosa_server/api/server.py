@@ -6,16 +6,21 @@ from sqlmodel import col, select
 
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.limits import LIMITS
 from limosa_server.access import two_person
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.auth import Admin, Viewer
 from limosa_server.api.bodies import JsonBody, json_schema
+from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
 from limosa_server.retention import rounds
+from limosa_server.tables.devices import Device
 from limosa_server.tables.trust import TrustItem
 from limosa_server.trust import epoch as epochs
+from limosa_server.trust import roots
 from limosa_server.trust.expiries import expiries
+from limosa_server.trust.pki import fingerprint_of
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1/server", tags=["server"])
 
@@ -60,6 +65,36 @@ def list_keys(state: State, caller: Viewer) -> dict[str, JsonValue]:
             {"name": row.name, "id": row.fingerprint, "since": row.since, "public": row.public_pem}
             for row in rows
         ]
+    }
+
+
+@router.get("/root-ca")
+def root_ca(
+    state: State, caller: Viewer, limit: Limit = LIMITS.page_size_max, cursor: Cursor = ""
+) -> dict[str, JsonValue]:
+    """The root CAs that are trusted, the newest first; and the devices that are not known to have that one:
+    `limosa keys retire root-ca` would shut them out."""
+    root = roots.newest(state.authority)
+    with state.store.read() as tx:
+        missing = roots.count_missing(tx, root)
+        rows = roots.missing(tx, root, after=decode_cursor(cursor), limit=limit + 1)
+    return {
+        **page(rows, limit=limit, key=lambda row: row.id, shape=_without_root),
+        "missing": missing,
+        "roots": [
+            {"sha256": fingerprint_of(one), "expires": one.not_valid_after_utc.timestamp()}
+            for one in state.authority.roots
+        ],
+    }
+
+
+def _without_root(row: Device) -> JsonValue:
+    return {
+        "device": row.id,
+        "root": row.root_sha256,
+        "said_at": row.root_said_at,
+        "online": row.online,
+        "last_seen": row.last_seen,
     }
 
 

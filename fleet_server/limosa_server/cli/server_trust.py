@@ -1,4 +1,4 @@
-"""`limosa server epoch|expiries|keys|second-person`"""
+"""`limosa server epoch|expiries|keys|root-ca|second-person`"""
 
 from __future__ import annotations
 
@@ -77,6 +77,37 @@ def list_keys(server: str | None, token: str | None, ca: str | None, as_json: bo
     found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     rows = [[str(one["name"]), str(one["id"])[:24], day(one["since"])] for one in found]
     answer({"items": list(found)}, as_json=as_json, text=lambda: columns(["NAME", "ID", "SINCE"], rows))
+
+
+@command("root-ca", examples=["limosa server root-ca", "limosa server root-ca --json"])
+@server_options
+@json_option
+def root_ca(server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
+    """List the devices that do not have the newest root CA yet: without the former one they stay away."""
+    with Client.of(server, token, ca) as client:
+        answered = client.get(f"{PATH}/root-ca")
+        found = list(client.every(f"{PATH}/root-ca"))
+    rows = [
+        [
+            str(one["device"]),
+            "online" if one["online"] else "offline",
+            day(one["last_seen"]),
+            str(one["root"])[:16] or "unknown",
+            day(one["said_at"]) or "never",
+        ]
+        for one in found
+    ]
+    trusted = answered.get("roots")
+    roots = [one for one in trusted if isinstance(one, dict)] if isinstance(trusted, list) else []
+
+    def text() -> str:
+        lines = [f"root CA {str(one['sha256'])[:16]}, until {day(one['expires'])}" for one in roots]
+        lines.append(f"{answered['missing']} devices are not known to have the first")
+        if rows:
+            lines += ["", columns(["DEVICE", "LINK", "SEEN", "HAS", "SAID"], rows)]
+        return "\n".join(lines)
+
+    answer({**answered, "items": list(found), "next": None}, as_json=as_json, text=text)
 
 
 @command("second-person", examples=["limosa server second-person"])

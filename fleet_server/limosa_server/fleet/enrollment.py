@@ -19,7 +19,7 @@ from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.access import EnrollmentToken
 from limosa_server.tables.devices import Device, DeviceCertificate
-from limosa_server.trust import certificates
+from limosa_server.trust import certificates, roots
 from limosa_server.trust.pki import IssuedCertificate, key_of_request
 from limosa_server.trust.revocation_list import ANNOUNCED
 
@@ -44,6 +44,7 @@ def enroll(state: ServerState, request: EnrollRequest) -> Enrolled:
         _use_up(tx, token_id, sha256, device=device, serial=request.serial, now=now)
         born = _let_in(tx, state, token, request, device, now)
         _keep_certificate(tx, issued, device=device, now=now)
+        roots.given(tx.get_one(Device, device), state.authority)
         for handler in state.device_handlers:
             handler(tx, [device], token.group, now)
         audit.record(

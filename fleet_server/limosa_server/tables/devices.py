@@ -35,6 +35,9 @@ class Device(SQLModel, table=True):
     presence_session: int = 0
     ended_at: float | None = None  # when it was revoked or decommissioned
     ended_reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    root_sha256: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Of the newest root CA that it is known to trust (trust 1.2)."""
+    root_said_at: float | None = None  # when it said so itself; older agents never do
 
 
 class DeviceLabel(SQLModel, table=True):

@@ -13,6 +13,7 @@ from limosa_server.state import ServerState
 from limosa_server.store.upsert import insert
 from limosa_server.tables.access import AssertionJti
 from limosa_server.tables.devices import Device, DeviceCertificate
+from limosa_server.trust import roots
 from limosa_server.trust.pki import fingerprint_of
 
 TOKEN_PATH = "/api/v1/device/token"  # noqa: S105  # a path
@@ -37,6 +38,7 @@ def exchange(state: ServerState, text: str) -> str:
             raise DeviceRevoked(
                 "this device is not one of the fleet any more", where=f"device {assertion.device}"
             )
+        roots.shown_by(tx, state, device, certificate)
         tx.execute(delete(AssertionJti).where(col(AssertionJti.expires_at) < now))
         first = tx.connection().execute(
             insert(tx, AssertionJti)

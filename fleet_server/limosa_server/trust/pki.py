@@ -133,6 +133,14 @@ class DeviceAuthority(Issuer):
         if now > leaf.not_valid_after_utc.timestamp() + grace_s:
             raise StaleCertificate("the certificate has expired", where=f"device {device}")
 
+    def issues(self, leaf: x509.Certificate) -> bool:
+        """Whether it is of the device CA in use, not of one before."""
+        return _issued(leaf, self.certificate)
+
+    def is_of_newest_root(self, leaf: x509.Certificate) -> bool:
+        root = self.roots[0]
+        return any(_issued(leaf, by) and _issued(by, root) for by in (self.certificate, *self.former))
+
 
 def _issuer(key_pem: bytes, certificate_pem: bytes) -> Issuer:
     """Raises InvalidField."""

@@ -16,6 +16,7 @@ from cryptography import x509
 from sqlmodel import select
 
 from limosa_contracts.errors import LimosaError
+from limosa_contracts.root_ca import fingerprints
 from limosa_contracts.signing_keys import PublicKey
 from limosa_server.access import audit
 from limosa_server.access.audit_heads import FORMER_KEY, KEY_ITEM
@@ -23,6 +24,7 @@ from limosa_server.access.tokens import AccessTokens
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.trust import TrustItem
+from limosa_server.trust import roots
 from limosa_server.trust.trust_folder import FORMER
 
 log = logging.getLogger(__name__)
@@ -40,9 +42,11 @@ class TrustWatch:
         self._state = state
         self._on_certificate = on_certificate
         self._seen: tuple[tuple[str, int], ...] = ()
+        self._spread_at = -roots.WRITTEN_EVERY_S
 
     def step(self) -> bool:
         """Whether something was taken up."""
+        self._write_spread()
         mark = _mark(self._state.trust.path)
         if mark == self._seen:
             return False
@@ -55,6 +59,12 @@ class TrustWatch:
         self._seen = mark
         return changed
 
+    def _write_spread(self) -> None:
+        now = self._state.clock()
+        if not 0 <= now - self._spread_at < roots.WRITTEN_EVERY_S:
+            self._spread_at = now  # also where it fails: the keys are looked at all the same
+            roots.write_spread(self._state)
+
     def _take(self) -> bool:
         state, now = self._state, self._state.clock()
         state.tuf.start(now)
@@ -66,11 +76,14 @@ class TrustWatch:
         found = dict(items(state))
         with state.store.transaction() as tx:
             first = tx.exec(select(TrustItem.name).limit(1)).first() is None
+            if tx.get(TrustItem, roots.ITEM) is None and not roots.rotates(state.authority):
+                roots.adopt_first(tx, roots.newest(state.authority))
             changed = [name for name in sorted(found) if _note(tx, name, *found[name], now=now, first=first)]
             if changed:
                 tx.announce(REVOCATIONS, CONTROLLER)
-        if {"server certificate", "device CA", FORMER_ISSUERS} & set(changed):
+        if {"server certificate", "device CA", FORMER_ISSUERS, roots.ITEM} & set(changed):
             self._on_certificate()
+        self._spread_at = -roots.WRITTEN_EVERY_S
         return bool(changed)
 
 
@@ -81,6 +94,7 @@ def items(state: ServerState) -> Iterator[tuple[str, tuple[str, str]]]:
         public = trust.key(name).public
         yield name, (public.keyid, public.pem().decode())
     issuer = state.authority
+    yield roots.ITEM, (",".join(fingerprints(issuer.root_pem)), "")
     yield "device CA", (PublicKey.of(issuer.certificate.public_key()).keyid, "")
     trusted = sorted(f"{one.certificate.serial_number:x}" for one in issuer.trusted)
     yield FORMER_ISSUERS, (",".join(trusted) or "none", "")

@@ -14,9 +14,11 @@ from cryptography import x509
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
 from limosa_contracts.enrolment import Enrolled
+from limosa_contracts.root_ca import fingerprints
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.links import child_broker, write_trusted
 from limosa_server.mqtt.broker_config import BrokerTls
+from limosa_server.trust.expiries import expiries
 from limosa_server.trust.watch import TrustWatch
 from tests.fleet_server.mqtt_device import connected
 from tests.fleet_server.test_revocation import Guarded, guarded
@@ -45,7 +47,8 @@ def look(live: Guarded) -> bool:
 
 def keys(live: Guarded, *words: str) -> None:
     places: list[str | Path] = ["--server", live.fleet.state.settings.trust]
-    places += ["--offline", live.fleet.offline] if words[-1] == "device-ca" and words[0] == "rotate" else []
+    if words[0] == "rotate" and words[1] in ("device-ca", "root-ca"):
+        places += ["--offline", live.fleet.offline]
     command = ["keys", *words, *(str(place) for place in places)]
     assert run(make_host(), prog_name="limosa", args=command) == 0
     live.fleet.clock.now += 2
@@ -138,3 +141,68 @@ def test_the_broker_shows_a_new_certificate_without_ending_a_session(live: Guard
         )
         assert session.client.is_connected()
     assert lets_in(live, live.tls(device, "2"))
+
+
+def without_root(live: Guarded) -> list[str]:
+    answer = live.fleet.http.get("/api/v1/server/root-ca", headers=live.fleet.headers())
+    assert answer.status_code == 200, answer.text
+    return [one["device"] for one in answer.json()["items"]]
+
+
+def test_an_agent_from_before_comes_over_with_its_next_certificate(live: Guarded) -> None:
+    """It knows nothing of root CAs that change; it has always stored what came with a certificate."""
+    device = live.fleet.enroll()
+    assert device.enrolled is not None
+    before = device.enrolled.ca_pem
+    keys(live, "rotate", "root-ca")
+    assert without_root(live) == [device.id]
+    assert lets_in(live, live.tls(device)), "with what it has"
+    fresh = renewed(live, device)
+    assert without_root(live) == [device.id], "the answer may have been lost on its way"
+    assert fresh.enrolled is not None
+    assert fresh.enrolled.ca_pem.endswith(before)
+    assert len(fresh.enrolled.ca_pem) > len(before)
+    live.fleet.access(fresh)
+    assert without_root(live) == []
+    assert lets_in(live, live.tls(fresh, "renewed"))
+
+
+def test_a_new_device_has_the_new_root_from_the_start_and_one_that_left_is_not_waited_for(
+    live: Guarded,
+) -> None:
+    early, thief = live.fleet.enroll(), live.fleet.enroll()
+    keys(live, "rotate", "root-ca")
+    live.revoke(thief)
+    late = live.fleet.enroll()
+    assert without_root(live) == [early.id]
+    assert lets_in(live, live.tls(late))
+
+
+def test_a_device_that_says_it_has_the_new_root_but_not_a_certificate_of_it_is_waited_for(
+    live: Guarded,
+) -> None:
+    """Else it would believe the broker, and the broker not believe it."""
+    device = live.fleet.enroll()
+    keys(live, "rotate", "root-ca")
+    access = live.fleet.access(device)
+    told = live.fleet.http.post(
+        "/api/v1/device/roots", json={"schema": "limosa.roots-held/1", "has": []}, headers=access
+    ).json()
+    assert told["renew"] is True
+    held = {"schema": "limosa.roots-held/1", "has": list(fingerprints(told["ca"]))}
+    assert live.fleet.http.post("/api/v1/device/roots", json=held, headers=access).json()["renew"] is True
+    assert without_root(live) == [device.id]
+    fresh = renewed(live, device)
+    said = live.fleet.http.post("/api/v1/device/roots", json=held, headers=live.fleet.access(fresh)).json()
+    assert said["renew"] is False
+    assert without_root(live) == []
+
+
+def test_what_was_replaced_stands_in_the_audit_and_among_the_keys(live: Guarded) -> None:
+    keys(live, "rotate", "root-ca")
+    rows = live.fleet.http.get("/api/v1/audit", params={"limit": 100}, headers=live.fleet.headers()).json()
+    assert {"root CA", "device CA"} <= {
+        row["object"] for row in rows["items"] if row["action"] == "key.replace"
+    }
+    names = [one.key for one in expiries(live.fleet.state, live.fleet.clock.now)]
+    assert len([name for name in names if name.startswith("root CA/")]) == 2
