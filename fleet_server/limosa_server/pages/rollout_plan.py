@@ -12,6 +12,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_server.api import rollouts as rollouts_api
 from limosa_server.api.rollout_plan import planned
 from limosa_server.api.state import State
+from limosa_server.core.planning import conditions
 from limosa_server.core.planning.plan import Plan
 from limosa_server.core.planning.rollout_file import parse_rollout_toml
 from limosa_server.core.planning.summary import PlanSummary, about
@@ -90,6 +91,7 @@ def _page(
         error=error,
         despite=(fields or {}).get("despite", ""),
         about=about,
+        conditions=conditions,
     )
 
 

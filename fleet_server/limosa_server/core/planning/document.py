@@ -9,6 +9,7 @@ from typing import Final
 
 from limosa_contracts.json_value import JsonObject
 from limosa_contracts.rollout.on_failure import Scope
+from limosa_server.core.planning import conditions
 from limosa_server.core.planning.summary import PlanSummary, about, few
 from limosa_server.core.planning.wording import size, when
 from limosa_server.core.wording import devices
@@ -65,6 +66,7 @@ def parts(plan: PlanSummary) -> tuple[Part, ...]:
     return (
         *([Part(title="It cannot start", items=plan.problems)] if plan.problems else []),
         _summary(plan),
+        _before(plan),
         _timeline(plan),
         _watched(plan),
         _risks(plan),
@@ -91,8 +93,21 @@ def _summary(plan: PlanSummary) -> Part:
             ["target", plan.spec.target],
             ["devices", f"{plan.devices} in {waves}; {len(plan.excluded)} left out"],
             ["expected", f"{about(plan.expected_s)}, {plan.expected_from}"],
-            ["at most", f"{about(plan.longest_s)}, and the wait for devices that are away"],
+            ["at most", f"{about(plan.longest_s)}, and {conditions.waits(plan.spec)}"],
             ["bytes to move", plan.moving],
+        ],
+    )
+
+
+def _before(plan: PlanSummary) -> Part:
+    switch, *times = conditions.windows(plan.spec)
+    return Part(
+        title="Before it starts, and before a device switches",
+        table=[
+            ["what", ""],
+            ["approval", conditions.approval(plan.spec)],
+            ["start", conditions.start(plan.spec)],
+            ["windows", switch + (f": {'; '.join(times)}" if times else "")],
         ],
     )
 
@@ -108,7 +123,7 @@ def _timeline(plan: PlanSummary) -> Part:
                 "at once" if wave.starts_s == 0 else f"after {about(wave.starts_s)}",
                 f"after {about(wave.ends_s)}",
                 f"after {about(wave.latest_s)}",
-                wave.bake,
+                wave.bake + (", then a person resumes it" if wave.then == "pause" else ""),
                 size(wave.size_bytes),
             ]
         )
@@ -162,13 +177,17 @@ def _undone(plan: PlanSummary) -> Part:
     return Part(
         title="How it is undone",
         paragraphs=[
-            f"On failure {plan.undone}.",
+            f"On failure {plan.undone}. {_sentence(conditions.retry(plan.spec))}",
             "By hand: `limosa rollout pause ID` stops offers; `limosa rollout cancel ID` ends it and keeps "
             "what has committed; `limosa rollout cancel ID --rollback` brings every device back. A device "
             "that finds the release bad in its own trial goes back by itself, also without a network.",
         ],
         items=[f"{group.what} ({group.why})." for group in plan.returns],
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _without(plan: PlanSummary) -> Part:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from limosa_contracts.json_value import JsonObject
+from limosa_server.core.planning import conditions
 from limosa_server.core.planning.summary import Group, PlanSummary, about, few
 from limosa_server.core.wording import devices
 
@@ -29,10 +30,11 @@ def plan_text(planned: JsonObject, *, width: int = 100) -> str:
         "",
         *_table(_rows(plan), columns),
         "",
+        *(line for what, said in conditions.facts(plan.spec) for line in _fact(what, said, columns)),
         *_fact("left out", _left_out(plan), columns),
         *_fact("offline", [f"{len(plan.offline)}{_named(plan.offline)}"], columns),
         *_fact("expected", [f"{about(plan.expected_s)}, {plan.expected_from}"], columns),
-        *_fact("at most", [f"{about(plan.longest_s)}, and the wait for devices that are away"], columns),
+        *_fact("at most", [f"{about(plan.longest_s)}, and {conditions.waits(plan.spec)}"], columns),
         *_fact("to move", [plan.moving], columns),
         *_fact("sees", [plan.judge], columns),
         *_fact("on failure", [plan.undone], columns),

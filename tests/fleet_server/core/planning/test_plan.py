@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from scipy import stats
@@ -59,6 +60,53 @@ def test_who_is_left_out_is_told_by_reason_with_numbers() -> None:
     assert "left out    4\n" in text
     assert "1 × agent too old: the release needs agent 0.2.0, it has 0.1.9 (d000)" in text
     assert "1 × pinned: demo unit (by eva) (d003)" in text
+
+
+ASKED = {
+    "approval": {"approvers": 2, "remark": True},
+    "schedule": {
+        "start": "2026-12-01T02:00:00Z",
+        "maintenance_windows": [{"cron": "0 2 * * sat", "duration": "2h"}],
+        "download_outside_window": False,
+    },
+    "retry": {"attempts": 3, "backoff": "10m"},
+    "on_failure": {"rollback": "wave", "to": "1.0.0"},
+    "waves": [{"name": "canary", "count": 1, "then": "pause"}, {"name": "rest"}],
+}
+
+
+def test_who_is_handed_a_plan_reads_who_must_agree_when_it_starts_and_when_devices_switch() -> None:
+    plan = planned(fleet(5), **ASKED).as_json()
+    said = (
+        "2 people of the role approver must agree (whoever made it is not one of them), and each says why; "
+        "one who denies ends it",
+        "2026-12-01 02:00 UTC, or when it is approved if that is later",
+        "devices switch only in their maintenance windows, and download inside of them only",
+        "0 2 * * sat, for 2h, in each device's own time zone",
+        "offered it up to 3 more times if something about the device has changed, after 10m, then after "
+        "twice as long each time",
+        "each device of the failed wave that was offered the release is told to run 1.0.0",
+        "the wait for approval, for devices that are away, for their maintenance windows and for a person "
+        "after canary",
+    )
+    text = " ".join(plan_text(plan).split())
+    document = as_markdown(plan, at=0.0).replace("\\*", "*")
+    page = unescape(as_html(plan, at=0.0))
+    for words in said:
+        assert words in text
+        assert words in document
+        assert words in page
+    assert "then a person resumes it" in document
+
+
+def test_a_plan_of_which_nobody_asked_more_says_so_where_it_is_handed_over() -> None:
+    plan = planned(fleet(5)).as_json()
+    assert "approval" not in plan_text(plan)
+    document = as_markdown(plan, at=0.0)
+    assert "| approval | nobody needs to approve it |" in document
+    assert "| start | at once |" in document
+    assert "| windows | devices switch at any time |" in document
+    assert "A device on which it failed is not offered it again." in document
 
 
 def test_five_devices_are_told_that_no_comparison_is_made_of_them() -> None:
