@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.leftovers import mark_children, marked_processes
+from tests.support.longest_first import place_of, workers_for
 from tests.support.processes import Processes
 from tests.support.programs import PTRACE, in_ci
 from tests.support.waiting import wait_until
@@ -45,6 +46,16 @@ def nothing_is_left_running() -> Iterator[None]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         pytest.fail("left running: " + "; ".join(f"{pid} {command}" for pid, command in left.items()))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place_of(item.path, config.rootpath))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`; `make test` sets a limit beside."""
+    return workers_for(len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.leftovers import MARK, marked_processes
+from tests.support.longest_first import LONGEST, place_of, workers_for
 from tests.support.ports import accepts, free_port
 from tests.support.processes import Processes
 from tests.support.waiting import wait_until
@@ -95,3 +96,15 @@ def test_skip_is_loud_on_a_laptop_and_a_failure_in_ci(ci: str, outcome: str, tmp
     assert outcome in done.stdout, done.stdout
     assert "NOT TESTED HERE" in done.stdout
     assert "test_kernel_forbids_tracing: ptrace: not permitted" in done.stdout
+
+
+def test_what_is_started_first_is_there_and_starts_first() -> None:
+    assert [name for name in LONGEST if not (ROOT / name).exists()] == []
+    named = [place_of(ROOT / name / "test_any.py", ROOT) for name in LONGEST]
+    assert named == sorted(named)
+    assert place_of(ROOT / "tests/agent/test_clock.py", ROOT) > max(named)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 3), (2, 4), (4, 8)])
+def test_tests_that_wait_leave_cores_to_others(cores: int, workers: int) -> None:
+    assert workers_for(cores) == workers

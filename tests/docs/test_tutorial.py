@@ -83,6 +83,7 @@ def is_free(port: int) -> bool:
     return True
 
 
+@pytest.mark.xdist_group("tutorial")
 @pytest.mark.timeout(TIMEOUT_S + 60)
 @pytest.mark.parametrize("name", ["first-fleet.md", "first-canary.md"])
 def test_a_tutorial_does_what_it_says(processes: Processes, tmp_path: Path, name: str) -> None:

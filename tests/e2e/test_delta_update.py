@@ -25,6 +25,7 @@ from limosa_devices.demo.world import World
 from tests.agent.serving.releases import MOTION, install, slow_plan
 from tests.support.programs import require_program
 
+pytestmark = pytest.mark.xdist_group("world")
 SIZE = 200
 ROLLOUT = """
 release = "demo/motion@{version}"

@@ -7,8 +7,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import script
 from tests.support.programs import require_program
+
+pytestmark = pytest.mark.xdist_group("world")
 
 
 def test_the_demo_observes_all_that_it_promises_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 
 Committed: TypeAlias = tuple[dict[str, int], set[tuple[str, str, str, str]]]
 """The mark of each device's inbox, and every event."""
+pytestmark = pytest.mark.xdist_group("world")
 DEVICES = 5
 ROLLOUT = """
 release = "demo/motion@{version}"

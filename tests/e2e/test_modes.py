@@ -23,6 +23,7 @@ from tests.agent.serving.releases import MOTION, install, motion_plan
 from tests.support.programs import require_program
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("world")
 WINDOWS = motion.load("evaluation").window
 ROWS = 30
 REST = """
