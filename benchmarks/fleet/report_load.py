@@ -12,7 +12,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypedDict
 
@@ -37,6 +37,7 @@ class Said(TypedDict):
     messages_per_s: float
     seconds: float
     backlog_s: float
+    again_s: float
     acked: list[int]
 
 
@@ -46,6 +47,7 @@ class Device:
     link: Link
     sent: int = 0
     acked: int = 0
+    whole: int = 0  # up to here everything went out in order: none of it needs sending again
     heard_at: float = 0.0
     patience_s: float = AGAIN_S
 
@@ -108,6 +110,7 @@ def load(host: str, port: int, signers: Sequence[Signer], seconds: float) -> Sai
         if seq > device.acked:
             device.acked, device.heard_at, device.patience_s = seq, time.monotonic(), AGAIN_S
             device.sent = max(device.sent, seq)
+            device.whole = max(device.whole, seq)
             heard.append(name)
 
     links = [_connect(host, port, f"load-{i}", on_ack) for i in range(CONNECTIONS)]
@@ -119,21 +122,33 @@ def load(host: str, port: int, signers: Sequence[Signer], seconds: float) -> Sai
     began = time.monotonic()
     _run([*links, listener], devices, heard, until=began + seconds)
     at_end, ended = sum(one.acked for one in devices.values()), time.monotonic()
+    whole = {name: one.whole for name, one in devices.items()}
     for one in devices.values():  # nothing new; what is under way is waited for
         del one.packets[max(one.sent, one.acked) :]
     published = sum(link.published for link in links)
-    _run([*links, listener], devices, heard, until=ended + DRAIN_S)
+    last = _run([*links, listener], devices, heard, until=ended + DRAIN_S, whole=whole)
     return Said(
         reports_per_s=at_end / (ended - began),
         messages_per_s=published / (ended - began),
         seconds=ended - began,
-        backlog_s=time.monotonic() - ended,
+        backlog_s=max(0.0, last - ended),
+        again_s=time.monotonic() - ended,
         acked=[devices[signer.id].acked for signer in signers],
     )
 
 
-def _run(links: Sequence[Link], devices: dict[str, Device], heard: list[str], *, until: float) -> None:
-    """Until then, or until everything is acknowledged."""
+def _run(
+    links: Sequence[Link],
+    devices: dict[str, Device],
+    heard: list[str],
+    *,
+    until: float,
+    whole: Mapping[str, int] | None = None,
+) -> float:
+    """Until then, or until everything is acknowledged. When the last of `whole` was: device -> up to
+    which number; `until` if that did not come."""
+    open_ = {name for name, number in (whole or {}).items() if devices[name].acked < number}
+    last = time.monotonic() if not open_ else until
     draw = random.Random(7)
     selector = selectors.DefaultSelector()
     for link in links:
@@ -147,17 +162,22 @@ def _run(links: Sequence[Link], devices: dict[str, Device], heard: list[str], *,
         for key, _ in selector.select(0.002):
             key.data.read()
         waiting.extend(heard)
+        if open_:
+            open_ -= {name for name in heard if whole and devices[name].acked >= whole[name]}
+            last = until if open_ else time.monotonic()
         heard.clear()
         if now - checked > AGAIN_S / 4:
             checked = now
             late = [name for name, one in devices.items() if _is_late(one, now)]
             for name in late:
                 one = devices[name]
-                one.sent, one.patience_s = one.acked, min(2 * one.patience_s, AGAIN_MAX_S)
+                one.sent = one.whole = one.acked
+                one.patience_s = min(2 * one.patience_s, AGAIN_MAX_S)
             waiting.extend(late)
             if all(one.acked >= len(one.packets) for one in devices.values()):
                 break
     selector.close()
+    return last
 
 
 def _is_late(device: Device, now: float) -> bool:
@@ -171,7 +191,10 @@ def _send(device: Device, now: float, draw: random.Random) -> bool:
     last = min(len(device.packets), device.acked + AHEAD)
     burst = device.packets[device.sent : last]
     if burst:
-        if len(burst) > 1 and draw.random() < SWAPPED * (len(burst) - 1):
+        swapped = len(burst) > 1 and draw.random() < SWAPPED * (len(burst) - 1)
+        if device.whole == device.sent:  # what follows a message that is missing has to come again too
+            device.whole = last - 1 if swapped else last
+        if swapped:
             burst[-2], burst[-1] = burst[-1], burst[-2]
         for packet in burst:
             device.link.publish(packet)

@@ -79,6 +79,32 @@ def test_of_one_window_many_times_in_a_batch_the_highest_revision_holds(fleet: F
     assert inferences(fleet) == 32
 
 
+def test_what_a_link_swapped_is_stored_at_once_in_its_order(fleet: Fleet) -> None:
+    """A device would wait for two seconds and more before it sends again."""
+    device = fleet.enroll()
+    a, b, c, d = (device.event(name) for name in "abcd")
+    assert post(fleet, device, b, d, c, c, a, b) == [{"session": 7, "seq": 4}]
+    with fleet.state.store.read() as tx:
+        assert list(tx.exec(select(EventRow.key).order_by(EventRow.id))) == ["a", "b", "c", "d"]
+    text = fleet.http.get("/metrics").text
+    assert 'limosa_reports_total{kind="evt",result="duplicate"} 2.0' in text
+    assert 'result="gap"' not in text
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(6)), again=st.lists(st.integers(0, 5), max_size=4))
+def test_in_whatever_order_one_batch_brings_an_outbox_all_of_it_is_stored_once(
+    fleet: Fleet, order: list[int], again: list[int]
+) -> None:
+    device = fleet.enroll()
+    sent = [device.event(f"{i}") for i in range(6)]
+    batch = [Incoming(device=device.id, message=sent[i]) for i in (*order, *again)]
+    assert [done.ack.seq for done in Ingest(fleet.state).take(batch)] == [6]
+    with fleet.state.store.read() as tx:
+        rows = select(EventRow.key).where(EventRow.device == device.id)
+        assert list(tx.exec(rows.order_by(EventRow.id))) == [f"{i}" for i in range(6)]
+
+
 def test_after_a_gap_nothing_is_stored_until_the_missing_message_comes(fleet: Fleet) -> None:
     device = fleet.enroll()
     first, lost, third = device.event("a"), device.event("b"), device.event("c")

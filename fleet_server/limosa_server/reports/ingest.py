@@ -6,6 +6,7 @@ transaction; numbering, rows and the handlers of the rollout side happen in it.
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
@@ -188,18 +189,46 @@ def check_batch_size(messages: int, limit: int) -> None:
 def _numbered(
     checked: Sequence[Checked], known: Mapping[marks.Place, int], outcomes: Outcomes
 ) -> tuple[list[Checked], dict[marks.Place, int]]:
-    """What is new, in order, and the mark of every (device, session) that has spoken."""
+    """What is new, in the order of each outbox, and the mark of every (device, session) that has spoken.
+
+    What came before its predecessor waits for it until the end of the batch: links swap messages, and a
+    device would wait for seconds before it sends again what is here already."""
     reached = dict(known)
     fresh: list[Checked] = []
     touched: dict[marks.Place, int] = {}
-    for one in checked:
+    early: dict[marks.Place, list[tuple[int, int, Checked]]] = {}  # heaps by number, then by arrival
+    for at, one in enumerate(checked):
         message = one.parsed.message
         place = (one.device, message.session)
-        mark = reached.get(place, 0)
-        if message.prev <= mark < message.seq:  # go-back-N: nothing is missing before it
-            reached[place] = mark = message.seq
-            fresh.append(one)
+        waiting = early.get(place)
+        mark = touched[place] = reached.setdefault(place, 0)
+        if message.seq <= mark:
+            outcomes[message.suffix.value, "duplicate"] += 1
+        elif message.prev > mark:  # go-back-N: something is missing before it
+            heapq.heappush(early.setdefault(place, []), (message.seq, at, one))
         else:
-            outcomes[message.suffix.value, "duplicate" if message.seq <= mark else "gap"] += 1
-        touched[place] = mark
+            fresh.append(one)
+            mark = message.seq
+            if waiting:
+                mark = _followed(waiting, mark, fresh, outcomes)
+            reached[place] = touched[place] = mark
+    for heap in early.values():
+        outcomes.update((one.parsed.message.suffix.value, "gap") for _, _, one in heap)
     return fresh, touched
+
+
+def _followed(
+    waiting: list[tuple[int, int, Checked]], mark: int, fresh: list[Checked], outcomes: Outcomes
+) -> int:
+    """The mark after those of `waiting` of which the predecessor is there now."""
+    while waiting:
+        message = waiting[0][2].parsed.message
+        if message.prev > mark:
+            break
+        one = heapq.heappop(waiting)[2]
+        if message.seq <= mark:
+            outcomes[message.suffix.value, "duplicate"] += 1
+        else:
+            fresh.append(one)
+            mark = message.seq
+    return mark
