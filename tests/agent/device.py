@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from limosa_agent.config import AgentConfig
+from limosa_agent.identity.enroll import enroll
 from tests.agent.fetch.world import Published
 from tests.agent.fleet import Fleet
 from tests.agent.serving.releases import Plan, install, tiny_plan
@@ -69,8 +71,8 @@ class Device:
         )
 
     def enroll(self) -> None:
-        done = self.command("enroll", "--token", self.fleet.token, "--json")
-        assert done.returncode == 0, done.stderr
+        """What `limosa-agent enroll` calls; the command itself is asked in identity/test_enroll.py."""
+        enroll(AgentConfig.load(self.config), token=self.fleet.token, serial="")
 
     def start(self) -> None:
         command = [script("limosa-agent"), "run", "--config", str(self.config)]

@@ -100,6 +100,8 @@ def test_command_reports_errors_in_one_form(fleet: Fleet, processes: Processes, 
     assert json.loads(device.command("run").stdout or "{}") == {}
     assert "LM-501" in device.command("run").stderr
     assert device.command("status").returncode == 6
+    done = device.command("enroll", "--token", fleet.token, "--json")
+    assert (done.returncode, json.loads(done.stdout)["device"]) == (0, "dev-test")
 
 
 class CutDisk(Disk):
