@@ -82,7 +82,12 @@ class Agent:
             mqtt_up=lambda: self.mqtt.up,
             receive=self.supervisor.receive_desired,
         )
-        self.renewals = Renewals(config_path=config_path, identity_dir=config.identity_dir, adopt=self._adopt)
+        self.renewals = Renewals(
+            config_path=config_path,
+            identity_dir=config.identity_dir,
+            adopt=self._adopt,
+            wanted=lambda: self.supervisor.inbox.decommissioned is None,
+        )
         self.view = AgentView(
             config=config,
             identity=identity,

@@ -113,6 +113,24 @@ class DesiredModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Farewell:
+    """The device is taken out of the fleet for good. What it runs it goes on running (trust 4.2)."""
+
+    at: int  # Unix seconds
+    reason: str = ""
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        return cls(
+            at=fields.integer("at", low=0),
+            reason=fields.optional("reason", lambda n: fields.text(n, max_chars=1024, empty=True), ""),
+        )
+
+    def as_json(self) -> JsonObject:
+        return {"at": self.at, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredState:
     """The whole document of one device. Times are Unix seconds, UTC."""
 
@@ -125,6 +143,7 @@ class DesiredState:
     report_every_s: float = 300.0  # telemetry 3.3
     report_every_in_probation_s: float = 10.0
     audit_head: str = ""
+    decommissioned: Farewell | None = None  # its last document; older agents see one that names no model
     extra: JsonObject = field(default_factory=dict)
 
     @property
@@ -163,6 +182,7 @@ class DesiredState:
             audit_head=fields.optional(
                 "audit_head", lambda n: fields.text(n, max_chars=4096, empty=True), ""
             ),
+            decommissioned=fields.maybe("decommissioned", lambda n: Farewell.parse(fields.fields(n))),
             extra=fields.rest(),
         )
         if state.expires <= state.issued:
@@ -170,9 +190,11 @@ class DesiredState:
         return state
 
     def encode(self) -> bytes:
+        last: JsonObject = {"decommissioned": self.decommissioned.as_json()} if self.decommissioned else {}
         return encode_canonical(
             {
                 **self.extra,
+                **last,
                 "schema": SCHEMA,
                 "device": self.device,
                 "epoch": self.epoch,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limosa_contracts.desired import MODES, DesiredModel, DesiredState, Trial
+from limosa_contracts.desired import MODES, DesiredModel, DesiredState, Farewell, Trial
 from limosa_contracts.errors import InvalidField, InvalidJson, TooLarge
 from limosa_contracts.limits import LIMITS
 from tests.support import documents as some
@@ -43,6 +43,7 @@ states = st.builds(
     models=st.lists(desired_models, max_size=3, unique_by=lambda model: model.model).map(tuple),
     report_every_s=st.floats(0.5, 86400),
     report_every_in_probation_s=st.floats(0.5, 86400),
+    decommissioned=st.none() | st.builds(Farewell, at=some.counters, reason=some.short_texts),
     audit_head=some.short_texts,
     extra=some.extras,
 )
@@ -97,3 +98,17 @@ def test_too_many_models_and_too_many_bytes_are_refused() -> None:
 def test_what_is_not_a_json_object_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidJson):
         DesiredState.parse(data)
+
+
+def test_golden_last_document_is_read_and_written_as_it_was() -> None:
+    """An agent from before reads one that names no model, and goes on with what it runs."""
+    state = DesiredState.parse(golden_bytes("desired-last-1"))
+    assert state.decommissioned == Farewell(at=1790000000, reason="end of life")
+    assert state.models == ()
+    assert state.encode() == golden_bytes("desired-last-1")
+
+
+@pytest.mark.parametrize("place", ["decommissioned.at", "decommissioned.reason"])
+def test_last_words_that_are_wrong_are_named(place: str) -> None:
+    with pytest.raises(InvalidField, match=place):
+        DesiredState.parse(changed_bytes("desired-last-1", place, []))

@@ -72,6 +72,8 @@ def safe_lines(status: Fields) -> Iterator[Line]:
 
 def whole_lines(status: Fields, *, now: float) -> Iterator[Line]:
     yield _serving(status)
+    if status.optional("decommissioned", status.raw, None) is not None:
+        yield _taken_out(status.fields("decommissioned"))
     if status.optional("failing", status.raw, None):
         failing = ", ".join(status.texts("failing"))
         yield Line(mark="✗", name="health", says=f"{failing}; limosa-agent health says more")
@@ -108,6 +110,13 @@ def _serving(status: Fields) -> Line:
         said.append("no worker lives")
     mark = "✗" if dead or silent else "!" if lost else "✓"
     return Line(mark=mark, name="serving", says=", ".join(said))
+
+
+def _taken_out(said: Fields) -> Line:
+    on = datetime.fromtimestamp(min(said.number("at", low=0), LATEST), UTC)
+    reason = said.optional("reason", lambda n: said.text(n, max_chars=1024, empty=True), "")
+    says = f"taken out for good on {on:%Y-%m-%d}{f': {reason}' if reason else ''}"
+    return Line(mark="!", name="fleet", says=f"{says}; models go on; limosa-agent uninstall takes all away")
 
 
 def _mqtt(status: Fields) -> Line:

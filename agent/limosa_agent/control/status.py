@@ -14,6 +14,7 @@ from limosa_contracts.json_value import JsonObject, JsonValue
 
 async def status(view: AgentView, request: JsonObject) -> dict[str, JsonValue]:
     supervisor = view.supervisor
+    gone = supervisor.inbox.decommissioned
     serving = {slot.model: slot for slot in supervisor.pool.models}
     models: list[JsonValue] = []
     for name, state in sorted(supervisor.updater.states.items()):
@@ -48,6 +49,7 @@ async def status(view: AgentView, request: JsonObject) -> dict[str, JsonValue]:
             "expires_at": supervisor.inbox.state.expires if supervisor.inbox.state else None,
             "expired": supervisor.inbox.expired,
         },
+        "decommissioned": gone.as_json() if gone else None,
         "refused_desired": dict(supervisor.inbox.refused),
         "audit_head": supervisor.inbox.witness.head,
         "outbox": {

@@ -39,6 +39,8 @@ class AgentView:
     def in_a_line(self) -> str:
         """What `systemctl status` shows."""
         serves = ", ".join(f"{slot.model} {slot.version}" for slot in self.supervisor.pool.models)
+        if self.supervisor.inbox.decommissioned is not None:
+            return f"serves {serves or 'no model'}; taken out of the fleet"
         return f"serves {serves or 'no model yet'}; mqtt {'up' if self.mqtt.up else 'down'}"
 
 

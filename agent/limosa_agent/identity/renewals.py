@@ -23,12 +23,20 @@ RENEW_MAX_S: Final = 120.0
 
 
 class Renewals:
-    """`adopt` gets each new identity."""
+    """`adopt` gets each new identity; `wanted`: whether a server would make one."""
 
-    def __init__(self, *, config_path: Path, identity_dir: Path, adopt: Callable[[Identity], None]) -> None:
+    def __init__(
+        self,
+        *,
+        config_path: Path,
+        identity_dir: Path,
+        adopt: Callable[[Identity], None],
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._config_path = config_path
         self._identity_dir = identity_dir
         self._adopt = adopt
+        self._wanted = wanted
         self.expires_at = 0.0  # of the certificate, Unix seconds; 0 until it was looked at
 
     async def run(self) -> None:
@@ -36,6 +44,9 @@ class Renewals:
         pause_s = RENEW_FIRST_S
         while True:
             await asyncio.sleep(pause_s * between(0.5, 1.0))
+            if not self._wanted():
+                pause_s = RENEW_AGAIN_S
+                continue
             try:
                 again = await self._renew()
             except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from limosa_agent.link.desired_gate import Accepted, AcceptedDesired, RefusedDes
 from limosa_agent.link.trickle import Trickle
 from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
-from limosa_contracts.desired import DesiredState
+from limosa_contracts.desired import DesiredState, Farewell
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.errors import LimosaError, SignatureMismatch, TrustError
 from limosa_contracts.limits import LIMITS
@@ -24,6 +25,7 @@ from limosa_contracts.signing_keys import PublicKey
 if TYPE_CHECKING:
     from limosa_agent.link.audit_witness import AuditWitness
 
+log = logging.getLogger(__name__)
 SIGNER: Final = "desired_keyid"  # director key of the document that was accepted last
 REFRESH_EVERY_S: Final = 30.0  # at most, for documents that do not verify: the key may have changed
 ALARMS_BURST: Final = 20  # reported at once per kind of refusal, then one every ALARM_EVERY_S;
@@ -62,6 +64,11 @@ class DesiredInbox:
         return self._last.order if self._last else (0, 0)
 
     @property
+    def decommissioned(self) -> Farewell | None:
+        """What the director said when it took this device out of the fleet, unless it said more since."""
+        return self.state.decommissioned if self.state else None
+
+    @property
     def now(self) -> float:
         """The reference time of trust 3.3."""
         return reference_time(clock=self._clock(), floor=float(self._db.meta("time_floor") or "0"))
@@ -88,6 +95,9 @@ class DesiredInbox:
                 self._db.set_meta(SIGNER, judgement.record.keyid)
             self._last, self.state = judgement.record, judgement.state
             self._expired = None
+            if judgement.state.decommissioned is not None:
+                why = judgement.state.decommissioned.reason or "no reason was given"
+                log.warning("this device is taken out of the fleet (%s); it goes on with what it has", why)
             if judgement.state.audit_head:
                 self.witness.see(judgement.state.audit_head)
         # What does not verify may do so under a key that the next refresh brings.

@@ -37,6 +37,8 @@ TIMEOUT_S: Final = 20.0  # connecting, and between two reads
 BUDGET_S: Final = 120.0  # one request in all: a byte now and then would never end it (trust 3.4)
 TOKEN_MARGIN_S: Final = 60.0  # a token is renewed this long before it ends
 
+ENVELOPE_MAX_CHARS: Final = LIMITS.mqtt_message_max_bytes
+LAST_DOCUMENT: Final = "desired"  # in a refusal: what the director told a device that is taken out
 HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")  # what the server gave and a header carries back
 
 
@@ -168,15 +170,21 @@ def refused(answer: Answer, *, where: str) -> ServerRefused:
         title = problem.optional("title", lambda n: problem.text(n, empty=True), "")
         hint = problem.optional("hint", lambda n: problem.text(n, empty=True), "")
         code = problem.optional("code", lambda n: problem.text(n, empty=True), "")
+        last = problem.optional("desired", lambda n: problem.text(n, max_chars=ENVELOPE_MAX_CHARS), "")
     except LimosaError:
-        detail = title = hint = code = ""
+        detail = title = hint = code = last = ""
     said = ": ".join(part for part in (code, detail or title) if part)
     return ServerRefused(
         f"the server answered {answer.status}",
         where=where,
         why=said[:1000],
         hint=hint,
-        evidence={"status": answer.status, "code": code, **_patience(answer)},
+        evidence={
+            "status": answer.status,
+            "code": code,
+            **({LAST_DOCUMENT: last} if last else {}),
+            **_patience(answer),
+        },
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from limosa_agent.chance import between
 from limosa_agent.daemon_thread import in_daemon_thread
 from limosa_agent.link.desired_inbox import DesiredInbox
-from limosa_agent.link.https import HttpsLink
+from limosa_agent.link.https import LAST_DOCUMENT, HttpsLink
 from limosa_agent.link.incoming import Incoming
 from limosa_agent.link.outbox import Outbox
 from limosa_agent.link.uplink import Uplink
@@ -69,6 +69,11 @@ class HttpsPoll:
             news = await self._exchange()
         except LimosaError as error:
             log.info("https: %s", error)
+            last = error.evidence.get(LAST_DOCUMENT)
+            if isinstance(last, str):
+                await self._receive(last.encode())
+            if self._inbox.decommissioned is not None:
+                return self._interval_s  # it is asked all the same: a later document may say otherwise
             asked = error.evidence.get("retry_after_s")
             if isinstance(asked, (int, float)):
                 await asyncio.sleep(min(float(asked), RETRY_AFTER_MAX_S))

@@ -22,9 +22,9 @@ from limosa_server.access.scope import Scope
 from limosa_server.api.problems import takes_basic
 from limosa_server.api.scoped import check_scope
 from limosa_server.api.state import State
-from limosa_server.errors import DeviceRevoked
 from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device, DeviceCertificate
+from limosa_server.trust import farewell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def device_of(state: ServerState, text: str) -> DeviceCaller:
     # A device that enrolled anew keeps its name: what its former key was given must end with that key,
     # or whoever holds it could have itself a certificate made for the same name.
     if row is None or row.state != "active" or shown is None or shown.revoked_at is not None:
-        raise DeviceRevoked("this device is not one of the fleet any more", where=f"device {claims.device}")
+        raise farewell.refusal(state, claims.device)
     return DeviceCaller(device=claims.device, certificate=claims.certificate)
 
 

@@ -13,6 +13,7 @@ from limosa_server.api.bodies import RawBody, json_schema, parsed
 from limosa_server.api.devices import DeviceId, device_shape, find_device
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.assembly import make_director
 from limosa_server.fleet import leaving
 from limosa_server.state import ServerState
 
@@ -42,16 +43,16 @@ def revoke(device: DeviceId, body: RawBody, state: State, caller: Operator) -> d
     openapi_extra=json_schema(_REASON, required=[], example={"reason": "scrapped"}),
 )
 def decommission(device: DeviceId, body: RawBody, state: State, caller: Operator) -> dict[str, JsonValue]:
-    """Takes a device out for good: shut out, out of every group and rollout, nothing assigned. The record
-    stays."""
+    """Takes a device out for good: shut out, out of every group and rollout, nothing assigned, and told so.
+    The record stays."""
     reason = reason_of(body, state)
     _check_there(state, device)
     two_person.confirm(state, caller, action="device.decommission", object=f"device {device}")
     with state.store.transaction() as tx:
         row = find_device(tx, device)
-        leaving.decommission(
-            tx, row, state.leaving_handlers, reason=reason, now=state.clock(), actor=caller.actor
-        )
+        now = state.clock()
+        if leaving.decommission(tx, row, state.leaving_handlers, reason=reason, now=now, actor=caller.actor):
+            make_director(state).farewell(tx, row, now=now)
         tx.flush()
         return device_shape(tx, row, caller.scope)
 

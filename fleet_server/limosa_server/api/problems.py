@@ -19,7 +19,7 @@ from limosa_contracts.errors import (
     TooLarge,
     TransferError,
 )
-from limosa_server.errors import MethodNotAllowed
+from limosa_server.errors import DeviceRevoked, MethodNotAllowed
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
@@ -34,6 +34,7 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         "code": {"type": "string", "pattern": "^LM-[0-9]+$"},
         "detail": {"type": "string"},
         "where": {"type": "string"},
+        "desired": {"type": "string", "description": "to a device that is taken out: its last document"},
         "hint": {"type": "string"},
     },
 }
@@ -63,7 +64,7 @@ def problem(error: LimosaError) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="limosa"'
     if isinstance(error, TransferError):
         headers["Retry-After"] = "1"
-    body = {
+    body: dict[str, Any] = {
         "type": f"urn:limosa:error:{error.code}",
         "title": error.summary,
         "status": error.http_status,
@@ -74,6 +75,8 @@ def problem(error: LimosaError) -> JSONResponse:
         # The registry protocol's own form of an error, for clients that only know that one.
         "errors": [{"code": error.code, "message": detail}],
     }
+    if isinstance(error, DeviceRevoked) and "desired" in error.evidence:
+        body["desired"] = error.evidence["desired"]
     return JSONResponse(body, status_code=error.http_status, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -43,8 +43,8 @@ def decommission(
 ) -> None:
     """Take a device out for good: shut out, out of all groups and rollouts.
 
-    Its record stays. What is on its disk is not touched: on the device, `limosa-agent uninstall`
-    takes the agent away.
+    Its record stays. The device is told when it next asks, and goes on with the models it has: on it,
+    `limosa-agent uninstall` takes the agent away.
     """
     with Client.of(server, token, ca) as client:
         gone = client.post(f"{PATH}/{path_part(device)}/decommission", {"reason": reason})

@@ -27,6 +27,7 @@ from limosa_server.store.engine import shown
 from limosa_server.store.migrate import head, is_newer
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.access import AuditRow
+from limosa_server.tables.devices import Device
 from limosa_server.tables.releases import Release, RepositoryBlob, Variant
 from limosa_server.tables.rollouts import DesiredDocument
 from limosa_server.trust.trust_folder import TrustFolder
@@ -141,7 +142,9 @@ def _documents(tx: Transaction, settings: ServerSettings) -> Iterator[Finding]:
     except LimosaError:
         return  # told already
     bad = []
-    for row in tx.exec(select(DesiredDocument).order_by(col(DesiredDocument.device))):
+    ours = select(Device.id).where(Device.state == "active")  # of the others nothing is signed anew
+    documents = select(DesiredDocument).where(col(DesiredDocument.device).in_(ours))
+    for row in tx.exec(documents.order_by(col(DesiredDocument.device))):
         try:
             envelope = Envelope.parse(row.envelope, max_bytes=2 * LIMITS.mqtt_message_max_bytes)
             envelope.verify(key, payload_type=PAYLOAD_TYPE)

@@ -20,7 +20,7 @@ from limosa_server.mqtt import outbox
 from limosa_server.store import Transaction
 from limosa_server.tables.access import EnrollmentToken
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
-from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument
+from limosa_server.tables.rollouts import AssignmentRow
 from limosa_server.trust.revocation_list import ANNOUNCED
 
 REVOKED: Final = Departed.REVOKED.value
@@ -43,24 +43,25 @@ def revoke(
 
 def decommission(
     tx: Transaction, row: Device, handlers: Sequence[LeavingHandler], *, reason: str, now: float, actor: str
-) -> None:
+) -> bool:
     """It is scrapped, sold or lost: like revoked, and it leaves every group and every rollout, nothing is
-    assigned to it and no token lets it in any more. Once is as often."""
+    assigned to it and no token lets it in any more. Whether it was not so before: then the director tells
+    it, with its last document."""
     if row.state == DECOMMISSIONED:
-        return
+        return False
     before: dict[str, JsonValue] = {"state": row.state}
     gone = Departure(device=row.id, how=Departed.DECOMMISSIONED, reason=reason, at=now)
     ended = _shut_out(tx, row, handlers, gone)
     left = membership.leave_all(tx, [row.id], now=now)
-    for table in (AssignmentRow, DesiredDocument):
-        tx.execute(delete(table).where(col(table.device) == row.id))
-    for suffix in (Suffix.DESIRED, Suffix.STATUS):  # what the broker retains of it is taken away
-        outbox.publish(tx, at=now, topic=device_topic(row.id, suffix), payload=b"", retain=True)
+    tx.execute(delete(AssignmentRow).where(col(AssignmentRow.device) == row.id))
+    # What the broker retains of its presence is taken away.
+    outbox.publish(tx, at=now, topic=device_topic(row.id, Suffix.STATUS), payload=b"", retain=True)
     end_tokens(tx, row.id, now=now)
     audit.record(
         tx, at=now, actor=actor, action="device.decommission", object=f"device {row.id}", before=before,
         after={"reason": reason, "groups": sorted(left), **ended},
     )  # fmt: skip
+    return True
 
 
 def decommissioned(device: str) -> Conflict:

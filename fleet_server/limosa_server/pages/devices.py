@@ -37,7 +37,7 @@ LEAVING: Final = (
     (
         "decommission",
         "Decommission",
-        "Scrapped or sold: it is shut out and leaves every group and rollout. Its record stays.",
+        "Scrapped or sold: it is shut out, leaves every group and rollout, and is told so. Its record stays.",
     ),
 )
 """(action, button, what it does)."""

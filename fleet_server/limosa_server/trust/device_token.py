@@ -13,7 +13,7 @@ from limosa_server.state import ServerState
 from limosa_server.store.upsert import insert
 from limosa_server.tables.access import AssertionJti
 from limosa_server.tables.devices import Device, DeviceCertificate
-from limosa_server.trust import roots
+from limosa_server.trust import farewell, roots
 from limosa_server.trust.pki import fingerprint_of
 
 TOKEN_PATH = "/api/v1/device/token"  # noqa: S105  # a path
@@ -31,6 +31,7 @@ def exchange(state: ServerState, text: str) -> str:
         assertion.certificate, device=assertion.device, now=now, grace_s=state.settings.limits.renew_grace_s
     )
     fingerprint = fingerprint_of(assertion.certificate)
+    _check_of_the_fleet(state, assertion.device, fingerprint)
     with state.store.transaction() as tx:
         device = tx.get(Device, assertion.device)
         certificate = tx.get(DeviceCertificate, fingerprint)
@@ -49,6 +50,17 @@ def exchange(state: ServerState, text: str) -> str:
             raise Replayed("this assertion was used before", where=f"device {assertion.device}")
     claims = AccessClaims(device=assertion.device, certificate=fingerprint)
     return state.access_tokens.issue(claims, now=now)
+
+
+def _check_of_the_fleet(state: ServerState, device: str, fingerprint: str) -> None:
+    """Raises DeviceRevoked, with what a device that is taken out shall know."""
+    with state.store.read() as tx:
+        row, certificate = tx.get(Device, device), tx.get(DeviceCertificate, fingerprint)
+        ours = certificate is not None and certificate.device == device
+        active = row is not None and row.state == "active"
+        good = certificate is not None and certificate.revoked_at is None
+    if ours and not (active and good):
+        raise farewell.refusal(state, device)
 
 
 def _parse(state: ServerState, text: str, *, now: float) -> Assertion:

@@ -10,7 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.orm.util import identity_key
 from sqlmodel import col
 
-from limosa_contracts.desired import PAYLOAD_TYPE
+from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState, Farewell
 from limosa_contracts.dsse import Envelope
 from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
@@ -50,6 +50,27 @@ class Director:
             orders |= self._issue(tx, some, now)
         return orders
 
+    def farewell(self, tx: Transaction, row: Device, *, now: float) -> DesiredDocument:
+        """Signs and publishes the last document of a device that is decommissioned. The broker keeps it for
+        as long as it holds, should the device come back under another broker's eyes before the server's."""
+        key, epoch = self.key(), self.epoch()
+        before, seen = _counters(tx, [row.id], epoch)[row.id]
+        state = document(
+            row.id,
+            (),
+            epoch=epoch,
+            counter=next_counter(before, now=now, reported=seen),
+            now=now,
+            audit_head=audit_heads.newest_text(tx),
+            life_s=self.life_s,
+            farewell=Farewell(at=int(row.ended_at or now), reason=row.ended_reason),
+        )
+        envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
+        _keep(tx, [_row(state, envelope, key)])
+        topic = device_topic(row.id, Suffix.DESIRED)
+        outbox.publish(tx, at=now, topic=topic, payload=envelope, retain=True, expiry_s=self.life_s)
+        return tx.get_one(DesiredDocument, row.id)
+
     def _issue(self, tx: Transaction, devices: Sequence[str], now: float) -> dict[str, tuple[int, int]]:
         key, epoch = self.key(), self.epoch()
         head = audit_heads.newest_text(tx)  # trust 4.2: it rides along, and is never the reason
@@ -67,13 +88,7 @@ class Director:
                 life_s=self.life_s,
             )
             envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
-            rows.append(
-                {
-                    "device": device, "epoch": epoch, "counter": state.counter, "envelope": envelope,
-                    "issued": float(state.issued), "expires": float(state.expires),
-                    "keyid": key.public.keyid,
-                }
-            )  # fmt: skip
+            rows.append(_row(state, envelope, key))
         _keep(tx, rows)
         messages = [(device_topic(row["device"], Suffix.DESIRED), row["envelope"]) for row in rows]
         outbox.publish_retained(tx, messages, at=now)
@@ -122,6 +137,13 @@ class Director:
         if len(stale) == limit:
             return stale, stale[-1]
         return stale, found[-1][0] if len(found) == LOOKED_AT else ""
+
+
+def _row(state: DesiredState, envelope: bytes, key: SigningKey) -> dict[str, Any]:
+    return {
+        "device": state.device, "epoch": state.epoch, "counter": state.counter, "envelope": envelope,
+        "issued": float(state.issued), "expires": float(state.expires), "keyid": key.public.keyid,
+    }  # fmt: skip
 
 
 def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, tuple[int, int]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlmodel import select
 
+from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState
+from limosa_contracts.dsse import Envelope
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access.roles import Role
@@ -25,7 +29,7 @@ from tests.fleet_server.mqtt_device import connected
 from tests.fleet_server.obedient import live, obey, start
 from tests.fleet_server.secured_broker import Secured
 from tests.fleet_server.world import Device, Fleet, as_batch
-from tests.support.processes import Processes
+from tests.support.processes import Processes, script
 from tests.support.waiting import wait_until
 
 
@@ -37,6 +41,13 @@ def row_of(fleet: Fleet, device: str) -> DeviceRow:
 def groups_of(fleet: Fleet, device: str) -> list[str]:
     with fleet.state.store.read() as tx:
         return sorted(tx.exec(select(Membership.group).where(Membership.device == device)))
+
+
+def last_words(document: DesiredDocument) -> str:
+    state = DesiredState.parse(Envelope.parse(document.envelope, max_bytes=65536).payload)
+    assert state.decommissioned is not None
+    assert state.models == ()
+    return state.decommissioned.reason
 
 
 def post(fleet: Fleet, device: str, what: str, **body: Any) -> Any:
@@ -63,9 +74,9 @@ def test_a_scrapped_device_leaves_groups_rollouts_and_broker_and_its_record_stay
         assert run.state == "REMOVED"
         assert "water damage" in run.reason
         assert tx.exec(select(AssignmentRow).where(AssignmentRow.device == scrapped.id)).first() is None
-        assert tx.get(DesiredDocument, scrapped.id) is None
+        assert last_words(tx.get_one(DesiredDocument, scrapped.id)) == "water damage"
         cleared = tx.exec(select(OutboxRow.topic).where(OutboxRow.payload == b"", OutboxRow.retain)).all()
-        assert set(cleared) >= {device_topic(scrapped.id, s) for s in (Suffix.DESIRED, Suffix.STATUS)}
+        assert device_topic(scrapped.id, Suffix.STATUS) in cleared
         certificates = tx.exec(select(DeviceCertificate).where(DeviceCertificate.device == scrapped.id))
         assert all(one.revoked_at for one in certificates)
     assert fleet.http.post(
@@ -192,3 +203,91 @@ def test_reports_of_a_device_that_left_are_not_taken(fleet: Fleet) -> None:
     post(fleet, device.id, "decommission")
     answer = fleet.http.post("/api/v1/device/reports", json=as_batch(device.event("a")), headers=access)
     assert answer.status_code == 403
+
+
+def told(fleet: Fleet, device: Device) -> DesiredState:
+    """What a decommissioned device is answered when it asks for access, under the director's key."""
+    answer = fleet.http.post("/api/v1/device/token", data=device.assertion_form(fleet.clock.now))
+    assert answer.status_code == 403, answer.text
+    envelope = Envelope.parse(answer.json()["desired"].encode(), max_bytes=65536)
+    return DesiredState.parse(envelope.verify(fleet.state.director_key.public, payload_type=PAYLOAD_TYPE))
+
+
+def test_a_device_that_was_away_for_months_is_told_by_the_refusal_it_gets(fleet: Fleet) -> None:
+    """Its document had ended, and the director's epoch was another one meanwhile."""
+    device, thief = fleet.enroll(), fleet.enroll()
+    post(fleet, device.id, "decommission", reason="sold")
+    first = told(fleet, device)
+    assert first.decommissioned is not None
+    assert first.decommissioned.reason == "sold"
+    assert told(fleet, device).order == first.order
+    fleet.clock.now += 40 * 86400
+    later = told(fleet, device)
+    assert later.order > first.order
+    assert later.expires > fleet.clock.now
+    bumped = fleet.http.post("/api/v1/server/epoch/bump", json={}, headers=fleet.headers())
+    assert bumped.status_code == 200
+    assert told(fleet, device).epoch == bumped.json()["epoch"]
+    rows = fleet.http.get("/api/v1/audit", params={"limit": 200}, headers=fleet.headers()).json()["items"]
+    assert [row["object"] for row in rows if row["action"] == "device.farewell"] == [
+        f"device {device.id}"
+    ] * 3, "each document once, however often it asks"
+    post(fleet, thief.id, "revoke", reason="stolen")
+    refused = fleet.http.post("/api/v1/device/token", data=thief.assertion_form(fleet.clock.now))
+    assert (refused.status_code, "desired" in refused.json()) == (403, False), "that may be undone"
+
+
+def test_a_token_from_before_gets_the_same_refusal(fleet: Fleet) -> None:
+    device = fleet.enroll()
+    access = fleet.access(device)
+    post(fleet, device.id, "decommission", reason="sold")
+    answer = fleet.http.get("/api/v1/device/desired", headers=access)
+    assert answer.status_code == 403
+    assert answer.json()["desired"]
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [script("limosa-agent"), "status", "--json", "--config", str(folder / "agent.toml")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found
+
+
+def knows(folder: Path) -> str:
+    said = status_of(folder).get("decommissioned")
+    return str(said["reason"]) if said else ""
+
+
+def test_a_real_device_says_itself_that_it_was_taken_out(
+    secured: Secured, processes: Processes, tmp_path: Path
+) -> None:
+    """It runs, and hears it from the broker; the log and `status` say so after a start too."""
+    with running_agent(secured, processes, tmp_path / "agent") as agent:
+        post(secured.fleet, agent.id, "decommission", reason="end of life")
+        wait_until(lambda: knows(agent.folder) == "end of life", timeout_s=30, what="it knows")
+        assert agent.process.running
+        assert "is taken out of the fleet (end of life)" in agent.process.log()
+        shown = subprocess.run(
+            [script("limosa-agent"), "status", "--config", str(agent.folder / "agent.toml")],
+            capture_output=True, text=True, timeout=60, check=False,
+        ).stdout  # fmt: skip
+        assert "taken out for good on" in shown
+        assert "end of life" in shown
+
+
+def test_a_real_device_that_was_off_hears_it_over_https_when_it_comes_back(
+    secured: Secured, processes: Processes, tmp_path: Path
+) -> None:
+    """The broker does not let it in any more, nor does the server: it is told with the refusal."""
+    with running_agent(secured, processes, tmp_path / "agent") as agent:
+        agent.process.stop()
+        post(secured.fleet, agent.id, "decommission", reason="lost in transit")
+        secured.broker.stop()
+        again = processes.start(
+            [script("limosa-agent"), "run", "--config", str(agent.folder / "agent.toml")], name="again"
+        )
+        wait_until(lambda: knows(agent.folder) == "lost in transit", timeout_s=60, what="it knows")
+        assert again.running
+        again.stop()

@@ -210,4 +210,8 @@ def test_a_root_that_server_and_broker_are_not_of_is_not_taken(world: World) -> 
     assert said["roots_error"]["code"] == "LM-693", said
     assert said["roots"] is False
     assert device.roots == before
-    assert broker_believes(world, device)
+    (world.trust / "draft").write_text(both)
+    (world.trust / "draft").rename(world.trust / "ca.crt")
+    wait_until(lambda: len(world.told()) == 2, timeout_s=20, what="the server takes it up")
+    assert device.look()["roots"] is True
+    wait_until(lambda: broker_believes(world, device), timeout_s=20, what="the broker has read it again")
