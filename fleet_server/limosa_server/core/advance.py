@@ -11,15 +11,17 @@ from dataclasses import replace
 from limosa_contracts.duration import format_duration
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout.abort import Action, Failure
+from limosa_contracts.rollout.abort import Action
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_contracts.rollout.timeouts import AtEnd
 from limosa_server.core import comparing, following, pace, way_back
 from limosa_server.core.beginning import begin, lost_all
 from limosa_server.core.board import Board
+from limosa_server.core.dark import accepted, went_dark
 from limosa_server.core.facts import Facts, Outcome
 from limosa_server.core.judging import gate
-from limosa_server.core.judging.judge import Verdict, judge, meets
+from limosa_server.core.judging.gate import Fired
+from limosa_server.core.judging.judge import Verdict, asked_of, judge, meets
 from limosa_server.core.modes import holding
 from limosa_server.core.offers import make_offers, move_clocks, offer, time_out
 from limosa_server.core.rollout import Pause, RolloutEvent, RolloutStatus
@@ -86,24 +88,18 @@ def _abort(board: Board) -> bool:
     for place, rule in enumerate(board.rollout.spec.abort):
         for scope, counts, silent in scopes:
             fired = gate.evaluate(rule, place, counts, silent=silent, group=totals.total, scope=scope)
-            accepted = board.rollout.accepted_failures >= totals.failures(rule.failure)
-            if rule.failure is Failure.SILENT:
-                accepted = board.rollout.accepted_failures >= silent
-            if fired is None or accepted or (paused and fired.action is Action.PAUSE):
+            if fired is None or accepted(board, rule.failure) or (paused and fired.action is Action.PAUSE):
                 continue
-            board.decide(
-                "abort",
-                fired.action.value.upper(),
-                fired.sentence,
-                wave=wave.index if wave else None,
-                numbers=fired.numbers,
-            )
-            _carry_out(board, fired.action, fired.sentence, wave)
+            _carry_out(board, fired, wave)
             return True
     return False
 
 
-def _carry_out(board: Board, action: Action, sentence: str, wave: Wave | None) -> None:
+def _carry_out(board: Board, fired: Fired, wave: Wave | None) -> None:
+    action, sentence = fired.action, fired.sentence
+    board.decide(
+        "abort", action.value.upper(), sentence, wave=wave.index if wave else None, numbers=fired.numbers
+    )
     if action is Action.PAUSE:
         board.move(board.rollout.pausing, sentence, pause=Pause.GATE_FAILED)
         return
@@ -191,6 +187,10 @@ def _through(board: Board, wave: Wave) -> bool:
             return False  # it has said why it waits
         board.say(f"wave {wave.name}: {waiting} of {devices(wave.counts.total)} not through")
         return False
+    fired = went_dark(board, wave)
+    if fired is not None:
+        _carry_out(board, fired, wave)
+        return False
     if waiting and wave.counts.executed == 0:
         board.say(f"wave {wave.name}: none of its {waiting} devices can be reached")
         return False
@@ -252,7 +252,10 @@ def _judge(board: Board, wave: Wave) -> bool:
     success = board.rollout.spec.success
     # The tail is small and late: it is judged with everybody, so that one old device does not decide.
     counts = board.totals if wave.tail else wave.counts
-    verdict, decision = judge(success, counts, wave=wave.index, name=wave.name)
+    planned = counts.total if wave.tail else wave.size
+    taken = counts.of(Execution.SUPERSEDED, Execution.REMOVED)
+    asked = asked_of(success, planned - taken)
+    verdict, decision = judge(asked, counts, wave=wave.index, name=wave.name)
     board.decisions.append(decision)
     verdict, sentence = holding.agrees(board, wave, verdict, decision.sentence)
     if verdict is Verdict.PASSED:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from limosa_contracts.errors import Conflict
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.rollout.abort import Failure
 from limosa_contracts.rollout.modes import Mode
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.counts import Counts
@@ -28,11 +29,17 @@ def resume(
     """Goes on. What had stopped it is accepted by name: so many failures, or so little data."""
     totals = sum((wave.counts for wave in waves), Counts())
     reason = f"resumed by {by}" + (f": {remark}" if remark else "")
+    silent = sum(wave.silent for wave in waves)
     if rollout.pause is Pause.GATE_FAILED:
-        reason += f", accepting {totals.failed} failures"
+        reason += f", accepting {totals.failed} failures" + (
+            f" and {silent} silent devices" if silent else ""
+        )
     resumed = rollout.after(RolloutEvent.RESUME, reason=reason, now=now)
     if rollout.pause is Pause.GATE_FAILED:
-        resumed = replace(resumed, accepted_failures=totals.failed)
+        kinds = {kind.value: totals.failures(kind) for kind in Failure if kind is not Failure.ALL}
+        resumed = replace(
+            resumed, accepted_failures=totals.failed, accepted={**kinds, Failure.SILENT.value: silent}
+        )
     accepted = tuple(
         wave.after(WaveEvent.ACCEPT, reason=reason, now=now)
         if wave.status is WaveStatus.INCONCLUSIVE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -190,6 +190,7 @@ def lane_of(spec: RolloutSpec) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """`accepted_failures`: an operator resumed in spite of this many; a rule fires again above it.
+    `accepted`: the same by what abort rules count, so that failures of one kind do not excuse others.
     Times are Unix seconds. `resume_at`: when a pause that ends by itself does. `bytes_free_at`: when
     `rate.max_bytes_per_second` allows the next offer. `stopping`: in CANCELING, those at it may finish.
     `follows`: devices that join its group come in through the tail; `settled`: its gates have passed."""
@@ -202,6 +203,7 @@ class Rollout:
     reason: str
     pause: Pause = Pause.NONE
     accepted_failures: int = 0
+    accepted: Mapping[str, int] = field(default_factory=dict)  # value of Failure -> devices
     stragglers: int = 0
     rollback_scope: Scope = Scope.NONE
     failed_wave: int | None = None

@@ -38,6 +38,7 @@ def rollout_of(row: RolloutRow) -> Rollout:
         reason=row.reason,
         pause=Pause(row.pause),
         accepted_failures=row.accepted_failures,
+        accepted=dict(row.accepted),
         stragglers=row.stragglers,
         rollback_scope=Scope(row.rollback_scope),
         failed_wave=row.failed_wave,
@@ -57,6 +58,7 @@ def write_rollout(row: RolloutRow, rollout: Rollout) -> bool:
     row.status, row.pause = rollout.status.value, rollout.pause.value
     row.reason, row.since = rollout.reason, rollout.since
     row.accepted_failures, row.stragglers = rollout.accepted_failures, rollout.stragglers
+    row.accepted = dict(rollout.accepted)
     row.rollback_scope, row.failed_wave = rollout.rollback_scope.value, rollout.failed_wave
     row.started_at, row.resume_at = rollout.started_at, rollout.resume_at
     row.follows, row.settled, row.stopping = rollout.follows, rollout.settled, rollout.stopping

@@ -46,6 +46,7 @@ class RolloutRow(SQLModel, table=True):
     stopping: bool = with_default(False)  # in CANCELING: those at it may finish
     resume_at: float | None = None  # when a pause of its own making ends
     bytes_free_at: float = with_default(0.0)  # when its bytes per second allow the next offer
+    accepted: dict[str, Any] = kept_field()  # kind of failure -> devices, in spite of which it was resumed
     lane: str = with_default("active")  # or "shadow": rollouts of two lanes take nothing from each other
 
 

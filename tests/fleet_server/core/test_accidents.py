@@ -70,6 +70,37 @@ def test_a_wave_that_finished_below_its_threshold_does_not_start_the_next() -> N
     assert fleet.running() == {"1.0.0": 4, "2.0.0": 2}
 
 
+def test_a_wave_with_too_few_successes_to_tell_does_not_start_the_next() -> None:
+    """3.2, 5.4: all of its executed devices succeeded, and they were fewer than the file asks for."""
+    waves = [{"name": "canary", "count": 4, "bake": "5s"}, {"name": "rest", "bake": "5s"}]
+    fleet = Fleet(spec_of(waves=waves, success={"min_succeeded": 4}, timeouts=SHORT), 8)
+    fleet.cut("d1", "d2")
+    fleet.now += 10
+    fleet.run(120)
+    assert (fleet.rollout.status, fleet.rollout.pause) == (RolloutStatus.PAUSED, Pause.INCONCLUSIVE)
+    assert fleet.wave("canary").status is WaveStatus.INCONCLUSIVE
+    assert {device for _, device in fleet.offered} == {"d0", "d3"}
+    fleet.rollout, waves_after, _ = resume(fleet.rollout, fleet.waves, now=fleet.now, by="eva")
+    fleet.waves = list(waves_after)
+    fleet.run(3)
+    assert {f"d{i}" for i in range(4, 8)} <= {device for _, device in fleet.offered}, (
+        "a person takes it as passed"
+    )
+
+
+def test_a_bad_wave_is_seen_behind_a_hundred_good_devices() -> None:
+    """3.2, 3.3: five of the six newest failed; of all devices that is nothing."""
+    waves = [{"name": "old", "count": 94, "bake": "0s"}, {"name": "new", "bake": "0s"}]
+    bad = {f"d{i}": FALLS_BACK for i in range(94, 99)}
+    rule = {"threshold": 0.1, "min_executed": 5, "action": "pause"}
+    fleet = Fleet(
+        spec_of(waves=waves, abort=[rule], timeouts=SHORT, success={"percent": 1}), 100, behaviours=bad
+    )
+    fleet.run(60)
+    assert fleet.rollout.pause is Pause.GATE_FAILED
+    assert "(wave new)" in fleet.rollout.reason
+
+
 def test_success_is_running_and_committed_not_written_to_disk() -> None:
     """3.1: COMMITTED alone, without the version reported running, is not yet a success."""
     fleet = Fleet(spec_of(waves=[{"name": "all", "bake": "0s"}], timeouts=SHORT), 1)

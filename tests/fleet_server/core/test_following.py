@@ -46,6 +46,16 @@ def test_its_release_is_promoted_when_the_gates_have_passed_and_it_goes_on() -> 
     assert [one.kind for one in fleet.decisions].count("settled") == 1
 
 
+def test_it_is_not_promoted_while_those_who_came_last_bring_it_below_its_success() -> None:
+    """The two waves passed; what failed was all in the tail, before anything was settled."""
+    fleet = growing(abort=[])
+    fleet.join(*(f"late{i}" for i in range(4)))
+    for i in range(4):
+        fleet.devices[f"late{i}"].behaviour = FALLS_BACK
+    assert fleet.run(240) is RolloutStatus.FAILED
+    assert not fleet.promoted
+
+
 def test_who_joins_later_is_offered_it_at_the_rate_and_the_abort_rules_hold() -> None:
     fleet = growing(rate={"maximum_per_minute": 4}, abort=STRICT)
     fleet.run(180)

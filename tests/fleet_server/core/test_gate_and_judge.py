@@ -6,7 +6,7 @@ import pytest
 
 from limosa_contracts.errors import Conflict
 from limosa_contracts.phases import Execution
-from limosa_contracts.rollout.abort import AbortRule
+from limosa_contracts.rollout.abort import AbortRule, Failure
 from limosa_contracts.rollout.success import Success
 from limosa_server.core import desired, diagram, operate
 from limosa_server.core.counts import Counts
@@ -49,6 +49,31 @@ def test_a_hard_stop_needs_no_confidence() -> None:
     )
     assert fired is not None
     assert "hard stop" in fired.sentence
+
+
+def fires(rule: AbortRule, counted: Counts, *, silent: int = 0) -> bool:
+    return gate.evaluate(rule, 0, counted, silent=silent, group=100, scope="all waves") is not None
+
+
+def test_who_wants_to_be_surer_waits_for_more_failures() -> None:
+    """3 of 10: the lower bound is 12.7 % with 95 % confidence, 6.5 % with 99.5 %."""
+    assert fires(AbortRule(confidence=0.95), counts(7, 3))
+    assert not fires(AbortRule(confidence=0.995), counts(7, 3))
+
+
+def test_a_rule_counts_its_own_kind_of_failure_and_no_other() -> None:
+    mixed = Counts({Execution.SUCCEEDED: 5, Execution.ROLLED_BACK: 5, Execution.TIMED_OUT: 1})
+    assert fires(AbortRule(failure=Failure.ROLLED_BACK), mixed)
+    assert not fires(AbortRule(failure=Failure.TIMED_OUT), mixed)
+    assert not fires(AbortRule(failure=Failure.REJECTED), mixed)
+    assert fires(AbortRule(failure=Failure.ALL), mixed)
+
+
+def test_silence_is_a_share_of_those_who_ended_or_fell_silent_and_no_failure_by_itself() -> None:
+    rule = AbortRule(failure=Failure.SILENT)
+    assert not fires(rule, counts(17, 0), silent=3), "3 of 20: at least 6 %"
+    assert fires(rule, counts(7, 0), silent=3), "3 of 10: at least 13 %"
+    assert not fires(AbortRule(), counts(7, 0), silent=3)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,11 @@ def evaluate(
     hard = rule.hard_stop_count is not None and failed >= rule.hard_stop_count
     if not hard and (failed == 0 or executed < needed or bound <= rule.threshold):
         return None
-    what = "failed" if rule.failure is Failure.ALL else rule.failure.value.replace("_", " ")
+    what = "executed devices " + (
+        "failed" if rule.failure is Failure.ALL else rule.failure.value.replace("_", " ")
+    )
+    if rule.failure is Failure.SILENT:
+        what = "devices were not heard of since they switched"
     why = (
         f"the hard stop is {rule.hard_stop_count}"
         if hard
@@ -74,6 +78,6 @@ def evaluate(
         rule=place,
         action=rule.action,
         failed=failed,
-        sentence=f"{failed} of {executed} executed devices {what} ({scope}): {why}",
+        sentence=f"{failed} of {executed} {what} ({scope}): {why}",
         numbers=numbers,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 
@@ -47,10 +47,17 @@ def meets(counts: Counts, percent: float) -> bool:
     return executed > 0 and counts.succeeded * 100 >= Fraction(str(percent)) * executed
 
 
+def asked_of(success: Success, planned: int) -> Success:
+    """`min_succeeded` is at most the devices that a wave was planned with, so that a small one can pass; not
+    those that are left in it when the others went to the tail, for whom it was asked."""
+    return replace(success, min_succeeded=min(success.min_succeeded, max(1, planned)))
+
+
 def judge(success: Success, counts: Counts, *, wave: int, name: str) -> tuple[Verdict, Decision]:
-    """The gate after a wave, on that wave's counts."""
+    """The gate after a wave, on that wave's counts. `success.min_succeeded`: of what it was planned with
+    (`asked_of`)."""
     executed, succeeded = counts.executed, counts.succeeded
-    needed = min(success.min_succeeded, counts.total)
+    needed = success.min_succeeded
     if executed == 0:
         verdict, why = Verdict.INCONCLUSIVE, "no device of it executed the update"
     elif not meets(counts, success.percent):
