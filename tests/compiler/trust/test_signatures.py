@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from model_signing._cli import main as stock_tool
 
 from limosa_compiler.artifact.archive_file import Archive, Variant, read_archive, write_archive
 from limosa_compiler.trust.errors import NotSigned
@@ -12,7 +13,6 @@ from limosa_contracts.errors import InvalidArtifact, SignatureMismatch
 from limosa_contracts.oci import SIGNATURE_FILE
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from tests.support.artifacts import small_artifact
-from tests.support.processes import script
 
 KEY = SigningKey.generate(Algorithm.P256)
 
@@ -37,15 +37,12 @@ def unpack(archive: Archive, variant: Variant, folder: Path) -> Path:
 
 
 def stock_says_yes(folder: Path, key: SigningKey) -> bool:
-    """`model_signing verify key`, as anybody would run it."""
+    """`model_signing verify key`: what its script calls."""
     public = folder.parent / f"{key.public.keyid[:8]}.pub"
     public.write_bytes(key.public.pem())
-    done = subprocess.run(
-        [script("model_signing"), "verify", "key", folder, "--signature", folder / SIGNATURE_FILE,
-         "--public_key", public],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.returncode == 0
+    words = ["verify", "key", folder, "--signature", folder / SIGNATURE_FILE, "--public_key", public]
+    done = CliRunner().invoke(stock_tool, [str(word) for word in words])
+    return done.exit_code == 0
 
 
 def test_stock_tool_accepts_every_unpacked_variant_and_refuses_each_change(tmp_path: Path) -> None:
