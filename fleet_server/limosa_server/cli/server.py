@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, TypeAlias
 
 import click
 
 from limosa_contracts.cli import command, json_option
-from limosa_contracts.errors import Usage
+from limosa_contracts.errors import TransferError, Usage
 from limosa_server.access.two_person_actions import ACTIONS
 from limosa_server.retention.settings import RetentionSettings
 from limosa_server.settings import ServerSettings
 
+ExceptionInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 KEPT: Final = RetentionSettings()
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @command(
@@ -115,10 +120,19 @@ def run(
         ),
         dev=dev,
     )
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    shown = logging.StreamHandler()
+    shown.setFormatter(LogLines(LOG_LINE))
+    logging.basicConfig(level=log_level.upper(), handlers=[shown])
     from limosa_server.run import run_server
 
     run_server(settings)
+
+
+class LogLines(logging.Formatter):
+    """What passes by itself without its traceback: an hour without a database says it thousands of times."""
+
+    def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802  # logging's name
+        return str(ei[1]) if isinstance(ei[1], TransferError) else super().formatException(ei)
 
 
 def parse_listen(text: str) -> tuple[str, int]:

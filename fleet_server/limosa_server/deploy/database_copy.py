@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Engine
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL, Engine, create_engine
 
 from limosa_server.deploy.backup_manifest import POSTGRESQL, SQLITE
 from limosa_server.errors import BackupFailed
@@ -20,12 +21,13 @@ from limosa_server.store.engine import make_engine, place_of, shown
 from limosa_server.store.failures import usable
 from limosa_server.store.transaction_kinds import for_kind
 
-INSTALLED: Final = "/usr/lib/postgresql/*/bin"
+INSTALLED: Final = "usr/lib/postgresql/*/bin"
 SAME_MAJOR: Final = "apt-get install postgresql-client-NN, of the server's major version or a newer one"
 PORTABLE: Final = ("--no-owner", "--no-acl", "--schema=public")
 """Without other roles' rights and without extensions: another cluster need not have them."""
 VERSIONS_DIFFER: Final = "version mismatch"  # what both programs say, in English
 CONNECT_TIMEOUT_S: Final = "10"
+NOT_TOLD: Final = ("password", "context")  # on a command line; psycopg's own
 PAGES_AT_ONCE: Final = 4096  # of SQLite; between two steps the server may write
 
 
@@ -80,36 +82,42 @@ def load(source: Path, place: Path | str) -> None:
 
 
 def _run(program: str, url: URL, *arguments: str) -> None:
-    found = _newest(program)
-    if found is None:
+    candidates = _installed(program)
+    if not candidates:
         hint = "apt-get install postgresql-client"
         raise BackupFailed(f"{program} is not installed", where="PATH", hint=hint)
     password = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}
-    name = url.set(password=None, drivername="postgresql").render_as_string(hide_password=False)
-    done = subprocess.run(
-        [found, "--no-password", f"--dbname={name}", *arguments],  # else it would wait for one on a terminal
-        env={"PGCONNECT_TIMEOUT": CONNECT_TIMEOUT_S, **os.environ, **password},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.strip()
-        raise BackupFailed(
-            f"{program} failed",
-            where=shown(url),
-            why=said.rpartition("\n")[2][:500],
-            hint=SAME_MAJOR if VERSIONS_DIFFER in said else "",
+    _, parameters = create_engine(url.set(drivername="postgresql+limosa")).dialect.create_connect_args(url)
+    name = make_conninfo("", **{key: parameters[key] for key in parameters if key not in NOT_TOLD})
+    said = ""
+    for found in candidates:
+        done = subprocess.run(
+            [found, "--no-password", f"--dbname={name}", *arguments],  # else it asks for one on a terminal
+            env={"PGCONNECT_TIMEOUT": CONNECT_TIMEOUT_S, **os.environ, **password},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
+        if done.returncode == 0:
+            return
+        said = done.stderr.strip()
+        if VERSIONS_DIFFER not in said:
+            break
+    raise BackupFailed(
+        f"{program} failed",
+        where=shown(url),
+        why=said.rpartition("\n")[2][:500],
+        hint=SAME_MAJOR if VERSIONS_DIFFER in said else "",
+    )
 
 
-def _newest(program: str) -> str | None:
-    """An older one refuses a newer server; what an operator put on PATH goes first if there is a choice."""
-    folders = sorted(Path("/").glob(INSTALLED.lstrip("/")), key=lambda one: _number(one.parent.name))
-    found = [shutil.which(program), *(shutil.which(program, path=str(one)) for one in reversed(folders))]
-    return next((one for one in found if one is not None), None)
+def _installed(program: str) -> list[str]:
+    """What an operator put on PATH goes first, then the newest: an older one refuses a newer server."""
+    folders = sorted(Path("/").glob(INSTALLED), key=lambda one: _number(one.parent.name), reverse=True)
+    found = [shutil.which(program), *(shutil.which(program, path=str(one)) for one in folders)]
+    return [one for one in dict.fromkeys(found) if one is not None]
 
 
 def _number(name: str) -> float:
