@@ -80,7 +80,10 @@ class Fields:
         value = self.raw(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.wrong(name, f"a number is needed, got {_kind(value)}")
-        result = float(value)
+        try:
+            result = float(value)
+        except OverflowError as error:  # JSON's whole numbers have no end
+            raise self.wrong(name, "it is beyond what a number holds") from error
         if not math.isfinite(result) or not low <= result <= high:
             raise self.wrong(name, f"{value} is outside {low} to {high}")
         return result

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func
-from sqlmodel import select
+from sqlmodel import col, select
 
 from limosa_contracts.report_message import ReportMessage
 from limosa_contracts.signing_keys import Algorithm, SigningKey
@@ -85,7 +85,7 @@ def test_what_a_link_swapped_is_stored_at_once_in_its_order(fleet: Fleet) -> Non
     a, b, c, d = (device.event(name) for name in "abcd")
     assert post(fleet, device, b, d, c, c, a, b) == [{"session": 7, "seq": 4}]
     with fleet.state.store.read() as tx:
-        assert list(tx.exec(select(EventRow.key).order_by(EventRow.id))) == ["a", "b", "c", "d"]
+        assert list(tx.exec(select(EventRow.key).order_by(col(EventRow.id)))) == ["a", "b", "c", "d"]
     text = fleet.http.get("/metrics").text
     assert 'limosa_reports_total{kind="evt",result="duplicate"} 2.0' in text
     assert 'result="gap"' not in text
@@ -102,7 +102,7 @@ def test_in_whatever_order_one_batch_brings_an_outbox_all_of_it_is_stored_once(
     assert [done.ack.seq for done in Ingest(fleet.state).take(batch)] == [6]
     with fleet.state.store.read() as tx:
         rows = select(EventRow.key).where(EventRow.device == device.id)
-        assert list(tx.exec(rows.order_by(EventRow.id))) == [f"{i}" for i in range(6)]
+        assert list(tx.exec(rows.order_by(col(EventRow.id)))) == [f"{i}" for i in range(6)]
 
 
 def test_after_a_gap_nothing_is_stored_until_the_missing_message_comes(fleet: Fleet) -> None:

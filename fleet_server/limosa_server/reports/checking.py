@@ -43,9 +43,13 @@ def check(items: Sequence[Claimed], max_bytes: int) -> list[Verdict]:
 
 
 def _verdict(one: Claimed, max_bytes: int) -> Verdict:
-    if not is_signed(one.device, one.message, [_key(pem) for pem in one.keys]):
+    try:
+        if not is_signed(one.device, one.message, [_key(pem) for pem in one.keys]):
+            return None
+        return parse_report(one.device, one.message, max_bytes)
+    except Exception:  # recorded; a defect of ours must not stop everybody whose messages came with it
+        log.exception("a %s of %s cannot be checked", one.message.suffix.value, one.device)
         return None
-    return parse_report(one.device, one.message, max_bytes)
 
 
 @lru_cache(maxsize=KEYS_KEPT)

@@ -16,6 +16,7 @@ from limosa_contracts.feedback import ACCURACY, Feedback
 from limosa_contracts.window import COMPARED, Window
 from limosa_server.core.modes.arms import CHAMPION
 from limosa_server.core.rollout import RolloutStatus
+from limosa_server.rollouts.kept_sums import add_up
 from limosa_server.rollouts.modes_facts import held_since
 from limosa_server.state import News
 from limosa_server.store import Transaction
@@ -33,7 +34,7 @@ from limosa_server.tables.modes import (
 from limosa_server.tables.rollouts import RolloutRow
 
 COUNT_MAX: Final = 2**53
-"""A device that says more lies; sums stay exact and fit every column."""
+"""A device that says more in one window lies; its window adds nothing."""
 HOLDING: Final = (RolloutStatus.RUNNING.value, RolloutStatus.PAUSED.value)
 Row: TypeAlias = dict[str, Any]
 Names: TypeAlias = tuple[str, ...]
@@ -55,7 +56,9 @@ def on_reports(tx: Transaction, news: News, now: float) -> None:
     )
     if kpis:
         named = ("device", "model", "version", "kpi")
-        _add(tx, DeviceKpiRow, named, [{name: row[name] for name in (*named, *_SUMS)} for row in kpis], _SUMS)
+        add_up(
+            tx, DeviceKpiRow, named, [{name: row[name] for name in (*named, *_SUMS)} for row in kpis], _SUMS
+        )
         _count_arms(tx, kpis)
 
 
@@ -107,24 +110,6 @@ def _less(row: Row, before: Row) -> Row:
     return {**row, **{name: row[name] - amount for name, amount in before.items()}}
 
 
-def _add(tx: Transaction, table: type[SQLModel], key: Names, rows: Sequence[Row], amounts: Names) -> None:
-    total: dict[tuple[object, ...], Row] = {}
-    for row in rows:
-        place = tuple(row[name] for name in key)
-        have = total.get(place)
-        total[place] = row if have is None else {**row, **{n: have[n] + row[n] for n in amounts}}
-    if not total:
-        return
-    statement = insert(tx, table)
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(key),
-            set_={name: getattr(table, name) + statement.excluded[name] for name in amounts},
-        ),
-        list(total.values()),
-    )
-
-
 def _count_shadows(tx: Transaction, rows: Sequence[Row]) -> None:
     """For the rollout that holds the lane; what comes after its end counts for nothing."""
     rollout = {
@@ -139,7 +124,7 @@ def _count_shadows(tx: Transaction, rows: Sequence[Row]) -> None:
         for row in rows
         if _runs(row) in rollout
     ]
-    _add(tx, ShadowCountRow, ("rollout", "device"), counted, _ROWS)
+    add_up(tx, ShadowCountRow, ("rollout", "device"), counted, _ROWS)
 
 
 def _devices(rows: Sequence[Row]) -> list[str]:
@@ -169,7 +154,7 @@ def _count_arms(tx: Transaction, rows: Sequence[Row]) -> None:
             for row in by_device[device]
             if _runs(row) == wanted
         ]
-    _add(tx, ArmKpiRow, ("rollout", "kpi", "device"), counted, _SUMS)
+    add_up(tx, ArmKpiRow, ("rollout", "kpi", "device"), counted, _SUMS)
 
 
 def _arms(tx: Transaction, devices: Sequence[str]) -> Sequence[Any]:
