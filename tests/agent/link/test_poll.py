@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.identity.enroll import enroll
@@ -17,8 +21,11 @@ from limosa_agent.link.outbox import Outbox
 from limosa_agent.link.poll import HttpsPoll
 from limosa_agent.link.uplink import Uplink
 from limosa_agent.store.state_db import StateDb
+from limosa_contracts.desired import PAYLOAD_TYPE, DesiredState, Farewell
+from limosa_contracts.dsse import Envelope
+from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_contracts.topics import Suffix
-from tests.agent.fleet import Fleet
+from tests.agent.fleet import DEVICE, Fleet
 
 INTERVAL_S = 0.3
 
@@ -109,3 +116,59 @@ def test_broker_that_talks_is_enough(fleet: Fleet, tmp_path: Path) -> None:
 
     with closing(StateDb.open(tmp_path / "state")) as db:
         asyncio.run(busy(db))
+
+
+def last_document(fleet: Fleet, key: SigningKey) -> bytes:
+    now = int(time.time())
+    state = DesiredState(
+        device=DEVICE, epoch=1, counter=now * 1000, issued=now, expires=now + 3600, models=(),
+        decommissioned=Farewell(at=now, reason="sold"),
+    )  # fmt: skip
+    return Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
+
+
+def refuse_with(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, document: bytes) -> None:
+    """What a server answers to a device that it has taken out."""
+    problem = {"title": "not of the fleet", "status": 403, "code": "LM-605", "desired": document.decode()}
+    goes_on = fleet.answer
+
+    def answer(method: str, path: str, body: bytes, etag: str) -> tuple[int, bytes, dict[str, str]]:
+        if path == "/api/v1/device/token":
+            return 403, json.dumps(problem).encode(), {}
+        return goes_on(method, path, body, etag)
+
+    monkeypatch.setattr(fleet, "answer", answer)
+
+
+def test_a_device_that_is_refused_for_good_is_told_why_by_the_director(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(db: StateDb) -> None:
+        device = Device(fleet, db, tmp_path / "state")
+        refuse_with(fleet, monkeypatch, last_document(fleet, fleet.world.online_key("director")))
+        assert await device.told_within(30.0, broker_talks=False)
+        assert device.inbox.decommissioned == Farewell(at=ANY, reason="sold")
+        later = fleet.want_models()  # it was a mistake, or a director that was captured
+        await device.inbox.receive(later)
+        assert device.inbox.decommissioned is None
+
+    with closing(StateDb.open(tmp_path / "state")) as db:
+        asyncio.run(refused(db))
+
+
+@pytest.mark.parametrize("forged", [True, False])
+def test_a_server_or_a_proxy_cannot_say_that_a_device_is_taken_out(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forged: bool
+) -> None:
+    """Signed by another key, or no document at all: the device goes on, and asks again."""
+
+    async def refused(db: StateDb) -> None:
+        device = Device(fleet, db, tmp_path / "state")
+        other = SigningKey.generate(Algorithm.ED25519)
+        refuse_with(fleet, monkeypatch, last_document(fleet, other) if forged else b"you are out")
+        assert await device.told_within(30.0, broker_talks=False)
+        assert device.inbox.decommissioned is None
+        assert sum(device.inbox.refused.values()) >= 1
+
+    with closing(StateDb.open(tmp_path / "state")) as db:
+        asyncio.run(refused(db))
