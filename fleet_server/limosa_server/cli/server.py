@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import click
 
-from limosa_contracts.cli import command, json_option
+from limosa_contracts.cli import command, json_option, progress
 from limosa_contracts.errors import TransferError, Usage
 from limosa_server.access.two_person_actions import ACTIONS
 from limosa_server.retention.settings import RetentionSettings
@@ -123,6 +123,8 @@ def run(
     shown = logging.StreamHandler()
     shown.setFormatter(LogLines(LOG_LINE))
     logging.basicConfig(level=log_level.upper(), handlers=[shown])
+    if two_person_actions and "token.create" not in two_person_actions:
+        progress("hint: one admin can make tokens for two persons; --two-person token.create ends that")
     from limosa_server.run import run_server
 
     run_server(settings)
