@@ -104,3 +104,14 @@ def models_of(pool: RunningPool) -> Sequence[str]:
 @pytest.fixture
 def tiny(start_pool: StartPool, slots: Path) -> RunningPool:
     return start_pool(install(tiny_plan(), slots))
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPool]:
+    """One for all tests of a file: for requests, none of which may leave a trace in the next one's answer."""
+    pool = RunningPool(quick_limits())
+    try:
+        pool.start(install(tiny_plan(), tmp_path_factory.mktemp("state")))
+        yield pool
+    finally:
+        pool.end()

@@ -31,8 +31,8 @@ def test_stock_triton_client_gets_predictions_json_and_binary(start_pool: StartP
 
 
 @pytest.mark.parametrize("name", [TINY, TINY.replace("/", "%2F"), f"{TINY}/versions/1.0.0"])
-def test_model_name_with_a_slash_is_found_plain_and_quoted(tiny: RunningPool, name: str) -> None:
-    with Client(tiny.port) as client:
+def test_model_name_with_a_slash_is_found_plain_and_quoted(steady: RunningPool, name: str) -> None:
+    with Client(steady.port) as client:
         answer = client.ask("POST", f"/v2/models/{name}/infer", json.dumps(row(1, 2, 3, id="a")).encode())
     assert answer.json == {
         "model_name": TINY,
@@ -42,16 +42,16 @@ def test_model_name_with_a_slash_is_found_plain_and_quoted(tiny: RunningPool, na
     }
 
 
-def test_pipelined_requests_are_answered_in_order(tiny: RunningPool) -> None:
-    with Client(tiny.port) as client:
+def test_pipelined_requests_are_answered_in_order(steady: RunningPool) -> None:
+    with Client(steady.port) as client:
         client.send(b"".join(request("POST", INFER, json.dumps(row(i, 0, 0)).encode()) for i in range(100)))
         got = [client.receive().json["outputs"][0]["data"][0] for _ in range(100)]
     assert got == [2.0 * i for i in range(100)]
 
 
-def test_request_that_comes_byte_by_byte_or_in_chunks_is_answered(tiny: RunningPool) -> None:
+def test_request_that_comes_byte_by_byte_or_in_chunks_is_answered(steady: RunningPool) -> None:
     body = json.dumps(row(1, 2, 3)).encode()
-    with Client(tiny.port) as client:
+    with Client(steady.port) as client:
         for byte in request("POST", INFER, body):
             client.send(bytes([byte]))
         assert client.receive().status == 200
@@ -61,30 +61,30 @@ def test_request_that_comes_byte_by_byte_or_in_chunks_is_answered(tiny: RunningP
         assert client.receive().status == 200
 
 
-def test_client_that_half_closes_still_gets_its_answer(tiny: RunningPool) -> None:
-    with Client(tiny.port) as client:
+def test_client_that_half_closes_still_gets_its_answer(steady: RunningPool) -> None:
+    with Client(steady.port) as client:
         client.send(request("POST", INFER, json.dumps(row(1, 2, 3)).encode()))
         client.socket.shutdown(socket.SHUT_WR)
         assert client.receive().status == 200
         assert client.at_end()
 
 
-def test_http_1_0_and_expect_continue(tiny: RunningPool) -> None:
+def test_http_1_0_and_expect_continue(steady: RunningPool) -> None:
     body = json.dumps(row(1, 2, 3)).encode()
-    with Client(tiny.port) as client:
+    with Client(steady.port) as client:
         head = f"POST {INFER} HTTP/1.1\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
         client.send(head.encode())
         assert client.receive().status == 100
         client.send(body)
         assert client.receive().status == 200
-    with Client(tiny.port) as client:
+    with Client(steady.port) as client:
         client.send(b"GET /v2/health/live HTTP/1.0\r\n\r\n")
         answer = client.receive()
         assert (answer.status, answer.closes) == (200, True)
         assert client.at_end()
 
 
-def test_other_paths_methods_and_versions(tiny: RunningPool) -> None:
+def test_other_paths_methods_and_versions(steady: RunningPool) -> None:
     cases = {
         ("GET", "/"): 404,
         ("GET", "/v2/models/demo"): 404,
@@ -101,7 +101,7 @@ def test_other_paths_methods_and_versions(tiny: RunningPool) -> None:
         ("GET", f"/v2/models/{TINY}"): 200,
         ("GET", f"/v2/models/{TINY}/versions/1.0.0/ready"): 200,
     }
-    with Client(tiny.port) as client:
+    with Client(steady.port) as client:
         got = {case: client.ask(*case).status for case in cases}
     assert got == cases
 
