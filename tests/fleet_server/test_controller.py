@@ -97,7 +97,10 @@ def test_the_server_is_killed_at_every_single_commit_of_a_rollout(
 
 
 def test_the_document_names_the_release_its_trial_and_its_rollout(fleet: SmallFleet) -> None:
-    fleet.start(trial={"inferences": 20, "seconds": 5}, telemetry={"report_every": "2s"})
+    fleet.start(
+        trial={"inferences": 20, "seconds": 5},
+        telemetry={"report_every": "2s", "report_every_in_probation": "1s"},
+    )
     fleet.controller.tick()
     offered = [name for name in fleet.names() if fleet.document(name) is not None]
     assert len(offered) == 1
@@ -105,6 +108,7 @@ def test_the_document_names_the_release_its_trial_and_its_rollout(fleet: SmallFl
     assert state is not None
     assert (state.models[0].version, state.models[0].rollout, state.models[0].attempt) == ("2.0.0", "1", 1)
     assert (state.models[0].trial.inferences, state.report_every_s) == (20, 2.0)
+    assert state.report_every_in_probation_s == 1.0
     with fleet.store.read() as tx:
         row = tx.exec(select(OutboxRow)).one()
     assert row.topic == f"limosa/v1/d/{offered[0]}/desired"

@@ -67,7 +67,8 @@ def _time_is_over(board: Board) -> bool:
     if board.rollout.settled:
         if board.rollout.status is RolloutStatus.PAUSED:
             board.move(RolloutEvent.RESUME, "its time is over")
-        following.complete(board)
+        if not _fell_below(board):
+            following.complete(board)
         return True
     sentence = f"its time is over: {format_duration(timeouts.end_s)}"
     board.move(RolloutEvent.CANCEL, sentence)
@@ -284,14 +285,21 @@ def _fail(board: Board, sentence: str, wave: Wave | None) -> None:
     board.decide("failed", "FAILED", sentence, wave=wave.index if wave else None)
 
 
-def _complete(board: Board) -> bool:
-    """Every gate has passed; the whole is judged once more, for what fell back since (rollouts 3.2)."""
+def _fell_below(board: Board) -> bool:
+    """The whole is judged once more at its end, however it ends (rollouts 3.2)."""
     totals = board.totals
-    if totals.executed and not meets(totals, board.rollout.spec.success.percent):
-        last = board.waves[-1]
-        sentence = f"{totals.failed} of {totals.executed} executed devices failed in the end"
-        _fail_wave(board, last, sentence)
-        _fail(board, sentence, last)
+    if not totals.executed or meets(totals, board.rollout.spec.success.percent):
+        return False
+    last = board.waves[-1]
+    sentence = f"{totals.failed} of {totals.executed} executed devices failed in the end"
+    _fail_wave(board, last, sentence)
+    _fail(board, sentence, last)
+    return True
+
+
+def _complete(board: Board) -> bool:
+    """Every gate has passed, and nothing fell back since that would have kept one from passing."""
+    if _fell_below(board):
         return True
     # Gates have passed, so those who are away may have it too; the rate still holds (rollouts 3.10).
     for run in [run for run in board.open() if run.state is Execution.QUEUED]:

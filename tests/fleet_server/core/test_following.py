@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limosa_contracts.errors import Conflict
-from limosa_contracts.phases import Execution
+from limosa_contracts.phases import Execution, Phase
 from limosa_server.core import operate
 from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.core.wave import WaveStatus
@@ -89,6 +89,20 @@ def test_or_when_its_time_is_over_and_then_it_has_completed() -> None:
     fleet.cut("late")
     assert fleet.run(60) is RolloutStatus.COMPLETED
     assert fleet.rollout.stragglers == 1
+
+
+def test_when_its_time_is_over_it_has_not_completed_with_a_release_that_fell_back_everywhere() -> None:
+    """Its gates had passed, days ago; no rule of the file stopped it since."""
+    fleet = Fleet(
+        spec_of(waves=WAVES, target_selection="continuous", abort=[], timeouts={**SHORT, "end": "200s"}), 4
+    )
+    fleet.run(120)
+    assert fleet.rollout.settled
+    for name, device in fleet.devices.items():
+        device.running, device.phase = "1.0.0", Phase.FELL_BACK
+        fleet._event(name, Phase.FELL_BACK)
+    assert fleet.run(120) is RolloutStatus.FAILED
+    assert fleet.rollout.reason == "4 of 4 executed devices failed in the end"
 
 
 def test_a_fixed_group_cannot_be_finished() -> None:

@@ -298,3 +298,32 @@ def refuse(fleet: SmallFleet, name: str, code: str, *, free_bytes: int) -> None:
         tx.add(device)
         tx.flush()
         on_reports(tx, {name: [event]}, fleet.now)
+
+
+def test_a_release_that_fails_is_undone_to_the_version_that_the_file_names(fleet: SmallFleet) -> None:
+    """`on_failure.to`: 1.0.0 is what everybody ran, but nobody shall run it any more; and only where the
+    release itself allows the return (trust 2.4)."""
+    with fleet.store.transaction() as tx:
+        fleet._add_release(tx, "1.0.1", 9)
+        release = tx.exec(select(Release).where(Release.version == "2.0.0")).one()
+        release.may_return_to = ["1.0.0", "1.0.1"]
+    back = {"rollback": "all", "to": "1.0.1"}
+    first = fleet.start(on_failure=back)
+    fleet.bad = {name for name, run in fleet.runs(first).items() if run.wave > 0}
+    assert fleet.live(first) == "ROLLED_BACK"
+    committed = next(name for name, run in fleet.runs(first).items() if run.wave == 0)
+    assert fleet.running()[committed] == "1.0.1"
+    assert fleet.runs(first)[committed].return_version == "1.0.1"
+
+
+def test_a_version_to_go_back_to_that_the_release_does_not_allow_leaves_the_device_named(
+    fleet: SmallFleet,
+) -> None:
+    with fleet.store.transaction() as tx:
+        fleet._add_release(tx, "1.0.1", 9)
+    rollout = fleet.start(on_failure={"rollback": "all", "to": "1.0.1"})
+    fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
+    assert fleet.live(rollout) == "ROLLBACK_INCOMPLETE"
+    committed = next(name for name, run in fleet.runs(rollout).items() if run.wave == 0)
+    assert fleet.running()[committed] == "2.0.0"
+    assert "does not allow a return to 1.0.1" in fleet.runs(rollout)[committed].reason
