@@ -3,8 +3,12 @@
 Fleets with devices that differ, hours that go together, sites with weather, and half of the devices away
 half of the time (benchmarks/judge_fleet.py) are judged at the default settings. A *false abort*: a build
 as good as the one before is stopped at any look of any wave of its rollout. A *false promote*: a build
-that is worse by the margin passes the first wave. Bars: both below 5 %, for each harm. Beside it five
-rules of thumb on the same worlds; they have no third answer, so what they do not stop they promote.
+that is worse by the margin passes the first wave. Bars: both below 5 % of all rounds, for each harm.
+
+A round that is *inconclusive* after its bake was doubled ends there, for a person would be asked: it counts
+as neither error, is not run on into the waves that would follow, and has a column of its own. Beside the
+judge stand five rules of thumb on the same worlds; they have no third answer, so what they do not stop they
+promote.
 """
 
 from __future__ import annotations
@@ -116,7 +120,7 @@ def _row(name: str, ends: Counter[str], rounds: int, error: str, wrong: Verdict)
         "error": error,
         "judge": _percent(ends[wrong.value], rounds),
         "stopped": _percent(ends[Verdict.FAILED.value], rounds),
-        "waits": _percent(ends[Verdict.INCONCLUSIVE.value], rounds),
+        "inconclusive": _percent(ends[Verdict.INCONCLUSIVE.value], rounds),
         "passed": _percent(ends[Verdict.PASSED.value], rounds),
     }
 

@@ -18,6 +18,8 @@ def test_a_sound_build_is_not_stopped_and_the_same_seed_says_the_same() -> None:
     assert bar.name == "false_abort"
     assert bar.ok
     assert set(RULES) <= set(row)
+    ends = [float(str(row[name]).removesuffix(" %")) for name in ("stopped", "inconclusive", "passed")]
+    assert sum(ends) == pytest.approx(100), "every round ends in one of three ways, and all are shown"
 
 
 def test_harm_of_twice_the_margin_never_passes() -> None:

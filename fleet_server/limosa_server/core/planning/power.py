@@ -99,8 +99,9 @@ def _criteria(spec: RolloutSpec, n: int, group: int) -> Power:
 
 def few(n: int, group: int) -> str:
     """The sentence of rollouts 5.0."""
+    counted = group if group < 2 * ARM_MIN else n
     return (
-        f"{group if group < 2 * ARM_MIN else n} devices are too few for a comparison of two arms "
+        f"{devices(counted)} {'is' if counted == 1 else 'are'} too few for a comparison of two arms "
         f"({ARM_MIN} in each), so latency is judged on the device alone"
     )
 

@@ -117,6 +117,11 @@ def test_five_devices_are_told_that_no_comparison_is_made_of_them() -> None:
     assert "1 device in the first wave, 1 failure stops it" in plan.power.sentence
 
 
+def test_one_canary_is_too_few_in_the_singular() -> None:
+    plan = planned(fleet(60), waves=[{"name": "canary", "count": 1}, {"name": "rest"}])
+    assert "1 device is too few for a comparison of two arms (20 in each)" in plan.power.sentence
+
+
 @pytest.mark.parametrize(
     ("devices", "waves"),
     [
