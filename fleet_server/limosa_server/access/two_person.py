@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from sqlalchemy import delete
@@ -79,8 +80,17 @@ def confirm(
     raise SecondPersonNeeded(
         f"a second person must ask for this too: {ACTIONS.get(action, action)}",
         where=object,
-        why="the server is set to have two persons do it",
+        why=_why(caller, asks),
     )
+
+
+def _why(caller: Person, asks: Sequence[SecondPersonAsk]) -> str:
+    """What whoever believes to be the second needs to know: that they are not."""
+    others = sorted({ask.asked_name for ask in asks if ask.asked_name != caller.name})
+    if not others:
+        return "the server is set to have two persons do it"
+    who = " and ".join(others)
+    return f"{who} asked before, but that token made yours, or yours made it, or it was revoked since"
 
 
 def waiting(tx: Transaction, *, now: float) -> list[SecondPersonAsk]:

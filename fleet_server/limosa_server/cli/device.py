@@ -143,6 +143,13 @@ def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
     return labels
 
 
+def _ended(device: JsonObject) -> list[list[str]]:
+    """When and why somebody took it out of the fleet, where somebody has."""
+    if device["ended_at"] is None:
+        return []
+    return [["ended", f"{second(device['ended_at'])}  {printable(str(device['ended_reason']))}".rstrip()]]
+
+
 def _page(device: JsonObject) -> str:
     facts = columns(
         ["", ""],
@@ -150,6 +157,7 @@ def _page(device: JsonObject) -> str:
             ["device", str(device["id"])],
             ["link", link(device)],
             ["last seen", seen(device)],
+            *_ended(device),
             ["serial", printable(str(device["serial"])) or "-"],
             ["agent", printable(str(device["agent"])) or "-"],
             ["profile", printable(str(device["profile"])) or "-"],

@@ -81,7 +81,10 @@ def test_nobody_is_their_own_second_person(ruled: Fleet) -> None:
     assert revoke(ruled, device, person(ruled, "alice")) == 409
     made = ruled.http.post("/api/v1/tokens", json={"name": "puppet", "role": "operator"}, headers=alice)
     assert made.status_code == 201
-    assert revoke(ruled, device, {"Authorization": f"Bearer {made.json()['token']}"}) == 409
+    puppet = {"Authorization": f"Bearer {made.json()['token']}"}
+    assert revoke(ruled, device, puppet) == 409
+    told = ruled.http.post(f"/api/v1/devices/{device}/revoke", headers=puppet).json()
+    assert "alice asked before" in str(told), "who waits for nobody learns why nothing happens"
     assert state_of(ruled, device) == "active"
 
 
