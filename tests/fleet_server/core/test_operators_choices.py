@@ -1,0 +1,57 @@
+"""What a file may say and nobody needs to: each choice, and what happens without it (rollouts 4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from limosa_server.core.operate import resume
+from limosa_server.core.rollout import Pause, RolloutStatus
+from limosa_server.core.wave import WaveStatus
+from tests.fleet_server.core.fleet import FALLS_BACK, HANGS, Fleet, spec_of
+
+SHORT = {"offer": "60s", "in_progress": "2h", "silence": "4s"}
+
+
+def test_a_wave_that_is_followed_by_a_person_waits_for_that_person() -> None:
+    waves = [{"name": "canary", "count": 1, "bake": "2s", "then": "pause"}, {"name": "rest", "bake": "2s"}]
+    fleet = Fleet(spec_of(waves=waves, timeouts=SHORT))
+    fleet.run(120)
+    assert (fleet.rollout.status, fleet.rollout.pause) == (RolloutStatus.PAUSED, Pause.MANUAL)
+    assert fleet.wave("canary").status is WaveStatus.SUCCEEDED
+    assert {device for _, device in fleet.offered} == {"d0"}
+    fleet.rollout, waves_after, _ = resume(fleet.rollout, fleet.waves, now=fleet.now, by="eva")
+    fleet.waves = list(waves_after)
+    assert fleet.run(120) is RolloutStatus.COMPLETED
+
+
+@pytest.mark.parametrize("scope, keeps", [("wave", 1), ("all", 0)])
+def test_only_the_wave_that_failed_goes_back_where_the_file_says_so(scope: str, keeps: int) -> None:
+    waves = [{"name": "canary", "count": 1, "bake": "2s"}, {"name": "rest", "bake": "2s"}]
+    abort = [{"threshold": 0.01, "min_executed": 2, "action": "rollback"}]
+    fleet = Fleet(
+        spec_of(waves=waves, timeouts=SHORT, abort=abort, on_failure={"rollback": scope}),
+        behaviours={"d2": FALLS_BACK},
+    )
+    assert fleet.run(200) is RolloutStatus.ROLLED_BACK
+    assert fleet.running().get("2.0.0", 0) == keeps
+    assert fleet.devices["d0"].running == ("2.0.0" if keeps else "1.0.0")
+
+
+@pytest.mark.parametrize("least, ends", [(80, False), (50, True)])
+def test_the_tail_goes_on_while_too_many_who_are_back_have_not_executed(least: int, ends: bool) -> None:
+    """4 of the 6 that can be reached have executed: 67 %."""
+    fleet = Fleet(
+        spec_of(
+            waves=[{"name": "all", "bake": "0s"}],
+            timeouts=SHORT,
+            success={"reachable_within": "30s", "min_reachable_executed": least},
+        ),
+        behaviours={"d4": HANGS, "d5": HANGS},
+    )
+    fleet.cut("d4", "d5")
+    fleet.now += 10
+    fleet.run(20)
+    fleet.mend("d4", "d5")
+    fleet.run(200)
+    assert (fleet.rollout.status is RolloutStatus.COMPLETED) is ends
+    assert fleet.rollout.stragglers == (2 if ends else 0)
