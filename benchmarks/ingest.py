@@ -4,8 +4,8 @@ Windows of 8 features × 32 bins (1 KB), each signed by its device; one in ten c
 twenty swapped, so that devices send again from what is not acknowledged. Afterwards every total is
 compared with what the devices had counted. On SQLite and on PostgreSQL (fsync on), each in two ways:
 
-- `alone`: batches of 500 into the ingest, as they come over HTTPS; 60 s of its own time (signing is not
-  counted).
+- `alone`: batches of 500 into the ingest from four clients at once, as they come over HTTPS; 60 s of its
+  own time (signing is not counted).
 - `mosquitto`: a real server process and its broker; a load process publishes over 16 connections for
   60 s, and counts what the server acknowledges. Broker and load share the machine's cores.
 
@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,8 @@ from benchmarks.fleet.reports import Signer, enrol, lossy
 from benchmarks.fleet.server import Server, started_server
 from limosa_contracts.report_message import ReportMessage
 from limosa_server.assembly import make_state
-from limosa_server.reports.ingest import Incoming, Ingest
+from limosa_server.reports.ingest import Incoming
+from limosa_server.reports.joined import JoinedIngest
 from limosa_server.settings import ServerSettings
 from limosa_server.state import Endpoints
 from limosa_server.store import Store
@@ -53,6 +55,7 @@ SECONDS: Final = 60.0
 QUICK_SECONDS: Final = 5.0
 DEVICES: Final = 2000
 BATCH: Final = 500
+CLIENTS: Final = 4
 AHEAD: Final = 5  # messages that a device has under way
 ROUND: Final = 40  # batches that are signed at once, outside the measured time
 BACKLOG_BAR_S: Final = 2.0
@@ -97,19 +100,20 @@ def alone(folder: Path, url: str, seconds: float) -> dict[str, object]:
     signers = enrol(settings.database, settings.trust, devices=DEVICES)
     endpoints = Endpoints(base_url="http://bench:1", mqtt_host="bench", mqtt_port=1, mqtt_tls=False)
     state = make_state(settings, endpoints, time.time)
-    ingest = Ingest(state, workers=None)
+    ingest = JoinedIngest(state, workers=None)
     acked = {signer.id: 0 for signer in signers}
     draw, spent, sent, cpu = random.Random(7), 0.0, 0, 0.0
-    for batches in _rounds(signers, acked, draw):
-        for batch in batches:
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for batches in _rounds(signers, acked, draw):
             began, used = time.perf_counter(), time.process_time()
-            done = ingest.take(batch)
+            answers = list(clients.map(ingest.take, batches))
             spent += time.perf_counter() - began
             cpu += time.process_time() - used
-            sent += len(batch)
-            acked.update((one.device, one.ack.seq) for one in done)
-        if spent >= seconds:
-            break
+            sent += sum(map(len, batches))
+            for one in (ack for acks in answers for ack in acks):
+                acked[one.device] = max(acked[one.device], one.ack.seq)
+            if spent >= seconds:
+                break
     cpu += cpu_of(os.getpid()) - cpu_of(os.getpid(), below=False)  # of the checkers
     ingest.stop()
     state.deltas.stop()

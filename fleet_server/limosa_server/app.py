@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from limosa_server.api.problems import PROBLEMS, register
 from limosa_server.api.routers import ROUTERS
 from limosa_server.pages.routers import PAGE_ROUTERS
+from limosa_server.reports.joined import JoinedIngest
 from limosa_server.state import ServerState
 
 
@@ -22,6 +23,7 @@ def create_app(state: ServerState) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.server = state
+    app.state.reports = JoinedIngest(state)
     register(app)
     for router in (*ROUTERS, *PAGE_ROUTERS):
         app.include_router(router)

@@ -18,9 +18,9 @@ from limosa_server.api.auth import FromDevice
 from limosa_server.api.bodies import JsonBody, RawBody, json_schema
 from limosa_server.api.conditional import not_modified
 from limosa_server.api.routing import Router
-from limosa_server.api.state import State
+from limosa_server.api.state import Reports, State
 from limosa_server.fleet import enrollment
-from limosa_server.reports.ingest import Incoming, Ingest, check_batch_size
+from limosa_server.reports.ingest import Incoming, check_batch_size
 from limosa_server.trust import device_token
 from limosa_server.trust import roots as root_cas
 
@@ -87,7 +87,7 @@ def desired(request: Request, state: State, caller: FromDevice) -> Response:
         {"messages": {"type": "array", "items": {"type": "object"}}}, required=["messages"]
     ),
 )
-def reports(body: JsonBody, state: State, caller: FromDevice) -> dict[str, JsonValue]:
+def reports(body: JsonBody, state: State, joined: Reports, caller: FromDevice) -> dict[str, JsonValue]:
     """The same signed messages as over MQTT; the answer acknowledges what is committed."""
     limit = state.settings.limits.reports_per_request_max
     items = list(Fields(body, where="reports").items("messages", max_items=limit))
@@ -96,7 +96,7 @@ def reports(body: JsonBody, state: State, caller: FromDevice) -> dict[str, JsonV
         Incoming(device=caller.device, message=ReportMessage.from_json(item, where=place))
         for place, item in items
     ]
-    acks = Ingest(state).take(batch)
+    acks = joined.take(batch)
     return {"acks": [{"session": one.ack.session, "seq": one.ack.seq} for one in acks]}
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from limosa_server.reports.joined import JoinedIngest
 from limosa_server.state import ServerState
 
 
@@ -15,4 +16,11 @@ def server_state(request: Request) -> ServerState:
     return state
 
 
+def joined_ingest(request: Request) -> JoinedIngest:
+    reports = request.app.state.reports
+    assert isinstance(reports, JoinedIngest)
+    return reports
+
+
 State = Annotated[ServerState, Depends(server_state)]
+Reports = Annotated[JoinedIngest, Depends(joined_ingest)]

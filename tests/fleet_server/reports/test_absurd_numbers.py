@@ -27,7 +27,8 @@ from tests.fleet_server.world import MODEL, Device, Fleet
 pytestmark = pytest.mark.both_databases
 ABSURD: Final = (
     "-1", "0.5", "-0.0", f"{2**53 + 1}", f"{2**62}", f"{2**63 - 1}", f"{2**63}", f"{-(2**63)}", f"{2**64}",
-    "9" * 400, "9" * 5000, "-" + "9" * 400, "1e308", "-1e308", "1e-320", "1e999", "-1e999", "NaN", "-Infinity", "true",
+    "9" * 400, "9" * 5000, "-" + "9" * 400, "1e308", "-1e308", "1e-320", "1e999", "-1e999", "NaN",
+    "-Infinity", "true",
 )  # fmt: skip
 MARK: Final = 987654321
 TENS: Final = (0,) * 9 + (5,)
