@@ -77,8 +77,11 @@ class Link:
         self.coming += data
         at, coming = 0, self.coming
         while len(coming) - at >= 2:
-            length, start = _length(coming, at + 1)
-            if start < 0 or len(coming) < start + length:
+            found = wire.read_varint(coming, at + 1)
+            if found is None:
+                break
+            length, start = found
+            if len(coming) < start + length:
                 break
             kind = coming[at] >> 4
             if kind == wire.PUBACK:
@@ -229,14 +232,3 @@ def _packet(device: str, message: ReportMessage) -> tuple[bytes, bytes]:
     )
     rest = wire.varint(len(properties)) + properties + message.payload
     return b"\x32" + wire.varint(len(topic) + 2 + len(rest)) + topic, rest
-
-
-def _length(data: bytearray, at: int) -> tuple[int, int]:
-    """The remaining length at `at`, and where the body starts; -1 if it is not all there."""
-    number = shift = 0
-    for place in range(at, min(at + 4, len(data))):
-        number |= (data[place] & 0x7F) << shift
-        if data[place] < 0x80:
-            return number, place + 1
-        shift += 7
-    return 0, -1

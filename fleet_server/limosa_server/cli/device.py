@@ -7,7 +7,7 @@ import click
 from limosa_contracts.cli import answer, columns, command, json_option, printable, progress
 from limosa_contracts.duration import parse_duration
 from limosa_contracts.errors import Usage
-from limosa_contracts.json_value import JsonObject
+from limosa_contracts.json_value import JsonObject, objects
 from limosa_server.cli.device_cells import (
     CELLS,
     TITLES,
@@ -15,7 +15,6 @@ from limosa_server.cli.device_cells import (
     columns_of,
     labels_of,
     link,
-    objects,
     runs,
     seen,
 )

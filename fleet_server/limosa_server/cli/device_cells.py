@@ -7,7 +7,7 @@ from typing import Final
 
 from limosa_contracts.cli import printable
 from limosa_contracts.errors import Usage
-from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.json_value import JsonObject, objects
 from limosa_server.cli.times import minute
 
 
@@ -54,10 +54,6 @@ def runs(device: JsonObject) -> str:
 def labels_of(device: JsonObject) -> str:
     labels = device["labels"]
     return ",".join(f"{key}={value}" for key, value in labels.items()) if isinstance(labels, Mapping) else ""
-
-
-def objects(value: JsonValue) -> list[JsonObject]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
 LABEL: Final = "label."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from sqlmodel import col, select
 
 from limosa_contracts.errors import LimosaError
-from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.json_value import JsonObject, JsonValue, objects
 from limosa_contracts.oci import ImageIndex
 from limosa_server.access.scope import Scope
 from limosa_server.registry import evidence, release_rows
@@ -55,18 +54,14 @@ def chosen_metrics(tx: Transaction, blobs: Blobs, row: Release) -> dict[str, Jso
     document = evidence.document(blobs, best) if best is not None else None
     if document is None:
         return {}
-    candidates = {str(one.get("name")): one for one in _objects(document.get("candidates"))}
+    candidates = {str(one.get("name")): one for one in objects(document.get("candidates"))}
     metrics: dict[str, JsonObject] = {}
-    for choice in _objects(document.get("targets")):
+    for choice in objects(document.get("targets")):
         chosen = candidates.get(str(choice.get("chosen")))
         if chosen is not None:
             kept = ("name", "precision", "size_bytes", "holdout", "latency", "memory_bytes", "load_ms")
             metrics[str(choice.get("target"))] = {name: chosen[name] for name in kept if name in chosen}
     return metrics
-
-
-def _objects(value: JsonValue) -> list[JsonObject]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
 def _annotations(blobs: Blobs, row: Release) -> dict[str, JsonValue]:
