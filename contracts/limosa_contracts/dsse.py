@@ -40,8 +40,9 @@ class Envelope:
     signatures: Sequence[DsseSignature]
 
     @classmethod
-    def sign(cls, payload: bytes, *, payload_type: str, key: Signs) -> Self:
-        signature = DsseSignature(keyid=key.public.keyid, sig=key.sign(pae(payload_type, payload)))
+    def sign(cls, payload: bytes, *, payload_type: str, key: Signs, keyid: str = "") -> Self:
+        """`keyid`: the key's, where many are signed with it: working it out takes as long as signing."""
+        signature = DsseSignature(keyid=keyid or key.public.keyid, sig=key.sign(pae(payload_type, payload)))
         return cls(payload_type=payload_type, payload=payload, signatures=(signature,))
 
     def verify(self, key: PublicKey, *, payload_type: str) -> bytes:

@@ -47,6 +47,8 @@ class Execution(Enum):
     CANCELED = "CANCELED"
     SUPERSEDED = "SUPERSEDED"
 
+    __hash__ = object.__hash__  # counters are kept by it: Enum's own is a call of Python each time
+
     @property
     def terminal(self) -> bool:
         return self not in (Execution.QUEUED, Execution.NOTIFIED, Execution.IN_PROGRESS)

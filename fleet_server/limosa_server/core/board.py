@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from limosa_contracts.json_value import JsonValue
 from limosa_server.core import tally
+from limosa_server.core.changing import changed
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import DeviceExecution
 from limosa_server.core.facts import DeviceFacts, Facts, Order, Outcome
@@ -24,13 +24,23 @@ class Board:
         self.facts = facts
         self.now = facts.now
         self.rollout = facts.rollout
-        self.waves = list(facts.waves)
+        self._waves = list(facts.waves)
+        self._moved: list[tuple[DeviceExecution, DeviceExecution]] = []  # not in their counters yet
         self.runs = {run.device: run for run in facts.runs}
         self.changed: dict[str, DeviceExecution] = {}
         self.orders: list[Order] = []
         self.decisions: list[Decision] = []
         self.offered = 0
         self.incomplete = False
+
+    @property
+    def waves(self) -> list[Wave]:
+        """With the counters of everything that was put; a tick puts a thousand and asks a few times."""
+        if self._moved:
+            for run, n in tally.net(self._moved):
+                self._waves[run.wave] = tally.counted(self._waves[run.wave], run, n)
+            self._moved.clear()
+        return self._waves
 
     def device(self, name: str) -> DeviceFacts:
         return self.facts.devices.get(name, NOBODY)
@@ -40,7 +50,7 @@ class Board:
         before = self.runs[run.device]
         if before == run:
             return
-        tally.move(self.waves, before, run)
+        self._moved.append((before, run))
         self.runs[run.device] = run
         self.changed[run.device] = run
 
@@ -94,7 +104,7 @@ class Board:
     def say(self, reason: str) -> None:
         """The present reason, without a change of state."""
         if self.rollout.reason != reason:
-            self.rollout = replace(self.rollout, reason=reason)
+            self.rollout = changed(self.rollout, reason=reason)
 
     def decide(
         self,

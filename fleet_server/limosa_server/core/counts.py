@@ -61,9 +61,10 @@ class Counts:
         return self.plus(before, -1).plus(after)
 
     def __add__(self, other: Counts) -> Counts:
-        total = Counter(self.by_state)
-        total.update(other.by_state)
-        return Counts(dict(total))
+        total = dict(self.by_state)
+        for state, n in other.by_state.items():
+            total[state] = total.get(state, 0) + n
+        return Counts(total)
 
     @classmethod
     def recount(cls, states: Iterable[Execution]) -> Counts:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import EXECUTION_OF_PHASE, Execution, Phase
 from limosa_contracts.reported import ReportedModel
+from limosa_server.core.changing import changed
 
 
 class ExecutionEvent(Enum):
@@ -152,7 +153,7 @@ class DeviceExecution:
         if self.step == WAITING:  # no clock runs while a device may not switch
             clock_from = min(now, clock_from + now - self.since)
         begins_to_verify = step in VERIFYING_STEPS and self.step not in VERIFYING_STEPS
-        return replace(
+        return changed(
             self,
             state=state,
             step=step,
@@ -183,14 +184,14 @@ def on_phase(
         return run
     step = EXECUTION_OF_PHASE[phase][1]
     if phase is Phase.COMMITTED:
-        run = replace(run, committed=True)
+        run = changed(run, committed=True)
         if running:
             return run.after(ExecutionEvent.SUCCEED, now=now, step=step, reason=reason, code=code)
     event = _EVENT_OF_PHASE.get(phase, ExecutionEvent.PROGRESS)
     after = run.after(event, now=now, step=step, reason=reason, code=code)
     if after is run and run.state.failed and run.step == step and code and not run.reason_code:
         # What it reported of itself came first, which has no code.
-        return replace(run, reason=reason or run.reason, reason_code=code)
+        return changed(run, reason=reason or run.reason, reason_code=code)
     return after
 
 
@@ -226,7 +227,7 @@ def on_way_back(
     back = active == run.return_index if run.return_index else active != index_sha256
     if at_rest and not back and said is not None and said.phase is Phase.REJECTED:
         # It committed before the order reached it, and its release does not let it go back (trust 2.4).
-        return replace(run, returning=Return.STUCK, reason=run.reason or "it may not go back: " + said.reason)
+        return changed(run, returning=Return.STUCK, reason=run.reason or "it may not go back: " + said.reason)
     if not (at_rest and back):
         return run
-    return replace(run, returning=Return.RETURNED)
+    return changed(run, returning=Return.RETURNED)

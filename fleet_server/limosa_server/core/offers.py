@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from limosa_contracts.duration import format_duration
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.timeouts import Timeouts
 from limosa_server.core import pace, retrying
 from limosa_server.core.board import Board
+from limosa_server.core.changing import changed
 from limosa_server.core.execution import (
     SILENT_STEPS,
     VERIFYING_STEPS,
@@ -35,7 +34,7 @@ def move_clocks(board: Board) -> None:
         if away != run.away or silent != run.silent:
             back = run.away and not away
             clock_from = board.now if back else run.clock_from
-            board.put(replace(run, away=away, silent=silent, clock_from=clock_from))
+            board.put(changed(run, away=away, silent=silent, clock_from=clock_from))
 
 
 def time_out(board: Board) -> None:
@@ -86,12 +85,16 @@ def _still(what: str, allowed_s: float) -> str:
 
 def make_offers(board: Board, wave: Wave) -> None:
     """Offers the release to devices of the wave that can be reached, as many as the rate allows."""
+    room = 0
     for run in list(board.open(wave.index)):
         if run.state is not Execution.QUEUED or run.away or not ready(board, run):
             continue
-        if pace.budget(board) <= 0 or pace.hold_back(board):
+        if room <= 0:  # each offer takes one at most: only then counters are added up again
+            room = pace.budget(board)
+        if room <= 0 or pace.hold_back(board):
             return
         offer(board, run)
+        room -= 1
 
 
 def ready(board: Board, run: DeviceExecution) -> bool:
@@ -105,7 +108,7 @@ def offer(board: Board, run: DeviceExecution, *, reason: str = "offered") -> Non
     event = ExecutionEvent.FIND_RUNNING if running else ExecutionEvent.OFFER
     step = "already_installed" if running else "notified"
     board.put(
-        replace(
+        changed(
             run.after(event, now=board.now, step=step, reason="it ran it before" if running else reason),
             offered_at=board.now,
             not_before=None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from limosa_contracts.duration import about_duration
 from limosa_contracts.phases import Execution
 from limosa_server.core.board import Board
+from limosa_server.core.changing import changed
 from limosa_server.core.rollout import Pause, RolloutEvent
 
 AHEAD_S: Final = 1.0  # offers may run ahead of the bytes per second by this: a tick makes several
@@ -41,7 +41,7 @@ def spend(board: Board, size_bytes: int) -> None:
     speed = board.rollout.spec.rate.max_bytes_per_second
     if speed is not None:
         begins = max(board.now, board.rollout.bytes_free_at)
-        board.rollout = replace(board.rollout, bytes_free_at=begins + size_bytes / speed)
+        board.rollout = changed(board.rollout, bytes_free_at=begins + size_bytes / speed)
 
 
 def hold_back(board: Board) -> bool:
@@ -64,7 +64,7 @@ def _wait(board: Board, pause: Pause, until: float, why: str) -> None:
     if board.rollout.pause is pause:
         return
     board.move(RolloutEvent.PAUSE, f"{why}; it goes on by itself", pause=pause)
-    board.rollout = replace(board.rollout, resume_at=until)
+    board.rollout = changed(board.rollout, resume_at=until)
 
 
 def resume_by_itself(board: Board) -> None:

@@ -7,13 +7,14 @@ tried again here either: the list names what may pass.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.retry import Retry
+from limosa_server.core.changing import changed
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent
 
 MORE_ROOM_BYTES: Final = 1 << 20  # less than that more free space is noise
@@ -67,7 +68,7 @@ def again(run: DeviceExecution, retry: Retry, now_under: Condition, *, now: floa
     if not run.state.failed or run.attempt > retry.attempts or run.reason_code not in WAITS_FOR:
         return run
     waits = WAITS_FOR[run.reason_code]
-    return replace(
+    return changed(
         run,
         state=Execution.QUEUED,
         step=TO_RETRY,

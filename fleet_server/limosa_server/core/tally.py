@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, MutableSequence
-from dataclasses import replace
+from collections.abc import Iterable
 
+from limosa_server.core.changing import changed
 from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.wave import Wave
 
@@ -13,20 +13,13 @@ from limosa_server.core.wave import Wave
 def counted(wave: Wave, run: DeviceExecution, n: int) -> Wave:
     """The wave with `n` more executions like this one (-1: one less)."""
     away = run.away and not run.state.terminal
-    return replace(
+    return changed(
         wave,
         counts=wave.counts.plus(run.state, n),
         away=wave.away.plus(run.state, n) if away else wave.away,
         silent=wave.silent + (n if away and run.silent else 0),
         way_back=_plus(wave.way_back, run.returning, n),
     )
-
-
-def move(waves: MutableSequence[Wave], before: DeviceExecution, after: DeviceExecution) -> None:
-    """Moves one execution, within its wave or to another; `waves` by their index."""
-    if before is not after and _key(before) != _key(after):
-        waves[before.wave] = counted(waves[before.wave], before, -1)
-        waves[after.wave] = counted(waves[after.wave], after, 1)
 
 
 def net(
@@ -51,5 +44,5 @@ def _key(run: DeviceExecution) -> tuple[object, ...]:
 def _plus(kept: dict[str, int], returning: Return, n: int) -> dict[str, int]:
     if returning is Return.NONE:
         return kept
-    changed = {**kept, returning.value: kept.get(returning.value, 0) + n}
-    return {name: count for name, count in sorted(changed.items()) if count}
+    moved = {**kept, returning.value: kept.get(returning.value, 0) + n}
+    return {name: count for name, count in sorted(moved.items()) if count}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from limosa_contracts.errors import Conflict
+from limosa_server.core.changing import changed
 from limosa_server.core.counts import Counts
 
 
@@ -91,4 +92,4 @@ class Wave:
         status = TRANSITIONS[self.status].get(event)
         if status is None:
             raise Conflict(f"wave {self.name} is {self.status.value}: not {event.value!r}")
-        return replace(self, status=status, since=now, reason=reason)
+        return changed(self, status=status, since=now, reason=reason)

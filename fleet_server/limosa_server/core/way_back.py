@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.on_failure import Scope
 from limosa_server.core.board import Board
+from limosa_server.core.changing import changed
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
 from limosa_server.core.facts import GoBack
 from limosa_server.core.rollout import RolloutEvent
@@ -51,7 +51,7 @@ def _withdraw(board: Board, runs: Iterable[DeviceExecution], reason: str) -> Non
             ExecutionEvent.CANCEL, now=board.now, step="canceled", reason=reason, code="canceled"
         )
         if run.offered_at is not None:
-            ended = replace(
+            ended = changed(
                 ended,
                 returning=Return.SENT,
                 return_version=run.from_version,
@@ -83,20 +83,20 @@ def roll_back(board: Board) -> None:
 
 def _send_back(board: Board, run: DeviceExecution) -> None:
     if run.offered_at is None or not _in_scope(board, run):
-        board.put(replace(run, returning=Return.NOT_NEEDED))
+        board.put(changed(run, returning=Return.NOT_NEEDED))
         return
     to = board.rollout.spec.on_failure.to
     version = to or run.from_version
     index = board.facts.index_of_version.get(to, "") if to else run.from_index
     if index == board.rollout.index_sha256:
-        board.put(replace(run, returning=Return.NOT_NEEDED))
+        board.put(changed(run, returning=Return.NOT_NEEDED))
         return
     stuck = _why_not(board, run, version)
     if stuck:
         board.put(_stuck(run, stuck, "cannot_return"))
         return
     board.put(
-        replace(
+        changed(
             run,
             returning=Return.SENT,
             return_version=version,
@@ -138,7 +138,7 @@ def _give_up_late(board: Board, run: DeviceExecution) -> None:
 
 def _stuck(run: DeviceExecution, why: str, code: str) -> DeviceExecution:
     reason = f"{run.reason}; {why}" if run.reason else why
-    return replace(run, returning=Return.STUCK, reason=reason, reason_code=run.reason_code or code)
+    return changed(run, returning=Return.STUCK, reason=reason, reason_code=run.reason_code or code)
 
 
 def _finish(board: Board) -> None:

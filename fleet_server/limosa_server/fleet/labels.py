@@ -66,8 +66,11 @@ def set_many(tx: Transaction, labels: Mapping[str, Labels], *, source: str) -> l
     tx.flush()
     changed: list[str] = []
     for devices in in_rounds(sorted(labels)):
-        before = said_of(tx, devices)
-        after = {device: {**before[device], source: dict(labels[device])} for device in devices}
+        said = said_of(tx, devices)
+        before = {
+            device: said[device] for device in devices if said[device].get(source, {}) != dict(labels[device])
+        }
+        after = {device: {**mine, source: dict(labels[device])} for device, mine in before.items()}
         _write_sources(tx, before, after, source)
         changed += _write_holding(tx, before, after)
     return changed

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Final
 
-from sqlalchemy import delete, insert
-from sqlmodel import col, select
+from sqlalchemy import delete
+from sqlalchemy import select as select_columns
+from sqlmodel import col
 
+from limosa_server.store.bulk import Insert
 from limosa_server.store.rounds import in_rounds
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.reports import OutboxRow
 
 ANNOUNCED = "outbox"
+_COLUMNS: Final = ("topic", "payload", "retain", "expiry_s", "created_at", "answer_to", "correlation")
+_TABLE: Final[Any] = OutboxRow.__table__  # type: ignore[attr-defined]  # every table has one
 
 
 def publish(
@@ -53,23 +58,16 @@ def publish_retained(tx: Transaction, messages: Sequence[tuple[str, bytes]], *, 
     for topics in in_rounds([topic for topic, _ in messages]):
         tx.execute(delete(OutboxRow).where(col(OutboxRow.topic).in_(topics), col(OutboxRow.retain).is_(True)))
     tx.flush()  # what was added before goes out before
-    tx.connection().execute(
-        insert(OutboxRow),
-        [
-            {
-                "topic": topic, "payload": payload, "retain": True, "expiry_s": None, "created_at": at,
-                "answer_to": "", "correlation": "",
-            }
-            for topic, payload in messages
-        ],
-    )  # fmt: skip
+    Insert.of(tx, OutboxRow, _COLUMNS).put(
+        tx, [(topic, payload, True, None, at, "", "") for topic, payload in messages]
+    )
     tx.announce(ANNOUNCED)
 
 
-def waiting(tx: Transaction, *, after: int, limit: int) -> list[OutboxRow]:
-    """The oldest messages with an id above `after`."""
-    rows = select(OutboxRow).where(col(OutboxRow.id) > after).order_by(col(OutboxRow.id)).limit(limit)
-    return list(tx.exec(rows).all())
+def waiting(tx: Transaction, *, after: int, limit: int) -> Sequence[Any]:
+    """The oldest messages with an id above `after`: tuples with the names of OutboxRow's fields."""
+    rows = select_columns(*_TABLE.columns).where(_TABLE.c.id > after).order_by(_TABLE.c.id).limit(limit)
+    return tx.connection().execute(rows).all()
 
 
 def delivered(tx: Transaction, ids: list[int]) -> None:

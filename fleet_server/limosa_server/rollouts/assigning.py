@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import delete
 from sqlalchemy import select as select_columns
@@ -12,12 +12,16 @@ from sqlmodel import col
 from limosa_server.core.rollout import Rollout
 from limosa_server.rollouts.taking_over import outranks
 from limosa_server.store import Transaction
+from limosa_server.store.bulk import Upsert, as_text
 from limosa_server.store.rounds import in_rounds
-from limosa_server.store.upsert import insert
 from limosa_server.tables.rollouts import AssignmentRow
 
 Wanted: TypeAlias = tuple[str, str]
 """(version, index digest); "" takes the model out of the document."""
+_COLUMNS: Final = (
+    "device", "model", "version", "index_sha256", "rollout", "attempt", "trial", "windows", "report_every_s",
+    "report_every_in_probation_s", "updated_at",
+)  # fmt: skip
 
 
 def assign(
@@ -40,13 +44,9 @@ def assign(
                     col(AssignmentRow.model) == model, col(AssignmentRow.device).in_(gone)
                 )
             )
-        _write(
-            tx,
-            [
-                {"device": device, **_values(rollout, wanted[device], attempts.get(device, 1), now)}
-                for device in mine
-                if wanted[device][0]
-            ],
+        there = [device for device in mine if wanted[device][0]]
+        Upsert.of(tx, AssignmentRow, _COLUMNS, key=("device", "model")).put(
+            tx, _rows(rollout, wanted, attempts, there, now)
         )
         told += mine
     return told
@@ -63,35 +63,28 @@ def _not_taken(tx: Transaction, rollout: Rollout, model: str, devices: Sequence[
     return [device for device in devices if holders.get(device) not in above]
 
 
-def _values(rollout: Rollout, wanted: Wanted, attempt: int, now: float) -> dict[str, Any]:
-    version, index_sha256 = wanted
-    # The way back is an attempt of its own, so that its events are not taken for the release's.
-    going_back = index_sha256 != rollout.index_sha256
-    windows = rollout.spec.schedule.windows
-    return {
-        "model": str(rollout.spec.release.name),
-        "version": version,
-        "index_sha256": index_sha256,
-        "rollout": str(rollout.id),
-        "attempt": attempt + going_back,
-        "trial": dict(rollout.spec.trial.as_json()),
-        # A device that shall go back is not left with a bad release until its next window.
-        "windows": {} if windows is None or going_back else dict(windows.as_json()),
-        "report_every_s": rollout.spec.report_every_s,
-        "report_every_in_probation_s": rollout.spec.report_every_in_probation_s,
-        "updated_at": now,
-    }
-
-
-def _write(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    statement = insert(tx, AssignmentRow)
-    changing = [name for name in rows[0] if name not in ("device", "model")]
-    tx.connection().execute(
-        statement.on_conflict_do_update(
-            index_elements=["device", "model"],
-            set_={name: statement.excluded[name] for name in changing},
-        ),
-        rows,
-    )
+def _rows(
+    rollout: Rollout,
+    wanted: Mapping[str, Wanted],
+    attempts: Mapping[str, int],
+    devices: Sequence[str],
+    now: float,
+) -> list[tuple[Any, ...]]:
+    """In the order of _COLUMNS."""
+    spec = rollout.spec
+    model, number, trial = str(spec.release.name), str(rollout.id), as_text(dict(spec.trial.as_json()))
+    windows = as_text(dict(spec.schedule.windows.as_json())) if spec.schedule.windows is not None else "{}"
+    rows: list[tuple[Any, ...]] = []
+    for device in devices:
+        version, index_sha256 = wanted[device]
+        # The way back is an attempt of its own, so that its events are not taken for the release's.
+        going_back = index_sha256 != rollout.index_sha256
+        rows.append(
+            (
+                device, model, version, index_sha256, number, attempts.get(device, 1) + going_back, trial,
+                # A device that shall go back is not left with a bad release until its next window.
+                "{}" if going_back else windows,
+                spec.report_every_s, spec.report_every_in_probation_s, now,
+            )
+        )  # fmt: skip
+    return rows

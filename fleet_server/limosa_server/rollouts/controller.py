@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -33,7 +34,9 @@ from limosa_server.trust.director import Director
 log = logging.getLogger(__name__)
 ACTIVE: Final = tuple(status.value for status in RolloutStatus if not status.terminal)
 OVERLAP_S: Final = 30.0  # a sign of life is committed later than the time it bears
+DOCUMENTS_EVERY_S: Final = 1.0
 _RENEWAL: Final = "renewal"
+_DOCUMENTS: Final = 0  # in `_looked_at`; no rollout has this number
 RENEWED_PER_TICK: Final = 200  # documents; at 26 µs a signature this stays far below a tick
 
 
@@ -63,9 +66,18 @@ class Controller:
                 # One bad rollout never stops the others; it is tried again in the next tick.
                 log.exception("rollout %s could not be advanced", number)
                 self._record_failure(number, error)
-        self._renew()
-        modes_facts.clear_away(self.store, self.director, now=self.clock())
+        self._look_after_documents()
         return len(ids)
+
+    def _look_after_documents(self) -> None:
+        """Once in a second of the clock: reports wake the controller far more often, and change nothing
+        here."""
+        now = self.clock()
+        if 0.0 <= now - self._looked_at.get(_DOCUMENTS, -math.inf) < DOCUMENTS_EVERY_S:
+            return
+        self._looked_at[_DOCUMENTS] = now
+        self._renew()
+        modes_facts.clear_away(self.store, self.director, now=now)
 
     def _advance(self, number: int) -> None:
         now = self.clock()

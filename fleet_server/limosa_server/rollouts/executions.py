@@ -4,40 +4,34 @@ due, so that the next tick looks at it and at nothing else."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, Final, TypeAlias
+from dataclasses import replace
+from typing import Final, TypeAlias
 
-from sqlalchemy import bindparam, update
 from sqlmodel import col, select
 
-from limosa_contracts.phases import Execution
 from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.tally import counted, net
 from limosa_server.core.wave import Wave
 from limosa_server.rollouts.rollout_rows import (
-    EXECUTIONS,
-    execution_values,
+    CHANGING,
+    changing_values,
     wave_of,
     write_execution,
     write_wave,
 )
 from limosa_server.store import Transaction
+from limosa_server.store.bulk import Insert, Update
 from limosa_server.tables.rollouts import ExecutionRow, WaveRow
 
+_KEY: Final = ("rollout", "device")
 CONTROLLER: Final = "controller"
 """Announced when the controller has something new to look at."""
 Change: TypeAlias = tuple[int, DeviceExecution, DeviceExecution]
 """(rollout, before, after)."""
 
 
-@cache
-def _blank() -> dict[str, Any]:
-    return ExecutionRow(
-        rollout=0, device="", wave=0, state=Execution.QUEUED.value, step="queued", since=0.0
-    ).model_dump()
-
-
-def queued_rows(
+def queue(
+    tx: Transaction,
     rollout: int,
     wave: int,
     devices: Sequence[str],
@@ -46,24 +40,19 @@ def queued_rows(
     away: Collection[str] = (),
     now: float,
     look_within_s: float,
-) -> list[dict[str, Any]]:
-    """Rows of devices that wait in a wave, to be inserted in one statement. They are due in turn over the
-    next `look_within_s` seconds, so that a large fleet is not looked at all at once."""
+) -> None:
+    """Devices that wait in a wave, inserted in one statement; counters are the caller's. They are due in
+    turn over the next `look_within_s` seconds, so that a large fleet is not looked at all at once."""
     apart = look_within_s / max(1, len(devices))
-    return [
-        {
-            **_blank(),
-            "rollout": rollout,
-            "device": device,
-            "wave": wave,
-            "since": now,
-            "clock_from": now,
-            "size_bytes": sizes.get(device, 0),
-            "away": device in away,
-            "due_at": now + place * apart,
-        }
-        for place, device in enumerate(devices)
-    ]
+    blank = DeviceExecution(device="", wave=wave, since=now, clock_from=now)
+    here, gone = changing_values(blank), changing_values(replace(blank, away=True))
+    Insert.of(tx, ExecutionRow, (*_KEY, "size_bytes", "due_at", *CHANGING)).put(
+        tx,
+        [
+            (rollout, device, sizes.get(device, 0), now + place * apart, *(gone if device in away else here))
+            for place, device in enumerate(devices)
+        ],
+    )
 
 
 def save(tx: Transaction, row: ExecutionRow, before: DeviceExecution, after: DeviceExecution) -> bool:
@@ -92,28 +81,14 @@ def save_many(tx: Transaction, changes: Iterable[Change]) -> int:
 
 def write_many(tx: Transaction, rows: Sequence[tuple[int, DeviceExecution, float | None]]) -> None:
     """(rollout, execution, when it is due) of each; counters are the caller's."""
-    if rows:
-        tx.connection().execute(
-            _OF_ONE,
-            [
-                {"of_rollout": rollout, "of_device": run.device, "due_at": due, **execution_values(run)}
-                for rollout, run, due in rows
-            ],
-        )
+    Update.of(tx, ExecutionRow, (*_KEY, "due_at", *CHANGING), key=_KEY).put(
+        tx, [(rollout, run.device, due, *changing_values(run)) for rollout, run, due in rows]
+    )
 
 
 def write_due(tx: Transaction, rows: Sequence[tuple[int, str, float | None]]) -> None:
     """(rollout, device, when the controller looks at it again)."""
-    if rows:
-        tx.connection().execute(
-            _OF_ONE,
-            [{"of_rollout": rollout, "of_device": device, "due_at": due} for rollout, device, due in rows],
-        )
-
-
-_OF_ONE: Final = update(EXECUTIONS).where(
-    EXECUTIONS.c.rollout == bindparam("of_rollout"), EXECUTIONS.c.device == bindparam("of_device")
-)
+    Update.of(tx, ExecutionRow, (*_KEY, "due_at"), key=_KEY).put(tx, rows)
 
 
 def looked_at(run: DeviceExecution) -> bool:

@@ -59,8 +59,10 @@ class Joined:
 
 def follow(tx: Transaction, row: RolloutRow, *, now: float) -> Joined:
     """Call it before each tick of a rollout; does nothing while its group is as it was."""
+    if not row.follows or row.status not in FOLLOWING:
+        return Joined()
     rollout = rollout_of(row)
-    group = tx.get(Group, rollout.spec.group) if row.follows and row.status in FOLLOWING else None
+    group = tx.get(Group, rollout.spec.group)
     if group is None or group.revision == row.group_revision:
         return Joined()
     row.group_revision = group.revision

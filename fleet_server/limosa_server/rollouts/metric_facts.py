@@ -61,8 +61,8 @@ class _Period:
 
 def read_due(tx: Transaction, number: int, *, now: float) -> Comparison | None:
     """What the look that is due at a rollout decides on; None where none is due, as nearly always."""
-    row = tx.exec(select(WaveRow).where(WaveRow.rollout == number, WaveRow.status == _BAKING)).first()
-    rollout = tx.get(RolloutRow, number) if row is not None and row.judge == "compare" else None
+    baking = select(WaveRow.judge).where(WaveRow.rollout == number, WaveRow.status == _BAKING)
+    rollout = tx.get(RolloutRow, number) if tx.exec(baking).first() == "compare" else None
     if rollout is None or rollout.status != RolloutStatus.RUNNING.value:
         return None
     waves = tx.exec(select(WaveRow).where(WaveRow.rollout == number).order_by(col(WaveRow.index))).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import quoted_name
@@ -14,6 +16,7 @@ from limosa_server.core.execution import DeviceExecution, Return
 from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
+from limosa_server.store.bulk import as_text
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
 OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
@@ -31,7 +34,7 @@ def rollout_of(row: RolloutRow) -> Rollout:
     assert row.id is not None
     return Rollout(
         id=row.id,
-        spec=RolloutSpec.parse(row.spec),
+        spec=_spec(json.dumps(row.spec)),
         index_sha256=row.index_sha256,
         status=RolloutStatus(row.status),
         since=row.since,
@@ -50,6 +53,12 @@ def rollout_of(row: RolloutRow) -> Rollout:
         resume_at=row.resume_at,
         bytes_free_at=row.bytes_free_at,
     )
+
+
+@lru_cache(maxsize=256)
+def _spec(text: str) -> RolloutSpec:
+    """Its file never changes, and each tick asks for it."""
+    return RolloutSpec.parse(json.loads(text))
 
 
 def write_rollout(row: RolloutRow, rollout: Rollout) -> bool:
@@ -134,31 +143,26 @@ def write_execution(row: ExecutionRow, run: DeviceExecution) -> None:
 
 def execution_values(run: DeviceExecution) -> dict[str, Any]:
     """By the names of the table's columns; without what a change leaves alone."""
-    return {
-        "wave": run.wave,
-        "state": run.state.value,
-        "step": run.step,
-        "reason": run.reason[:2048],
-        "reason_code": run.reason_code,
-        "since": run.since,
-        "attempt": run.attempt,
-        "offered_at": run.offered_at,
-        "clock_from": run.clock_from,
-        "away": run.away,
-        "from_version": run.from_version,
-        "from_index": run.from_index,
-        "committed": run.committed,
-        _WAY_BACK: run.returning.value,
-        "return_version": run.return_version,
-        "return_index": run.return_index,
-        "document_epoch": run.document[0],
-        "document_counter": run.document[1],
-        "silent": run.silent,
-        "verify_from": run.verify_from,
-        "not_before": run.not_before,
-        "failed_as": run.failed_as,
-        "failed_under": dict(run.failed_under),
-    }
+    values = dict(zip(CHANGING, changing_values(run), strict=True))
+    return {**values, "failed_under": dict(run.failed_under)}
+
+
+CHANGING: Final = (
+    "wave", "state", "step", "reason", "reason_code", "since", "attempt", "offered_at", "clock_from", "away",
+    "from_version", "from_index", "committed", _WAY_BACK, "return_version", "return_index", "document_epoch",
+    "document_counter", "silent", "verify_from", "not_before", "failed_as", "failed_under",
+)  # fmt: skip
+"""Columns that a change writes; not what an execution is of, and how much it fetches."""
+
+
+def changing_values(run: DeviceExecution) -> tuple[Any, ...]:
+    """In the order of CHANGING, as databases take them."""
+    return (
+        run.wave, run.state.value, run.step, run.reason[:2048], run.reason_code, run.since, run.attempt,
+        run.offered_at, run.clock_from, run.away, run.from_version, run.from_index, run.committed,
+        run.returning.value, run.return_version, run.return_index, *run.document, run.silent,
+        run.verify_from, run.not_before, run.failed_as, as_text(dict(run.failed_under)),
+    )  # fmt: skip
 
 
 def decision_row(rollout: int, decision: Decision, *, at: float) -> DecisionRow:

@@ -13,13 +13,13 @@ from limosa_server.core.rollout import RolloutStatus, lane_of
 from limosa_server.core.wave import WaveStatus
 from limosa_server.registry.release_rows import check_offerable
 from limosa_server.rollouts.cohort_rows import cohort_rows, judge_columns
-from limosa_server.rollouts.executions import CONTROLLER, queued_rows
+from limosa_server.rollouts.executions import CONTROLLER, queue
 from limosa_server.rollouts.shadow_lane import arm_rows
 from limosa_server.store import Transaction
 from limosa_server.tables.judging import CohortRow
 from limosa_server.tables.modes import ArmRow
 from limosa_server.tables.releases import Release
-from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
+from limosa_server.tables.rollouts import RolloutRow, WaveRow
 
 
 def find_release(tx: Transaction, spec: RolloutSpec) -> Release:
@@ -90,22 +90,11 @@ def start(
     assert row.id is not None
     away = frozenset(planned.offline)
     _write_waves(tx, row.id, planned, away)
-    tx.execute(
-        insert(ExecutionRow),
-        [
-            one
-            for index, members in enumerate(_members(planned))
-            for one in queued_rows(
-                row.id,
-                index,
-                members,
-                sizes=planned.sizes,
-                away=away,
-                now=now,
-                look_within_s=planned.spec.timeouts.silence_s,
-            )
-        ],
-    )
+    for index, members in enumerate(_members(planned)):
+        queue(
+            tx, row.id, index, members, sizes=planned.sizes, away=away, now=now,
+            look_within_s=planned.spec.timeouts.silence_s,
+        )  # fmt: skip
     cohorts = cohort_rows(row.id, planned.cohorts)
     if cohorts:
         tx.execute(insert(CohortRow), cohorts)

@@ -3,6 +3,7 @@ need (server 2.3).
 
 upsert = Upsert.of(tx, InboxMark, ("device", "session", "mark"), key=("device", "session"), newer="mark")
 changed = upsert.put(tx, [("dev-1", 7, 12), …])      # no key twice
+Update.of(tx, DesiredDocument, ("device", "counter"), key=("device",)).put(tx, [("dev-1", 9), …])
 
 SQLite gets its driver's own `executemany`; PostgreSQL gets a list for each column, which is one statement to
 plan and one answer to wait for (`packed.py`). Values go as the driver takes them: JSON as
@@ -11,14 +12,16 @@ text, not as objects.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Self
 
-from sqlalchemy import Dialect, literal_column, select, text
+from sqlalchemy import Dialect, bindparam, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlmodel import SQLModel
 
 from limosa_server.store.packed import packed
@@ -26,43 +29,14 @@ from limosa_server.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Upsert:
-    """INSERT … ON CONFLICT (key) DO UPDATE of every other column, where `newer` is greater than it was."""
+class _Bulk:
+    """A statement that is made once, for rows of one shape."""
 
     statement: Any  # of PostgreSQL
     sql: str  # of SQLite
     columns: tuple[str, ...]
     order: tuple[int, ...]  # of the columns in `sql`
-    kinds: tuple[str, ...]  # of PostgreSQL's columns
-
-    @classmethod
-    def of(
-        cls, tx: Transaction, table: type[SQLModel], columns: tuple[str, ...], *, key: tuple[str, ...],
-        newer: str, kept: tuple[str, ...] = (),
-    ) -> Self:  # fmt: skip
-        """`columns`: all but those that the database itself fills. `kept`: those that stay as they were
-        first written."""
-        return cls._of(tx.get_bind().dialect, table, columns, key, newer, kept)
-
-    @classmethod
-    @lru_cache(maxsize=64)
-    def _of(
-        cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...], key: tuple[str, ...],
-        newer: str, kept: tuple[str, ...],
-    ) -> Self:  # fmt: skip
-        changing = [name for name in columns if name not in key and name not in kept]
-        target: Any = table.__table__  # type: ignore[attr-defined]  # every table has one
-        if dialect.name == "postgresql":
-            kinds = tuple(target.c[name].type.compile(dialect) for name in columns)
-            lists = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in zip(columns, kinds, strict=True))
-            came = text(f"unnest({lists}) AS came({', '.join(columns)})")
-            rows: Any = select(*(literal_column(f"came.{name}") for name in columns)).select_from(came)
-            statement = postgresql.insert(target).from_select(columns, rows)
-            return cls(_on_conflict(statement, target, key, newer, changing), "", columns, (), kinds)
-        plain = _on_conflict(sqlite.insert(target), target, key, newer, changing)
-        compiled = plain.compile(dialect=dialect, column_keys=columns)
-        order = tuple(columns.index(name) for name in compiled.positiontup or ())
-        return cls(None, compiled.string, columns, order, ())
+    kinds: tuple[str, ...]  # of the columns, as PostgreSQL's dialect names them
 
     def put(self, tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> int:
         """How many were inserted or changed. Of PostgreSQL, no two rows may have one key."""
@@ -79,11 +53,121 @@ class Upsert:
         return connection.execute(self.statement, dict(zip(self.columns, lists, strict=True))).rowcount
 
 
+@dataclass(frozen=True, slots=True)
+class Upsert(_Bulk):
+    """INSERT … ON CONFLICT (key) DO UPDATE of every other column, where `newer` is greater than it was."""
+
+    @classmethod
+    def of(
+        cls, tx: Transaction, table: type[SQLModel], columns: tuple[str, ...], *, key: tuple[str, ...],
+        newer: str = "", kept: tuple[str, ...] = (),
+    ) -> Self:  # fmt: skip
+        """`columns`: all but those that the database itself fills. `newer` "": the last word holds. `kept`:
+        those that stay as they were first written."""
+        return cls._of(tx.get_bind().dialect, table, columns, key, newer, kept)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _of(
+        cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...], key: tuple[str, ...],
+        newer: str, kept: tuple[str, ...],
+    ) -> Self:  # fmt: skip
+        changing = [name for name in columns if name not in key and name not in kept]
+        target = _table(table)
+        if dialect.name == "postgresql":
+            kinds = _kinds(target, columns, dialect)
+            statement = postgresql.insert(target).from_select(columns, _rows(columns, kinds))
+            return cls(_on_conflict(statement, target, key, newer, changing), "", columns, (), kinds)
+        plain = _on_conflict(sqlite.insert(target), target, key, newer, changing)
+        sql, order = _text(plain.compile(dialect=dialect, column_keys=columns), columns)
+        return cls(None, sql, columns, order, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Insert(_Bulk):
+    """INSERT, in the order of the rows."""
+
+    @classmethod
+    def of(cls, tx: Transaction, table: type[SQLModel], columns: tuple[str, ...]) -> Self:
+        """`columns`: all but those that the database itself fills."""
+        return cls._of(tx.get_bind().dialect, table, columns)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _of(cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...]) -> Self:
+        target = _table(table)
+        if dialect.name == "postgresql":
+            kinds = _kinds(target, columns, dialect)
+            statement = postgresql.insert(target).from_select(columns, _rows(columns, kinds))
+            return cls(statement.execution_options(preserve_rowcount=True), "", columns, (), kinds)
+        compiled = sqlite.insert(target).compile(dialect=dialect, column_keys=columns)
+        sql, order = _text(compiled, columns)
+        return cls(None, sql, columns, order, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Update(_Bulk):
+    """UPDATE of every other column where the key is the row's."""
+
+    @classmethod
+    def of(
+        cls, tx: Transaction, table: type[SQLModel], columns: tuple[str, ...], *, key: tuple[str, ...]
+    ) -> Self:
+        return cls._of(tx.get_bind().dialect, table, columns, key)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _of(
+        cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...], key: tuple[str, ...]
+    ) -> Self:
+        target = _table(table)
+        changing = [name for name in columns if name not in key]
+        if dialect.name == "postgresql":
+            kinds = _kinds(target, columns, dialect)
+            sets = ", ".join(f"{name} = came.{name}" for name in changing)
+            same = " AND ".join(f"{target.name}.{name} = came.{name}" for name in key)
+            sql = f"UPDATE {target.name} SET {sets} FROM {_came(columns, kinds)} WHERE {same}"  # noqa: S608  # names of ours
+            return cls(text(sql).execution_options(preserve_rowcount=True), "", columns, (), kinds)
+        plain = update(target).where(*(target.c[name] == bindparam(f"of_{name}") for name in key))
+        named = tuple(f"of_{name}" if name in key else name for name in columns)
+        sql, order = _text(plain.compile(dialect=dialect, column_keys=changing), named)
+        return cls(None, sql, columns, order, ())
+
+
+def as_text(value: Any) -> str:
+    """A value of a JSON column, as both databases take it."""
+    return "{}" if value == {} else json.dumps(value)
+
+
+def _table(table: type[SQLModel]) -> Any:
+    return table.__table__  # type: ignore[attr-defined]  # every table has one
+
+
+def _kinds(target: Any, columns: Sequence[str], dialect: Dialect) -> tuple[str, ...]:
+    return tuple(target.c[name].type.compile(dialect) for name in columns)
+
+
+def _came(columns: Sequence[str], kinds: Sequence[str]) -> str:
+    lists = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in zip(columns, kinds, strict=True))
+    return f"unnest({lists}) AS came({', '.join(columns)})"
+
+
+def _rows(columns: Sequence[str], kinds: Sequence[str]) -> Any:
+    came = text(_came(columns, kinds))
+    return select(*(literal_column(f"came.{name}") for name in columns)).select_from(came)
+
+
+def _text(compiled: Compiled, columns: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    """SQLite's statement, and which column each of its places takes."""
+    assert isinstance(compiled, SQLCompiler)
+    return compiled.string, tuple(columns.index(name) for name in compiled.positiontup or ())
+
+
 def _on_conflict(
     statement: Any, target: Any, key: tuple[str, ...], newer: str, changing: Sequence[str]
 ) -> Any:
     return statement.on_conflict_do_update(
         index_elements=list(key),
         set_={name: statement.excluded[name] for name in changing},
-        where=target.c[newer] < statement.excluded[newer],
+        where=target.c[newer] < statement.excluded[newer] if newer else None,
     ).execution_options(preserve_rowcount=True)

@@ -19,6 +19,8 @@ _NULL: Final = struct.pack("!i", -1)
 _LENGTH: Final = struct.Struct("!i").pack
 _NUMBER: Final = struct.Struct("!iq").pack
 _FLOAT: Final = struct.Struct("!id").pack
+_SMALL: Final = struct.Struct("!ii").pack
+_TRUTH: Final = struct.Struct("!i?").pack
 
 
 class Packed(bytes):
@@ -58,6 +60,14 @@ def _number(value: int) -> bytes:
     return _NUMBER(8, value)
 
 
+def _small(value: int) -> bytes:
+    return _SMALL(4, value)
+
+
+def _truth(value: bool) -> bytes:
+    return _TRUTH(1, value)
+
+
 def _float(value: float) -> bytes:
     return _FLOAT(8, value)
 
@@ -68,6 +78,8 @@ _KINDS: Final[Mapping[str, tuple[int, Callable[[Any], bytes]]]] = {
     "JSON": (114, _text),
     "BYTEA": (17, _bytes),
     "BIGINT": (20, _number),
+    "INTEGER": (23, _small),
+    "BOOLEAN": (16, _truth),
     "FLOAT": (701, _float),
 }
 """Of each kind: PostgreSQL's own number of it, and how one is written."""

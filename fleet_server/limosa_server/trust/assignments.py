@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
+from sqlalchemy import Text, cast
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
@@ -23,20 +24,26 @@ from limosa_server.trust.permits import permit_for
 
 Step: TypeAlias = tuple[str, str, str]  # model, from version, to version
 _TABLE: Final[Any] = AssignmentRow.__table__  # type: ignore[attr-defined]  # every table has one
+_JSON: Final = ("trial", "windows")  # as text: reading it once for all who are told the same
+_COLUMNS: Final = tuple(
+    cast(one, Text).label(one.name) if one.name in _JSON else one
+    for one in _TABLE.columns
+    if one.name != "updated_at"
+)
 
 
 def assignments(tx: Transaction, devices: Sequence[str]) -> dict[str, list[Assignment]]:
     """Of each of these, the challengers beside too. For one round of devices."""
     found: dict[str, list[Assignment]] = {device: [] for device in devices}
-    rows = tx.execute(select_columns(_TABLE).where(_TABLE.c.device.in_(devices))).all()
+    rows = tx.connection().execute(select_columns(*_COLUMNS).where(_TABLE.c.device.in_(devices))).all()
     permits = _permits(tx, rows)
-    made: dict[str, Assignment] = {}  # most devices of a wave are told the same
+    made: dict[tuple[Any, ...], Assignment] = {}  # most devices of a wave are told the same
     for row in rows:
         permit = permits.get((row.device, row.model))
-        text = json.dumps((permit, *row[1:-1]), sort_keys=True)
-        if text not in made:
-            made[text] = _assignment(row, permit)
-        found[row.device].append(made[text])
+        same = (json.dumps(permit, sort_keys=True) if permit else "", *row[1:])
+        if same not in made:
+            made[same] = _assignment(row, permit)
+        found[row.device].append(made[same])
     for device, beside in _beside(tx, devices).items():
         found[device] += beside
     return found
@@ -99,8 +106,8 @@ def _assignment(row: Any, permit: JsonObject | None) -> Assignment:
             index_sha256=row.index_sha256,
             rollout=row.rollout,
             attempt=row.attempt,
-            trial=Trial.parse(Fields(row.trial, where="trial")),
-            window=row.windows or None,
+            trial=Trial.parse(Fields(json.loads(row.trial), where="trial")),
+            window=json.loads(row.windows) or None,
             permit=permit,
         ),
         report_every_s=row.report_every_s,

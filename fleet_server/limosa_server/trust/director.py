@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from sqlalchemy import select as select_columns
 from sqlalchemy.orm.util import identity_key
@@ -18,12 +18,14 @@ from limosa_server.access import audit_heads
 from limosa_server.core.desired import LIFE_S, document, next_counter
 from limosa_server.mqtt import outbox
 from limosa_server.store import Transaction
+from limosa_server.store.bulk import Upsert
 from limosa_server.store.rounds import in_rounds
-from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
 from limosa_server.tables.rollouts import DesiredDocument
 from limosa_server.trust.assignments import assignments
 
+_COLUMNS: Final = ("device", "epoch", "counter", "envelope", "issued", "expires", "keyid")
+_Row: TypeAlias = tuple[str, int, int, bytes, float, float, str]  # of _COLUMNS
 LOOKED_AT: Final = 2000  # documents that one tick looks at, to see which are to be signed anew
 
 
@@ -66,16 +68,17 @@ class Director:
             farewell=Farewell(at=int(row.ended_at or now), reason=row.ended_reason),
         )
         envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
-        _keep(tx, [_row(state, envelope, key)])
+        _keep(tx, [_row(state, envelope, key.public.keyid)])
         topic = device_topic(row.id, Suffix.DESIRED)
         outbox.publish(tx, at=now, topic=topic, payload=envelope, retain=True, expiry_s=self.life_s)
         return tx.get_one(DesiredDocument, row.id)
 
     def _issue(self, tx: Transaction, devices: Sequence[str], now: float) -> dict[str, tuple[int, int]]:
         key, epoch = self.key(), self.epoch()
+        keyid = key.public.keyid
         head = audit_heads.newest_text(tx)  # trust 4.2: it rides along, and is never the reason
         counters = _counters(tx, devices, epoch)
-        rows: list[dict[str, Any]] = []
+        rows: list[_Row] = []
         for device, wanted in assignments(tx, devices).items():
             before, seen = counters.get(device, (0, 0))
             state = document(
@@ -87,12 +90,12 @@ class Director:
                 audit_head=head,
                 life_s=self.life_s,
             )
-            envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key).encode()
-            rows.append(_row(state, envelope, key))
+            envelope = Envelope.sign(state.encode(), payload_type=PAYLOAD_TYPE, key=key, keyid=keyid)
+            rows.append(_row(state, envelope.encode(), keyid))
         _keep(tx, rows)
-        messages = [(device_topic(row["device"], Suffix.DESIRED), row["envelope"]) for row in rows]
+        messages = [(device_topic(row[0], Suffix.DESIRED), row[3]) for row in rows]
         outbox.publish_retained(tx, messages, at=now)
-        return {row["device"]: (epoch, row["counter"]) for row in rows}
+        return {row[0]: (epoch, row[2]) for row in rows}
 
     def stands_by(self, row: DesiredDocument) -> bool:
         """Whether it is of the epoch and under the key that hold now."""
@@ -139,11 +142,10 @@ class Director:
         return stale, found[-1][0] if len(found) == LOOKED_AT else ""
 
 
-def _row(state: DesiredState, envelope: bytes, key: SigningKey) -> dict[str, Any]:
-    return {
-        "device": state.device, "epoch": state.epoch, "counter": state.counter, "envelope": envelope,
-        "issued": float(state.issued), "expires": float(state.expires), "keyid": key.public.keyid,
-    }  # fmt: skip
+def _row(state: DesiredState, envelope: bytes, keyid: str) -> _Row:
+    return (
+        state.device, state.epoch, state.counter, envelope, float(state.issued), float(state.expires), keyid
+    )  # fmt: skip
 
 
 def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, tuple[int, int]]:
@@ -168,18 +170,9 @@ def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, 
     }
 
 
-def _keep(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    statement = insert(tx, DesiredDocument)
-    changing = [name for name in rows[0] if name != "device"]
-    tx.connection().execute(
-        statement.on_conflict_do_update(
-            index_elements=["device"], set_={name: statement.excluded[name] for name in changing}
-        ),
-        rows,
-    )
+def _keep(tx: Transaction, rows: Sequence[_Row]) -> None:
+    Upsert.of(tx, DesiredDocument, _COLUMNS, key=("device",)).put(tx, rows)
     for row in rows:  # what this transaction has read of them is not what the table holds any more
-        known = tx.identity_map.get(identity_key(DesiredDocument, row["device"]))
+        known = tx.identity_map.get(identity_key(DesiredDocument, row[0]))
         if known is not None:
             tx.expire(known)

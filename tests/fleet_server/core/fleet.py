@@ -313,7 +313,8 @@ class Fleet:
         before = self.runs[after.device]
         self._keep_rank(after)
         self.runs[after.device] = after
-        tally.move(self.waves, before, after)
+        for run, n in tally.net([(before, after)]):
+            self.waves[run.wave] = tally.counted(self.waves[run.wave], run, n)
 
     # -- what a test does ----------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "TEXT": UTF8,
     "BYTEA": st.binary(max_size=20),
     "BIGINT": st.integers(-(2**63), 2**63 - 1),
+    "INTEGER": st.integers(-(2**31), 2**31 - 1),
+    "BOOLEAN": st.booleans(),
     "FLOAT": st.floats(allow_nan=False),
 }
 
