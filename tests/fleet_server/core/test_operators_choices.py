@@ -7,7 +7,7 @@ import pytest
 from limosa_server.core.operate import resume
 from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.core.wave import WaveStatus
-from tests.fleet_server.core.fleet import FALLS_BACK, HANGS, Fleet, spec_of
+from tests.fleet_server.core.fleet import FALLS_BACK, HANGS, LATE, Fleet, spec_of
 
 SHORT = {"offer": "60s", "in_progress": "2h", "silence": "4s"}
 
@@ -55,3 +55,10 @@ def test_the_tail_goes_on_while_too_many_who_are_back_have_not_executed(least: i
     fleet.run(200)
     assert (fleet.rollout.status is RolloutStatus.COMPLETED) is ends
     assert fleet.rollout.stragglers == (2 if ends else 0)
+
+
+def test_a_wave_below_its_success_does_not_bake_to_its_end() -> None:
+    """Without a rule that stops it: the gate is known to be missed, so nobody waits for the hour."""
+    waves = [{"name": "canary", "count": 1, "bake": "1h"}, {"name": "rest"}]
+    fleet = Fleet(spec_of(waves=waves, abort=[], timeouts=SHORT), behaviours={"d0": LATE})
+    assert fleet.run(60) is RolloutStatus.FAILED
