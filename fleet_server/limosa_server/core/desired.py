@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from limosa_contracts.desired import DesiredModel, DesiredState
+from limosa_contracts.desired import DesiredModel, DesiredState, Farewell
 
 LIFE_S: Final = 30 * 86400  # trust 1: a director's message lives 30 days
 COUNTER_MAX: Final = 2**63 - 1  # the highest that a device reads
@@ -42,6 +42,7 @@ def document(
     now: float,
     audit_head: str = "",
     life_s: int = LIFE_S,
+    farewell: Farewell | None = None,
 ) -> DesiredState:
     """Models in the order of their names, what answers before what runs in its shadow; the most frequent
     reporting that any of them asks for."""
@@ -57,4 +58,5 @@ def document(
         report_every_s=min((one.report_every_s for one in ordered), default=300.0),
         report_every_in_probation_s=min((one.report_every_in_probation_s for one in ordered), default=10.0),
         audit_head=audit_head,
+        decommissioned=farewell,
     )
