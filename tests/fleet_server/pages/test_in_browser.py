@@ -141,7 +141,15 @@ def test_keyboard_reaches_what_an_operator_needs(shown: Dashboard, chromium: Bro
         chromium.press("Tab")
         seen.append(chromium.run("document.activeElement.innerText || document.activeElement.id"))
     assert seen[0] == "Skip to the content"
-    for wanted in ("Overview", "Devices", "Sign out", "Resume…", "Cancel, let finish…", "Cancel now…", "Roll back…"):
+    for wanted in (
+        "Overview",
+        "Devices",
+        "Sign out",
+        "Resume…",
+        "Cancel, let finish…",
+        "Cancel now…",
+        "Roll back…",
+    ):
         assert wanted in seen, seen
 
 
