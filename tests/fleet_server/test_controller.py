@@ -16,6 +16,7 @@ from limosa_server.core.errors import KnownBad, PlanRefused
 from limosa_server.fleet import groups
 from limosa_server.pages import attention
 from limosa_server.rollouts import rollout_plan
+from limosa_server.rollouts.controller import DOCUMENTS_EVERY_S
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release
@@ -135,6 +136,7 @@ def test_a_server_from_a_backup_jumps_over_the_counter_its_devices_have_seen(fle
         device = tx.get_one(Device, "d0")
         device.desired_counter = seen = 9_000_000_000_000_000
         tx.add(device)
+    fleet.now += DOCUMENTS_EVERY_S
     fleet.controller.tick()
     state = fleet.document("d0")
     assert state is not None
@@ -144,6 +146,7 @@ def test_a_server_from_a_backup_jumps_over_the_counter_its_devices_have_seen(fle
 def test_a_new_epoch_signs_every_document_anew(fleet: SmallFleet) -> None:
     fleet.live(fleet.start())
     fleet.epoch = 2
+    fleet.now += DOCUMENTS_EVERY_S
     fleet.controller.tick()
     for name in fleet.names():
         state = fleet.document(name)
