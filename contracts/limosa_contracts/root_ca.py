@@ -36,16 +36,29 @@ def fingerprints(pem: str) -> tuple[str, ...]:
 
     It looks at no certificate's meaning: whoever trusts one lets its TLS library read it.
     """
+    return tuple(hashlib.sha256(der).hexdigest() for der in _ders(pem))
+
+
+def plain(pem: str) -> tuple[str, ...]:
+    """Each certificate by itself, written as every TLS library reads it, and nothing of what stood around
+    it: one that only `fingerprints` sees would be counted, and not be trusted. Raises InvalidField."""
+    return tuple(_plain(der) for der in _ders(pem))
+
+
+def _ders(pem: str) -> tuple[bytes, ...]:
     blocks = _BLOCK.findall(pem)
     if not 0 < len(blocks) <= ROOTS_MAX:
         raise InvalidField(f"{len(blocks)} certificates, not 1 to {ROOTS_MAX}", where="ca")
     try:
-        return tuple(
-            hashlib.sha256(base64.b64decode("".join(block.split()), validate=True)).hexdigest()
-            for block in blocks
-        )
+        return tuple(base64.b64decode("".join(block.split()), validate=True) for block in blocks)
     except (binascii.Error, ValueError) as error:
         raise InvalidField("a certificate is not base64", where="ca") from error
+
+
+def _plain(der: bytes) -> str:
+    text = base64.b64encode(der).decode()
+    lines = (text[at : at + 64] for at in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import EnrolmentRefused
@@ -79,13 +80,16 @@ def renew(config: AgentConfig, identity: Identity) -> None:
     key = SigningKey.generate(Algorithm.P256)
     certificate, ca = _link(config, identity).renew(make_csr(key))
     try:
-        certified = PublicKey.of(leaf_of(certificate.encode()).public_key())
+        chain = x509.load_pem_x509_certificates(certificate.encode())
+        certified = PublicKey.of(chain[0].public_key())
     except (ValueError, IndexError, InvalidField) as error:
         raise EnrolmentRefused("the server sent no certificate", why=str(error)) from error
     if certified.keyid != key.public.keyid:
         raise EnrolmentRefused("the server certified another key than ours")
     kept = roots_to_keep(config, identity, ca)
-    replace_certificate(identity, key=key, certificate_pem=certificate, ca_pem=kept)
+    # Written anew: what this library could read, the one under the broker's link reads too.
+    written = "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
+    replace_certificate(identity, key=key, certificate_pem=written, ca_pem=kept)
 
 
 def _link(config: AgentConfig, identity: Identity) -> HttpsLink:

@@ -1,7 +1,9 @@
 """Follows the root CAs that the server names, and is never left without one that works (trust 1.2).
 
 What is added is believed as the link is that it came over. What is taken away goes only when server and
-broker, as they are now, are believed without it.
+broker, as they are now, are believed without it. Whoever has taken the server may name what it likes, but
+not make what is kept unusable: the answer is written anew as TLS libraries read it, and a root that they
+would take for another one is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
+
+from cryptography import x509
 
 from limosa_agent.config import AgentConfig
 from limosa_agent.errors import RootsRefused, ServerRefused
@@ -17,7 +22,7 @@ from limosa_agent.identity.identity import Identity, replace_certificate
 from limosa_agent.identity.lock import reading
 from limosa_agent.link.https import HttpsLink, exchange
 from limosa_contracts.errors import InvalidField, LimosaError, Unreachable
-from limosa_contracts.root_ca import fingerprints
+from limosa_contracts.root_ca import fingerprints, plain
 
 BROKER_TIMEOUT_S: Final = 10.0
 HEALTH: Final = "/healthz"
@@ -41,11 +46,12 @@ def follow_roots(config: AgentConfig, identity: Identity, link: HttpsLink) -> Fo
         if error.evidence.get("status") in (404, 405):
             return Followed(taken=False, renew=False)
         raise
-    taken = fingerprints(told.ca_pem) != has
+    ca_pem = readable(told.ca_pem)
+    taken = ca_pem != identity.enrolled.ca_pem
     if taken:
-        check_roots(config, identity, told.ca_pem)
+        check_roots(config, identity, ca_pem)
         certificate = identity.enrolled.certificate_pem
-        replace_certificate(identity, key=identity.key, certificate_pem=certificate, ca_pem=told.ca_pem)
+        replace_certificate(identity, key=identity.key, certificate_pem=certificate, ca_pem=ca_pem)
     return Followed(taken=taken, renew=told.renew)
 
 
@@ -56,30 +62,55 @@ def say_roots(identity: Identity, link: HttpsLink) -> None:
 
 def roots_to_keep(config: AgentConfig, identity: Identity, told: str) -> str:
     """`told`, or what there is already where that is not to be believed."""
-    if told != identity.enrolled.ca_pem:
-        try:
-            check_roots(config, identity, told)
-        except LimosaError:
-            return identity.enrolled.ca_pem
-    return told
+    try:
+        ca_pem = readable(told)
+        if ca_pem != identity.enrolled.ca_pem:
+            check_roots(config, identity, ca_pem)
+    except LimosaError:
+        return identity.enrolled.ca_pem
+    return ca_pem
+
+
+def readable(told: str) -> str:
+    """The root CAs in `told`, and nothing else, in the one form that everybody reads. Raises RootsRefused
+    for what is no certificate, and for two that a TLS library, which goes by name and key identifier,
+    cannot tell apart: it would try the wrong one, and believe nobody any more."""
+    try:
+        each = plain(told)
+        for one in each:
+            ssl.create_default_context(cadata=one)
+        roots = [x509.load_pem_x509_certificate(one.encode()) for one in dict.fromkeys(each)]
+        twins = any(_look_alike(one, other) for one, other in combinations(roots, 2))
+    except (InvalidField, ssl.SSLError, ValueError) as error:
+        raise RootsRefused("the server named root CAs that cannot be read", why=str(error)) from error
+    if twins:
+        raise RootsRefused("two of the root CAs that the server named cannot be told apart")
+    return "".join(each)
 
 
 def check_roots(config: AgentConfig, identity: Identity, told: str) -> None:
-    """Raises RootsRefused where this device would not find back with them, Unreachable where nobody can
-    say."""
-    try:
-        new = set(fingerprints(told))
-        only_told = ssl.create_default_context(cadata=told)
-    except (InvalidField, ssl.SSLError, ValueError) as error:
-        raise RootsRefused("the server named root CAs that cannot be read", why=str(error)) from error
-    if new >= set(fingerprints(identity.enrolled.ca_pem)):
+    """`told`: as `readable`. Raises RootsRefused where this device would not find back with them,
+    Unreachable where nobody can say."""
+    if set(fingerprints(told)) >= set(fingerprints(identity.enrolled.ca_pem)):
         return  # nothing is taken away
     if config.server.startswith("https"):
         context = ssl.create_default_context(cafile=config.ca_file)
         context.load_verify_locations(cadata=told)
         _check_server(config, context)
     if identity.enrolled.mqtt_tls:
-        _check_broker(config, identity, only_told)
+        _check_broker(config, identity, ssl.create_default_context(cadata=told))
+
+
+def _look_alike(one: x509.Certificate, other: x509.Certificate) -> bool:
+    mine, its = _key_identifier(one), _key_identifier(other)
+    return one.subject == other.subject and (mine == its or None in (mine, its))
+
+
+def _key_identifier(one: x509.Certificate) -> bytes | None:
+    try:
+        return one.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _check_server(config: AgentConfig, context: ssl.SSLContext) -> None:
