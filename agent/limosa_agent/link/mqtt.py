@@ -169,17 +169,16 @@ class MqttLink:
             least_s=self._config.reconnect_min_s,
             most_s=self._config.reconnect_max_s,
             chance=share,
+            stable_s=self._config.stable_after_s,
         )
         while not self._stopping.is_set():
             why = self._end_reason = self._connect_once()
-            stable = self._up and time.monotonic() - self._connected_at >= self._config.stable_after_s
+            held_s = time.monotonic() - self._connected_at if self._up else 0.0
             if self._up:
                 self._up = False
                 self._changed_at = time.monotonic()
                 self._callbacks.lost(why)
-            if stable:
-                pauses.reset()
-            self._stopping.wait(pauses.next_s())
+            self._stopping.wait(pauses.next_s(held_s=held_s))
 
     def _connect_once(self) -> str:
         """Returns why the link ended."""
