@@ -41,6 +41,7 @@ class ServingLimits:
     ring_max_bytes: int = 1024 * 1024  # memory of one model's ring; rows that are large make it shorter
     standby_reserve_bytes: int = 64 * 1024 * 1024  # free beside both generations, or the previous one ends
     shadow_memory_max_bytes: int = 1024**3  # private memory of the shadow worker; above, it fails or ends
+    shadow_silent_max_s: float = 900.0  # `hang_s` of a shadow worker that gets no processor time
     feedback_predictions: int = 4096  # with an id, per model, remembered for feedback: 24 bytes each
     shadow_wait_max_bytes: int = 1024 * 1024  # copies that wait for the shadow; above: dropped, counted
 

@@ -66,9 +66,16 @@ class ShadowLane:
             await before.stop(idle_s=0.0)
 
     async def watch(self) -> None:
-        """Ends a worker whose loop no longer turns; its end is told as a crash."""
-        worker = self._worker
-        if worker is not None and worker.silent_for_s() > self._limits.hang_s:
+        """Ends a worker whose loop no longer turns; its end is told as a crash.
+
+        Not by the clock alone: it gets what processor time others leave, which on a busy device may be none
+        for minutes. Nobody waits for it, and copies that it does not take are dropped.
+        """
+        worker, limits = self._worker, self._limits
+        if worker is None:
+            return
+        silent_s, busy_s = worker.silent_for_s(), worker.busy_for_s()
+        if silent_s > limits.shadow_silent_max_s or min(silent_s, busy_s) > limits.hang_s:
             worker.hung = True
             await worker.kill()
 

@@ -14,6 +14,7 @@ from limosa_agent.serving.control_line import ControlLine
 from limosa_agent.serving.errors import LoadFailed, WorkerGone
 from limosa_agent.serving.limited_child import child_environment, module_command, signal_name
 from limosa_agent.serving.limits import ServingLimits
+from limosa_agent.serving.processor_time import first_thread_s
 from limosa_agent.serving.runtime_options import RuntimeOptions
 from limosa_agent.serving.shared_counters import SharedCounters
 from limosa_agent.serving.slot_ref import SlotRef, WorkerCrashed
@@ -58,6 +59,8 @@ class WorkerProcess:
         self._lost = 0
         self._running = 0
         self._gone = False
+        self._beat_ns = 0  # when `busy_for_s` saw its loop turn last
+        self._busy_before_s = 0.0  # processor time it had had by then
         self._process: asyncio.subprocess.Process
         self._control: ControlLine
         self._counters: SharedCounters
@@ -148,6 +151,16 @@ class WorkerProcess:
     def silent_for_s(self) -> float:
         """Since its loop last turned."""
         return (time.monotonic_ns() - self._counters.beat_ns) / 1e9 if self.alive else 0.0
+
+    def busy_for_s(self) -> float:
+        """Processor time that its loop's thread had since its loop last turned, as far as it was asked for:
+        a thread that waits for its turn on a busy machine, or stands still, has none."""
+        if not self.alive:
+            return 0.0
+        beat_ns, busy_s = self._counters.beat_ns, first_thread_s(self.pid)
+        if beat_ns != self._beat_ns:
+            self._beat_ns, self._busy_before_s = beat_ns, busy_s
+        return busy_s - self._busy_before_s
 
     async def stop(self, *, idle_s: float) -> None:
         """Asks it to finish what it has begun and to end; waits for that, or kills it."""

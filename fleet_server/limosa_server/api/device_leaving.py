@@ -83,8 +83,9 @@ def replace(device: DeviceId, body: RawBody, state: State, caller: Operator) -> 
     now = state.clock()
     _check_there(state, device)
     two_person.confirm(
-        state, caller, action=leaving.REPLACE, object=f"device {device}", detail={"serial": serial}
-    )
+        state, caller, action=leaving.REPLACE, object=f"device {device}",
+        detail={"serial": serial, "expires_in_s": life_s},
+    )  # fmt: skip
     with state.store.transaction() as tx:
         token, text = leaving.replacement(
             tx, find_device(tx, device), serial=serial, expires_at=now + life_s, now=now, actor=caller.actor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import col, select
 
 from limosa_contracts.enrolment import EnrollRequest
+from limosa_contracts.errors import Conflict
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.limits import LIMITS
@@ -69,6 +70,7 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
     """Makes a token for one device; it is shown in this answer and never again."""
     fields = Fields(body, where="enrollment token")
     default_s = state.settings.limits.enroll_token_s
+    life_s = fields.optional("expires_in_s", lambda n: fields.number(n, low=1, high=YEAR_S), default_s)
     now = state.clock()
     drawn = tokens.draw("lmt")
     nothing: dict[str, str] = {}
@@ -79,8 +81,7 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
         secret_sha256=drawn.secret_sha256,
         created_at=now,
         created_by=caller.actor,
-        expires_at=now
-        + fields.optional("expires_in_s", lambda n: fields.number(n, low=1, high=YEAR_S), default_s),
+        expires_at=now + life_s,
         device=fields.optional("device", lambda n: fields.text(n, pattern=NAME), ""),
         group=fields.optional("group", lambda n: fields.text(n, pattern=NAME), caller.group),
         serial=fields.optional("serial", lambda n: fields.text(n, max_chars=128), ""),
@@ -90,10 +91,15 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
     if row.device == SERVER_NAME:
         raise fields.wrong("device", "this name is the server's own")
     caller.scope.check_group(row.group)
-    _confirm_taking_over(state, caller, row)
+    takes_over = _confirm_taking_over(state, caller, row, life_s=life_s)
     with state.store.transaction() as tx:
         if row.device:
             enrollment.check_name(tx, row.device, caller.scope, now=now)
+            if not takes_over and tx.get(Device, row.device) is not None:
+                raise Conflict(
+                    f"{row.device} was enrolled in this moment", where="enrollment token.device",
+                    hint="ask again, if the token is to take its place",
+                )  # fmt: skip
         if row.group:
             groups.join(tx, row.group, [], now=now)  # refuses a group that is not there, or by selector
         tx.add(row)
@@ -104,17 +110,21 @@ def create_token(body: JsonBody, state: State, caller: Operator) -> dict[str, Js
     return {**_shape(row), "token": drawn.text}
 
 
-def _confirm_taking_over(state: ServerState, caller: Caller, row: EnrollmentToken) -> None:
+def _confirm_taking_over(state: ServerState, caller: Caller, row: EnrollmentToken, *, life_s: float) -> bool:
     """Whoever enrols under the name of a device shuts that one out (trust 6.1), as `device replace` does.
-    Raises SecondPersonNeeded, NotFound, Conflict."""
+    Whether there is one. Raises SecondPersonNeeded, NotFound, Conflict."""
     with state.store.read() as tx:
         if not row.device or tx.get(Device, row.device) is None:
-            return
+            return False
         enrollment.check_name(tx, row.device, caller.scope, now=row.created_at)
     two_person.confirm(
         state, caller, action=leaving.REPLACE, object=f"device {row.device}",
-        detail={"serial": row.serial, "group": row.group, "labels": dict(row.labels)},
+        detail={
+            "serial": row.serial, "group": row.group, "labels": dict(row.labels),
+            "expires_in_s": life_s,
+        },
     )  # fmt: skip
+    return True
 
 
 @router.get("/api/v1/enrollment-tokens")

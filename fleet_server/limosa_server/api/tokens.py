@@ -66,7 +66,9 @@ def create(body: JsonBody, state: State, caller: Admin) -> dict[str, JsonValue]:
     if role not in READING:
         two_person.confirm(
             state, caller, action="token.create", object=f"token of {name}",
-            detail={"role": role.value, "team": scope.team, "group": scope.group},
+            detail={
+                "role": role.value, "team": scope.team, "group": scope.group, "expires_in_s": lifetime,
+            },
         )  # fmt: skip
     with state.store.transaction() as tx:
         if scope.group:

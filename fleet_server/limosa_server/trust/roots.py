@@ -13,16 +13,19 @@ from cryptography import x509
 from sqlalchemy import ColumnElement, func, update
 from sqlmodel import col, select
 
+from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.root_ca import SPREAD_DEVICES_MAX, SPREAD_FILE, RootSpread, fingerprints
 from limosa_server.access import audit
 from limosa_server.files import write_atomic
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
+from limosa_server.tables.access import AuditRow
 from limosa_server.tables.devices import Device, DeviceCertificate
 from limosa_server.trust.pki import DeviceAuthority
 
 ITEM: Final = "root CA"  # among the keys in use
 SAID_EVERY_S: Final = 3600.0  # that a device said the same again is written so often at most
+CAME_OVER: Final = "device.root"  # in the audit
 WRITTEN_EVERY_S: Final = 10.0  # how far it has come, for `limosa keys retire`
 
 
@@ -60,11 +63,20 @@ def _note(state: ServerState, device: str, held: str, now: float) -> None:
         row = tx.get_one(Device, device)
         before, row.root_sha256, row.root_said_at = row.root_sha256, held, now
         tx.add(row)
-        if held and before not in ("", held):
+        if held and before not in ("", held) and not _was_said(tx, device, held):
             audit.record(
-                tx, at=now, actor=f"device {device}", action="device.root", object=f"device {device}",
+                tx, at=now, actor=f"device {device}", action=CAME_OVER, object=f"device {device}",
                 before={"root": before}, after={"root": held},
             )  # fmt: skip
+
+
+def _was_said(tx: Transaction, device: str, held: str) -> bool:
+    """Once for each root CA: who says now this and now that is not to fill the audit."""
+    row, after = AuditRow, encode_canonical({"root": held}).decode()
+    said = select(row.seq).where(
+        row.object == f"device {device}", row.action == CAME_OVER, row.after == after
+    )
+    return tx.exec(said.limit(1)).first() is not None
 
 
 def _leaf(row: DeviceCertificate) -> x509.Certificate:

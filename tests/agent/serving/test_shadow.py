@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,33 @@ def test_challenger_that_never_ends_drops_copies_and_is_ended(start_pool: StartP
     shadow(pool, install(tiny_plan("2.0.0"), slots))
     ask(pool, row(1, 2, 3))
     assert wait_for_compared(pool, 1)["shadow_dropped"] > 0
+
+
+def test_challenger_that_gets_no_processor_time_is_no_hang(start_pool: StartPool, slots: Path) -> None:
+    """A board that others keep busy, for longer than a hang takes."""
+    pool = start_pool(install(tiny_plan("1.0.0"), slots), limits=quick_limits(hang_s=1.0))
+    shadow(pool, install(tiny_plan("2.0.0"), slots))
+    pid = pool.pool.shadow_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    ask(pool, row(1, 2, 3))
+    time.sleep(3.5)  # more than two looks at the workers after `hang_s`
+    assert pool.pool.shadow_pid == pid
+    os.kill(pid, signal.SIGCONT)
+    assert wait_for_compared(pool, 1)["n"] == 1
+    assert shadow_crashes(pool) == []
+
+
+def test_challenger_that_stands_still_is_ended_in_the_end(start_pool: StartPool, slots: Path) -> None:
+    limits = quick_limits(hang_s=1.0, shadow_silent_max_s=2.0)
+    pool = start_pool(install(tiny_plan("1.0.0"), slots), limits=limits)
+    shadow(pool, install(tiny_plan("2.0.0"), slots))
+    pid = pool.pool.shadow_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: shadow_crashes(pool), timeout_s=60, what="the hang is seen")
+    assert shadow_crashes(pool)[0].hung
+    assert pool.crashes == []
 
 
 def test_copies_follow_a_switch_and_a_fall_back_of_the_active_version(

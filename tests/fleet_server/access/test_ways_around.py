@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +18,7 @@ from limosa_server.tables.access import AuditRow, EnrollmentToken
 from limosa_server.tables.devices import Device as DeviceRow
 from tests.fleet_server.obedient import ROLLOUT, obey
 from tests.fleet_server.world import MODEL, Device, Fleet
+from tests.support.waiting import wait_until
 
 RELEASE = f"/api/v1/releases/{MODEL}/1.0.0"
 
@@ -116,6 +120,59 @@ def test_a_token_made_before_its_device_was_there_does_not_take_its_place(fleet:
     with pytest.raises(AssertionError, match="LM-6"):
         fleet.enroll(kept)
     assert fleet.access(device)
+
+
+def test_a_token_that_is_made_while_its_device_enrols_does_not_take_its_place(fleet: Fleet) -> None:
+    """Alice asked for one in that moment: nobody had the name when she asked, somebody when she was given
+    it."""
+    rule(fleet, "device.revoke")
+    alice = fleet.headers(Role.OPERATOR, name="alice")
+    ask(fleet, alice, "/api/v1/groups", {"name": "g"})  # so that her token's use is written down
+    answers: list[Any] = []
+    body = {"device": "kiosk-3", "expires_in_s": 86400}
+    asking = threading.Thread(
+        target=lambda: answers.append(ask(fleet, alice, "/api/v1/enrollment-tokens", body))
+    )
+    with fleet.state.store.transaction() as tx:  # of the enrolment
+        asking.start()
+        wait_until(waits_to_write, what="she waits for her turn")
+        tx.add(DeviceRow(id="kiosk-3", enrolled_at=fleet.clock.now))
+    asking.join(20)
+    assert answers[0].status_code == 409, answers[0].text
+    assert tokens_for(fleet, "kiosk-3") == 0
+    assert asks_for_another(fleet, alice, "/api/v1/enrollment-tokens", body)
+
+
+def waits_to_write() -> bool:
+    """Whether the request for a token has looked at what there is, and waits for the enrolment's end."""
+    return any(
+        stack[-1].name == "transaction" and any(frame.name == "create_token" for frame in stack)
+        for stack in map(traceback.extract_stack, sys._current_frames().values())
+    )
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/api/v1/devices/{}/replace", {}),
+        ("/api/v1/enrollment-tokens", {"device": "…"}),
+        ("/api/v1/tokens", {"name": "carol", "role": "admin"}),
+    ],
+)
+def test_what_two_agree_to_lives_as_long_as_both_have_said(
+    fleet: Fleet, path: str, body: dict[str, Any]
+) -> None:
+    """Alice asked for an hour. Bob, who was shown the token, made it ten weeks."""
+    rule(fleet, "device.revoke", "token.create")
+    device = fleet.enroll()
+    body = {**body, "device": device.id} if "device" in body else body
+    alice, bob = fleet.headers(Role.ADMIN, name="alice"), fleet.headers(Role.ADMIN, name="bob")
+    assert asks_for_another(fleet, alice, path.format(device.id), {**body, "expires_in_s": 3600})
+    for other in ({}, {"expires_in_s": 70 * 86400}):
+        assert asks_for_another(fleet, bob, path.format(device.id), {**body, **other})
+    made = ask(fleet, bob, path.format(device.id), {**body, "expires_in_s": 3600})
+    assert made.status_code == 201, made.text
+    assert made.json()["expires_at"] == fleet.clock.now + 3600
 
 
 def test_new_names_and_the_other_actions_go_on_with_one_person(fleet: Fleet) -> None:

@@ -74,7 +74,7 @@ def test_a_finding_is_set_aside_by_the_number_of_its_rollout(fleet: SmallFleet) 
     fleet.bad = set(fleet.names())
     rollout = fleet.start(**WIDE)
     fleet.live(rollout)
-    with pytest.raises(KnownBad, match="all 24 failed"):
+    with pytest.raises(KnownBad, match="all 24 devices that tried it failed"):
         fleet.start(**WIDE)
     with fleet.store.read() as tx:
         planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now, despite=[rollout])

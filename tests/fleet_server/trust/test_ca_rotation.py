@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from sqlmodel import select
 
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
@@ -18,7 +19,9 @@ from limosa_contracts.root_ca import fingerprints
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.links import child_broker, write_trusted
 from limosa_server.mqtt.broker_config import BrokerTls
+from limosa_server.tables.access import AuditRow
 from limosa_server.trust.expiries import expiries
+from limosa_server.trust.roots import CAME_OVER
 from limosa_server.trust.watch import TrustWatch
 from tests.fleet_server.mqtt_device import connected
 from tests.fleet_server.test_revocation import Guarded, guarded
@@ -196,6 +199,28 @@ def test_a_device_that_says_it_has_the_new_root_but_not_a_certificate_of_it_is_w
     said = live.fleet.http.post("/api/v1/device/roots", json=held, headers=live.fleet.access(fresh)).json()
     assert said["renew"] is False
     assert without_root(live) == []
+
+
+def test_a_device_that_says_now_this_and_now_that_does_not_fill_the_audit(live: Guarded) -> None:
+    """The audit is for ever: one device wrote a row into it with each request."""
+    device = live.fleet.enroll()
+    keys(live, "rotate", "root-ca")
+    access = live.fleet.access(renewed(live, device))
+
+    def says(*has: str) -> list[str]:
+        held = {"schema": "limosa.roots-held/1", "has": list(has)}
+        answer = live.fleet.http.post("/api/v1/device/roots", json=held, headers=access)
+        return list(fingerprints(answer.json()["ca"]))
+
+    new, old = says()
+    for _ in range(5):
+        says(new)
+        assert without_root(live) == []
+        says(old)
+        assert without_root(live) == [device.id], "what it says last is what counts"
+    with live.fleet.state.store.read() as tx:
+        rows = tx.exec(select(AuditRow).where(AuditRow.action == CAME_OVER)).all()
+    assert [row.after for row in rows] == [f'{{"root":"{one}"}}' for one in (new, old)][: len(rows)]
 
 
 def test_what_was_replaced_stands_in_the_audit_and_among_the_keys(live: Guarded) -> None:
