@@ -34,7 +34,8 @@ from limosa_devices.simulator import mqtt_wire as wire
 from limosa_devices.simulator.device import SimulatedDevice
 
 READ_BYTES: Final = 65536
-OPENING_MAX: Final = 400  # connections under way at once: a broker's backlog is bounded too
+# mosquitto listens with a backlog of 100, and whoever overflows it waits a second for the next attempt.
+OPENING_MAX: Final = 40  # connections that one swarm has under way
 TELL_EVERY_S: Final = 0.2
 REFUSED_S: Final = 0.1  # pause after the broker refused a connection
 AGAIN_S: Final = 15.0  # what nobody acknowledged for so long is sent again
