@@ -135,7 +135,7 @@ def test_a_token_that_is_made_while_its_device_enrols_does_not_take_its_place(fl
     )
     with fleet.state.store.transaction() as tx:  # of the enrolment
         asking.start()
-        wait_until(waits_to_write, what="she waits for her turn")
+        wait_until(waits_to_write, timeout_s=20, what="she waits for her turn")
         tx.add(DeviceRow(id="kiosk-3", enrolled_at=fleet.clock.now))
     asking.join(20)
     assert answers[0].status_code == 409, answers[0].text
