@@ -24,7 +24,8 @@ from limosa_contracts.topics import Suffix, Topic, device_topic
 from limosa_server.fleet.presence import later
 from limosa_server.mqtt.bus import Bus, Received
 from limosa_server.mqtt.owed import Owed
-from limosa_server.reports.ingest import Checked, Incoming, Ingest
+from limosa_server.reports.ingest import Incoming, Ingest
+from limosa_server.reports.report_parsing import Checked
 from limosa_server.state import ServerState
 
 log = logging.getLogger(__name__)

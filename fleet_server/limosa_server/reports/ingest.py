@@ -21,7 +21,7 @@ from limosa_server.fleet import reported_labels
 from limosa_server.reports import marks, report_rows
 from limosa_server.reports.check_wire import Claimed
 from limosa_server.reports.checking import Checkers
-from limosa_server.reports.report_parsing import Parsed, Refusal
+from limosa_server.reports.report_parsing import Checked, Parsed, Refusal
 from limosa_server.state import Report, ServerState
 from limosa_server.store import Transaction
 from limosa_server.store.among import among
@@ -38,14 +38,6 @@ Outcomes: TypeAlias = Counter[tuple[str, str]]
 class Incoming:
     device: str
     message: ReportMessage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """A message that its device signed."""
-
-    device: str
-    parsed: Parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from limosa_server.reports.ingest import Checked, DeviceAck, Incoming, Ingest
+from limosa_server.reports.ingest import DeviceAck, Incoming, Ingest
+from limosa_server.reports.report_parsing import Checked
 from limosa_server.state import ServerState
 
 
@@ -31,6 +32,7 @@ class JoinedIngest:
         """`workers`: as of Ingest."""
         self._ingest = Ingest(state, workers=workers)
         self._most = state.settings.limits.ingest_batch_max
+        # Requests may be checked side by side in their own threads, but processes answer one at a time.
         self._checking: AbstractContextManager[object] = nullcontext() if workers == 0 else threading.Lock()
         self._turn = threading.Lock()  # of the one who commits
         self._waiting: deque[_Request] = deque()

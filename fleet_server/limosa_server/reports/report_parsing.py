@@ -37,6 +37,14 @@ class Parsed:
     refused: Refusal | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A message that its device signed."""
+
+    device: str
+    parsed: Parsed
+
+
 def is_signed(device: str, message: ReportMessage, keys: Sequence[PublicKey]) -> bool:
     """Whether one of the device's keys signed it: it may be the one before a renewal."""
     if max(message.session, message.seq, message.prev) > NUMBER_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import bindparam, update
 from sqlalchemy import select as select_columns
@@ -17,16 +17,13 @@ from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
 from limosa_server.fleet import habits
 from limosa_server.reports import event_rows, reported_rows, window_rows
-from limosa_server.reports.report_parsing import Refusal
+from limosa_server.reports.report_parsing import Checked, Refusal
 from limosa_server.store import Transaction
 from limosa_server.store.among import among
 from limosa_server.store.rounds import in_rounds
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import RefusedReport
-
-if TYPE_CHECKING:
-    from limosa_server.reports.ingest import Checked
 
 SAMPLE_MAX_CHARS: Final = 500
 _DEVICES: Final[Any] = Device.__table__  # type: ignore[attr-defined]  # every table has one
