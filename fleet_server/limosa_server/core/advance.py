@@ -17,7 +17,7 @@ from limosa_contracts.rollout.timeouts import AtEnd
 from limosa_server.core import comparing, following, pace, way_back
 from limosa_server.core.beginning import begin, lost_all
 from limosa_server.core.board import Board
-from limosa_server.core.dark import accepted, went_dark
+from limosa_server.core.dark import went_dark
 from limosa_server.core.facts import Facts, Outcome
 from limosa_server.core.judging import gate
 from limosa_server.core.judging.gate import Fired
@@ -89,7 +89,7 @@ def _abort(board: Board) -> bool:
     for place, rule in enumerate(board.rollout.spec.abort):
         for scope, counts, silent in scopes:
             fired = gate.evaluate(rule, place, counts, silent=silent, group=totals.total, scope=scope)
-            if fired is None or accepted(board, rule.failure) or (paused and fired.action is Action.PAUSE):
+            if fired is None or board.accepted(rule.failure) or (paused and fired.action is Action.PAUSE):
                 continue
             _carry_out(board, fired, wave)
             return True
@@ -263,9 +263,9 @@ def _judge(board: Board, wave: Wave) -> bool:
         board.move_wave(wave, WaveEvent.GATE_PASSED, sentence)
         board.say(sentence)
         if wave.pause_after:
-            board.move(
-                RolloutEvent.PAUSE, f"wave {wave.name} has passed; resume starts the next", pause=Pause.MANUAL
-            )
+            more = any(one.index > wave.index and not one.tail for one in board.waves)
+            then = "resume starts the next" if more else "it was the last, and a person says what follows"
+            board.move(RolloutEvent.PAUSE, f"wave {wave.name} has passed; {then}", pause=Pause.MANUAL)
     elif verdict is Verdict.FAILED:
         board.move_wave(wave, WaveEvent.FAIL, sentence)
         _fail(board, sentence, board.waves[wave.index])

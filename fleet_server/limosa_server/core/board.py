@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from limosa_contracts.json_value import JsonValue
+from limosa_contracts.rollout.abort import Failure
 from limosa_server.core import tally
 from limosa_server.core.changing import changed
 from limosa_server.core.counts import Counts
@@ -83,6 +84,14 @@ class Board:
     def silent(self, wave: int | None = None) -> int:
         """Devices that switched and were not heard of for longer than allowed (rollouts 3.4)."""
         return sum(one.silent for one in self.waves if wave in (None, one.index))
+
+    def accepted(self, kind: Failure) -> bool:
+        """Whether an operator resumed in spite of as many. Each kind has its own number: failures that were
+        accepted do not excuse silence, nor silence failures."""
+        if kind is Failure.ALL:
+            return self.rollout.accepted_failures >= self.totals.failed
+        now = self.silent() if kind is Failure.SILENT else self.totals.failures(kind)
+        return self.rollout.accepted.get(kind.value, 0) >= now
 
     @property
     def compared_waves(self) -> int:

@@ -15,15 +15,6 @@ SILENT: Final = AbortRule(failure=Failure.SILENT)
 """For a file that has no rule about silence."""
 
 
-def accepted(board: Board, kind: Failure) -> bool:
-    """Whether an operator resumed in spite of as many. Each kind has its own number: failures that were
-    accepted do not excuse silence, nor silence failures."""
-    if kind is Failure.ALL:
-        return board.rollout.accepted_failures >= board.totals.failed
-    now = board.silent() if kind is Failure.SILENT else board.totals.failures(kind)
-    return board.rollout.accepted.get(kind.value, 0) >= now
-
-
 def went_dark(board: Board, wave: Wave) -> Fired | None:
     """Why a wave is not through, although nobody is left in it who can be reached: a release that kills
     devices leaves only those that it did not kill, and of those all have succeeded.
@@ -31,7 +22,7 @@ def went_dark(board: Board, wave: Wave) -> Fired | None:
     No minimum of devices here: more will not come. Where there are controls, these tell.
     """
     silent = board.silent(wave.index)
-    if not silent or (wave.compares and wave.counts.executed) or accepted(board, Failure.SILENT):
+    if not silent or (wave.compares and wave.counts.executed) or board.accepted(Failure.SILENT):
         return None
     rules = board.rollout.spec.abort
     place = next((i for i, rule in enumerate(rules) if rule.failure is Failure.SILENT), len(rules))
