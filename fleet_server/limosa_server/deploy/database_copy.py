@@ -19,14 +19,14 @@ from limosa_server.deploy.backup_manifest import POSTGRESQL, SQLITE
 from limosa_server.errors import BackupFailed
 from limosa_server.store.engine import make_engine, place_of, shown
 from limosa_server.store.failures import usable
+from limosa_server.store.postgresql import DEFAULTS
 from limosa_server.store.transaction_kinds import for_kind
 
 INSTALLED: Final = "usr/lib/postgresql/*/bin"
 SAME_MAJOR: Final = "apt-get install postgresql-client-NN, of the server's major version or a newer one"
 PORTABLE: Final = ("--no-owner", "--no-acl", "--schema=public")
 """Without other roles' rights and without extensions: another cluster need not have them."""
-VERSIONS_DIFFER: Final = "version mismatch"  # what both programs say, in English
-CONNECT_TIMEOUT_S: Final = "10"
+VERSIONS_DIFFER: Final = "version mismatch"  # what both programs say, in the language that they are given
 NOT_TOLD: Final = ("password", "context")  # on a command line; psycopg's own
 PAGES_AT_ONCE: Final = 4096  # of SQLite; between two steps the server may write
 
@@ -93,7 +93,7 @@ def _run(program: str, url: URL, *arguments: str) -> None:
     for found in candidates:
         done = subprocess.run(
             [found, "--no-password", f"--dbname={name}", *arguments],  # else it asks for one on a terminal
-            env={"PGCONNECT_TIMEOUT": CONNECT_TIMEOUT_S, **os.environ, **password},
+            env={"PGCONNECT_TIMEOUT": DEFAULTS["connect_timeout"], **os.environ, "LC_ALL": "C", **password},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
