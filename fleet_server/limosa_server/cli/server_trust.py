@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from limosa_contracts.cli import answer, columns, command, json_option, progress
-from limosa_contracts.json_value import JsonValue
+from limosa_contracts.json_value import JsonValue, objects
 from limosa_server.cli.times import day
 from limosa_server.client import Client, server_options
 
@@ -97,10 +97,9 @@ def root_ca(server: str | None, token: str | None, ca: str | None, as_json: bool
         ]
         for one in found
     ]
-    trusted = answered.get("roots")
-    roots = [one for one in trusted if isinstance(one, dict)] if isinstance(trusted, list) else []
 
     def text() -> str:
+        roots = objects(answered.get("roots"))
         lines = [f"root CA {str(one['sha256'])[:16]}, until {day(one['expires'])}" for one in roots]
         lines.append(f"{answered['missing']} devices are not known to have the first")
         if rows:

@@ -10,7 +10,8 @@ BYTES_MAX: Final = 4
 
 
 def encode_varint(number: int) -> bytes:
-    """
+    """Of 0 to 268,435,455, what four bytes hold; the caller sees to that.
+
     >>> encode_varint(321).hex()
     'c102'
     """
@@ -23,7 +24,8 @@ def encode_varint(number: int) -> bytes:
 
 
 def parse_varint(data: bytes, at: int) -> tuple[int, int] | None:
-    """(number, where what follows begins); None if it is not all there. Raises MalformedPacket.
+    """(number, where what follows begins); None if it is not all there. Raises MalformedPacket for a fifth
+    byte.
 
     >>> parse_varint(bytes.fromhex("c102"), 0), parse_varint(b"\\xc1", 0)
     ((321, 2), None)

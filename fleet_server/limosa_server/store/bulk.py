@@ -6,8 +6,8 @@ changed = upsert.put(tx, [("dev-1", 7, 12), …])      # no key twice
 Update.of(tx, DesiredDocument, ("device", "counter"), key=("device",)).put(tx, [("dev-1", 9), …])
 
 SQLite gets its driver's own `executemany`; PostgreSQL gets a list for each column, which is one statement to
-plan and one answer to wait for (`packed.py`). Values go as the driver takes them: JSON as
-text, not as objects.
+plan and one answer to wait for (`packed.py`). Values go as the driver takes them: JSON as text, not as
+objects.
 """
 
 from __future__ import annotations

@@ -41,7 +41,10 @@ psycopg.adapters.register_dumper(Packed, _PackedDumper)
 
 def packed(kind: str, values: Sequence[Any]) -> Packed:
     """`kind`: of an element, as PostgreSQL's dialect names a column's; `values`: as the driver takes them:
-    JSON as text. None is NULL."""
+    JSON as text. None is NULL; a NUL in a text, which PostgreSQL does not hold, becomes U+FFFD.
+
+    Raises KeyError for a kind that is not listed below, struct.error for a number beyond its column.
+    """
     number, element = _KINDS[kind]
     body = [_NULL if value is None else element(value) for value in values]
     return Packed(struct.pack("!5i", 1, int(None in values), number, len(values), 1) + b"".join(body))
