@@ -60,7 +60,7 @@ class Source(Enum):
     DEVICE_CERTIFICATE = "device_certificate"
     """Devices whose certificate ends within `after`: they should have renewed."""
     EXPIRY = "expiry"
-    """Keys, roles, certificates and lists of the server that end."""
+    """Roles, certificates and lists of the server, and API tokens in use, that end."""
     BROKER_DOWN = "broker_down"
     """The server does not reach the broker, or messages wait for it, for longer than `after`."""
     STORAGE_LOW = "storage_low"
