@@ -116,7 +116,7 @@ class HttpSource(Source):
         return headers
 
     def _context(self) -> ssl.SSLContext:
-        """With a CA file, that CA alone is trusted, and the one of the enrolment."""
+        """Trusts the CA file, or the system's store where there is none; and the CAs of the enrolment."""
         if self._tls is None:
             from limosa_agent.link.https import fleet_context  # which itself is made of parts of this folder
 

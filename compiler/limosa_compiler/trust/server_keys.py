@@ -51,6 +51,7 @@ def rotate_device_ca(places: Places, now: datetime) -> Rotated:
 
 
 def keep_former(places: Places, before: Authority) -> None:
+    """Key and certificate, by its serial number: for the list of the revoked, until it is retired."""
     kept = places.server / FORMER / f"{before.certificate.serial_number:x}"
     with folders.refusals(kept, "make a folder"):
         kept.parent.mkdir(mode=folders.PRIVATE_FOLDER, exist_ok=True)
@@ -117,13 +118,8 @@ def rotate_access_token(places: Places) -> Rotated:
 
 
 def roots_of(places: Places) -> list[x509.Certificate]:
-    """Root CAs that devices and broker are told to trust, the newest first."""
-    path = places.server / "ca.crt"
-    data = folders.read_file(path, max_bytes=CERTIFICATE_MAX_BYTES)
-    try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError as error:
-        raise DamagedMetadata("a certificate cannot be read", where=str(path), why=str(error)) from error
+    """Root CAs that devices and broker are told to trust, the newest first. Raises DamagedMetadata."""
+    return _certificates(places.server / "ca.crt")
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -139,6 +135,7 @@ def device_ca(places: Places) -> Authority:
 
 
 def read_authority(places: Places, key_file: Path, certificate_file: Path) -> Authority:
+    """Raises DamagedMetadata for a certificate that is not for the key."""
     key = offline_root.any_key(key_file, places.environment)
     certificate = read_certificate(certificate_file)
     if PublicKey.of(certificate.public_key()).keyid != key.public.keyid:
@@ -147,9 +144,14 @@ def read_authority(places: Places, key_file: Path, certificate_file: Path) -> Au
 
 
 def read_certificate(path: Path) -> x509.Certificate:
+    """The first of a file: of a chain its leaf. Raises DamagedMetadata."""
+    return _certificates(path)[0]
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
     data = folders.read_file(path, max_bytes=CERTIFICATE_MAX_BYTES)
     try:
-        return x509.load_pem_x509_certificates(data)[0]
+        return x509.load_pem_x509_certificates(data)  # at least one, or ValueError
     except ValueError as error:
         raise DamagedMetadata("a certificate cannot be read", where=str(path), why=str(error)) from error
 
