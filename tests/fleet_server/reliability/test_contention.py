@@ -88,8 +88,12 @@ class People:
         return sum(count for (step, status, _), count in self.answers.copy().items()
                    if step == name and status in FINE)  # fmt: skip
 
-    def each_did(self, least: int) -> bool:
-        return all(self.fine(step.__name__) >= least for step in STEPS)
+    def did(self) -> Counter[str]:
+        """Step -> how often it was done."""
+        return Counter({step.__name__: self.fine(step.__name__) for step in STEPS})
+
+    def each_did(self, least: int, *, since: Counter[str]) -> bool:
+        return all(count - since[name] >= least for name, count in self.did().items())
 
     def stop(self) -> None:
         self._done.set()
@@ -121,11 +125,15 @@ def contended(world: World, *, crashes: int, turns: int, quiet: bool = False) ->
         people = People(world)
         try:
             for crash in range(crashes + 1):
-                wait_until(
-                    partial(people.each_did, (crash + 1) * turns),
-                    timeout_s=180,
-                    what=lambda: str(people.answers),
-                )
+                before = people.did()
+                for least in (2, turns):  # it is back; and it stays
+                    broken_off = not_stored(world)
+                    wait_until(
+                        partial(people.each_did, least, since=before),
+                        timeout_s=180,
+                        what=lambda: str(people.answers),
+                    )
+                assert not_stored(world) == broken_off, "what the crash broke off, and nothing else"
                 if crash < crashes:
                     world.cluster.stop(signal.SIGQUIT)  # as pg_ctl restart -m immediate does
                     world.cluster.start()
@@ -145,11 +153,17 @@ def contended(world: World, *, crashes: int, turns: int, quiet: bool = False) ->
     log = world.server.log()
     assert [word for word in NEVER_LOGGED if word in log] == []
     assert not quiet or "Traceback" not in log, log.partition("Traceback")[2][:8000]
-    assert log.count("could not be stored") <= 2 * crashes, "what the crash broke off, and nothing else"
+    assert not_stored(world) == broken_off
     assert set(acked) == set(names())
     settings = ServerSettings(data=world.data, database_url=world.database)
     bad = [one.what for one in check(settings, world.place, read_blobs=False) if one.bad]
     assert [what for what in bad if not what.endswith(("on the disk", "in the registry"))] == []
+
+
+def not_stored(world: World) -> int:
+    """Batches of which the server has said that they could not be stored."""
+    assert world.server is not None
+    return world.server.log().count("could not be stored")
 
 
 def ended(world: World, rollout: int) -> bool:
