@@ -7,6 +7,9 @@ two processes that sign what they say with P-256 (limosa_devices.simulator). Pla
 it, in the same run, the bare broker: documents of the same size to as many devices, which answer with as
 many messages of the same size, and nobody who checks or stores anything. What of the difference is
 cryptography is a row of its own: two messages signed by each device, and verified, as CPU time.
+
+Waves do not bake, nobody is held back as a control and the rate does not bound: what is timed is work, not
+waiting that a rollout file asks for.
 """
 
 from __future__ import annotations
