@@ -26,6 +26,7 @@ from limosa_server.trust.assignments import assignments
 
 _COLUMNS: Final = ("device", "epoch", "counter", "envelope", "issued", "expires", "keyid")
 _Row: TypeAlias = tuple[str, int, int, bytes, float, float, str]  # of _COLUMNS
+_GONE: Final = "decommissioned"  # for good, as a device row has it
 LOOKED_AT: Final = 2000  # documents that one tick looks at, to see which are to be signed anew
 
 
@@ -45,7 +46,8 @@ class Director:
     def issue_many(
         self, tx: Transaction, devices: Iterable[str], *, now: float
     ) -> dict[str, tuple[int, int]]:
-        """The same of each of them, in a number of statements that does not grow with them."""
+        """The same of each of them, in a number of statements that does not grow with them. Not of those
+        that are decommissioned: after its farewell a device is told nothing, whoever has it on a list."""
         tx.flush()  # what was assigned in this transaction counts
         orders: dict[str, tuple[int, int]] = {}
         for some in in_rounds(sorted(set(devices))):
@@ -56,7 +58,7 @@ class Director:
         """Signs and publishes the last document of a device that is decommissioned. The broker keeps it for
         as long as it holds, should the device come back under another broker's eyes before the server's."""
         key, epoch = self.key(), self.epoch()
-        before, seen = _counters(tx, [row.id], epoch)[row.id]
+        before, seen, _ = _counters(tx, [row.id], epoch)[row.id]
         state = document(
             row.id,
             (),
@@ -80,7 +82,9 @@ class Director:
         counters = _counters(tx, devices, epoch)
         rows: list[_Row] = []
         for device, wanted in assignments(tx, devices).items():
-            before, seen = counters.get(device, (0, 0))
+            before, seen, gone = counters.get(device, (0, 0, False))
+            if gone:
+                continue
             state = document(
                 device,
                 wanted,
@@ -148,8 +152,9 @@ def _row(state: DesiredState, envelope: bytes, keyid: str) -> _Row:
     )  # fmt: skip
 
 
-def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, tuple[int, int]]:
-    """device -> (counter of its last document, counter that it has seen), both of this epoch.
+def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, tuple[int, int, bool]]:
+    """device -> (counter of its last document, counter that it has seen, both of this epoch; whether it is
+    decommissioned).
 
     trust 4.3: a device that has seen a higher counter of this epoch is not left behind.
     """
@@ -160,13 +165,14 @@ def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, 
             col(DesiredDocument.counter),
             col(Device.desired_epoch),
             col(Device.desired_counter),
+            col(Device.state) == _GONE,
         )
         .join(DesiredDocument, col(DesiredDocument.device) == col(Device.id), isouter=True)
         .where(col(Device.id).in_(devices))
     )
     return {
-        device: (before if of == epoch else 0, seen if seen_of == epoch else 0)
-        for device, of, before, seen_of, seen in rows
+        device: (before if of == epoch else 0, seen if seen_of == epoch else 0, bool(gone))
+        for device, of, before, seen_of, seen, gone in rows
     }
 
 

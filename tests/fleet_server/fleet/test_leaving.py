@@ -15,18 +15,20 @@ from limosa_contracts.dsse import Envelope
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access.roles import Role
+from limosa_server.assembly import make_director
 from limosa_server.fleet.presence import later
 from limosa_server.reports import report_rows
 from limosa_server.rollouts.controller import Controller
 from limosa_server.tables.devices import Device as DeviceRow
 from limosa_server.tables.devices import DeviceCertificate, DeviceModel
 from limosa_server.tables.groups import Group, Membership
+from limosa_server.tables.releases import Release
 from limosa_server.tables.reports import OutboxRow
 from limosa_server.tables.rollouts import AssignmentRow, DesiredDocument, ExecutionRow
 from tests.fleet_server.fleet.conftest import Limosa
 from tests.fleet_server.fleet.real_agent import running_agent
 from tests.fleet_server.mqtt_device import connected
-from tests.fleet_server.obedient import live, obey, start
+from tests.fleet_server.obedient import live, obey, publish, start
 from tests.fleet_server.secured_broker import Secured
 from tests.fleet_server.world import Device, Fleet, as_batch
 from tests.support.processes import Processes, script
@@ -235,6 +237,43 @@ def test_a_device_that_was_away_for_months_is_told_by_the_refusal_it_gets(fleet:
     post(fleet, thief.id, "revoke", reason="stolen")
     refused = fleet.http.post("/api/v1/device/token", data=thief.assertion_form(fleet.clock.now))
     assert (refused.status_code, "desired" in refused.json()) == (403, False), "that may be undone"
+
+
+def test_a_device_that_was_sold_is_not_sent_back_with_the_others(
+    fleet: Fleet, devices: list[Device], controller: Controller
+) -> None:
+    """It had the release and its farewell. Then the rollout was rolled back: its farewell was written over
+    by what it should run, and the rollout waited for it."""
+    start(fleet, fleet.headers(Role.OPERATOR))
+    live(fleet, controller, devices)
+    publish(fleet, "3.0.0", 3)
+    with fleet.state.store.transaction() as tx:
+        release = tx.exec(select(Release).where(Release.version == "3.0.0")).one()
+        release.may_return_to = ["1.0.0"]
+        tx.add(release)
+    rollout = start(fleet, fleet.headers(Role.OPERATOR), release="demo/motion@3.0.0")["id"]
+    for _ in range(3):
+        controller.tick()
+        for device in devices:
+            obey(fleet, device)
+        fleet.clock.now += 1
+    with fleet.state.store.read() as tx:
+        of_it = select(ExecutionRow.device).where(ExecutionRow.rollout == rollout)
+        through = tx.exec(of_it.where(ExecutionRow.state == "SUCCEEDED")).one()
+    sold = next(device for device in devices if device.id == through)
+    post(fleet, sold.id, "decommission", reason="sold")
+    first = told(fleet, sold)
+    path = f"/api/v1/rollouts/{rollout}"
+    canceled = fleet.http.post(
+        f"{path}/cancel", json={"rollback": True}, headers=fleet.headers(Role.OPERATOR)
+    )
+    assert canceled.json()["status"] == "ROLLING_BACK"
+    controller.tick()
+    with fleet.state.store.transaction() as tx:
+        make_director(fleet.state).issue_many(tx, [sold.id], now=fleet.clock.now)
+        assert tx.exec(select(AssignmentRow).where(AssignmentRow.device == sold.id)).first() is None
+    assert fleet.http.get(path, headers=fleet.headers()).json()["status"] == "ROLLED_BACK"
+    assert told(fleet, sold) == first
 
 
 def test_a_token_from_before_gets_the_same_refusal(fleet: Fleet) -> None:
