@@ -24,6 +24,7 @@ from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
 from limosa_server.rollouts import pins
 from limosa_server.tables.planning import PinRow
+from limosa_server.tables.releases import Release
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1", tags=["devices"])
 REASON_MAX_CHARS: Final = 500
@@ -54,6 +55,8 @@ def put_pin(device: DeviceId, body: JsonBody, state: State, caller: Operator) ->
     now = state.clock()
     with state.store.transaction() as tx:
         find_device(tx, device)
+        if model:
+            pins.check_there(tx, model, caller.scope.models(Release.model))
         row = pins.pin(
             tx,
             device,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sqlalchemy import ColumnElement
 from sqlmodel import col, delete, or_, select
 
+from limosa_contracts.errors import NotFound
 from limosa_contracts.phases import Execution
 from limosa_server.access.scope import Scope
 from limosa_server.core.execution import ExecutionEvent
@@ -15,6 +17,7 @@ from limosa_server.rollouts.executions import save
 from limosa_server.rollouts.rollout_rows import execution_of
 from limosa_server.store import Transaction
 from limosa_server.tables.planning import PinRow
+from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
 EVERY_MODEL: Final = ""
@@ -33,6 +36,21 @@ def pin(
     _withdraw(tx, device, model, words(row), now)
     tx.announce("devices", f"device {device}")
     return row
+
+
+def check_there(tx: Transaction, model: str, visible: ColumnElement[bool]) -> None:
+    """Raises NotFound for a model without a release, with the name that is nearest: such a pin would hold
+    nothing, and who made it would believe that it does. `visible`: which releases the caller sees."""
+    if tx.exec(select(Release.id).where(col(Release.model) == model, visible).limit(1)).first() is not None:
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(model, tx.exec(select(Release.model).where(visible).distinct()).all(), n=1)
+    raise NotFound(
+        f"no release of {model!r} is there",
+        where="pin.model",
+        hint=f"did you mean {near[0]!r}?" if near else "limosa release list",
+    )
 
 
 def unpin(tx: Transaction, device: str, *, model: str) -> bool:

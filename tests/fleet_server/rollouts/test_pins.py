@@ -10,6 +10,7 @@ from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
 from limosa_server.access.roles import Role
 from limosa_server.rollouts.controller import Controller
+from limosa_server.tables.releases import Release
 from tests.fleet_server.obedient import ROLLOUT, live, start
 from tests.fleet_server.world import MODEL, Device, Fleet
 
@@ -19,6 +20,13 @@ def pin(fleet: Fleet, device: Device, who: dict[str, str], **fields: Any) -> Any
     answer = fleet.http.put(f"/api/v1/devices/{device.id}/pin", json=body, headers=who)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def other_release() -> Release:
+    return Release(
+        model="demo/other", version="1.0.0", index_sha256="ab" * 32, release_counter=1,
+        published_at=1.0, published_by="test", size_bytes=1,
+    )  # fmt: skip
 
 
 def excluded(fleet: Fleet, who: dict[str, str]) -> dict[str, str]:
@@ -62,6 +70,8 @@ def test_a_rollout_that_has_not_reached_it_leaves_it_out_and_completes(
 def test_a_pin_for_one_model_leaves_the_others_free(
     fleet: Fleet, devices: list[Device], operator: dict[str, str]
 ) -> None:
+    with fleet.state.store.transaction() as tx:
+        tx.add(other_release())
     pin(fleet, devices[0], operator, model="demo/other")
     assert excluded(fleet, operator) == {}
     pin(fleet, devices[0], operator, model=MODEL)
@@ -88,6 +98,25 @@ def test_a_pin_that_says_too_little_is_refused(
 ) -> None:
     answer = fleet.http.put(f"/api/v1/devices/{devices[0].id}/pin", json=body, headers=operator)
     assert answer.status_code == status, answer.text
+
+
+def test_a_pin_for_a_model_that_nobody_has_is_refused_with_the_name_that_was_meant(
+    fleet: Fleet, devices: list[Device], operator: dict[str, str]
+) -> None:
+    def refused(model: str, who: dict[str, str]) -> dict[str, Any]:
+        body = {"reason": "x", "model": model}
+        answer = fleet.http.put(f"/api/v1/devices/{devices[0].id}/pin", json=body, headers=who)
+        assert answer.status_code == 404, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    misspelt = MODEL[:-1]
+    assert MODEL in str(refused(misspelt, operator))
+    with fleet.state.store.transaction() as tx:
+        tx.add(other_release())
+    assert "limosa release list" in str(refused("quite/different", operator))
+    bound = {"Authorization": f"Bearer {fleet.token(Role.OPERATOR, team='alien')}"}
+    assert MODEL not in str(refused("alien/" + MODEL.partition("/")[2], bound))
 
 
 def test_who_may_pin_and_what_is_recorded(
