@@ -112,7 +112,7 @@ def silence(
     """Keep alerts quiet whose labels match a selector; they are still shown."""
     with Client.of(server, token, ca) as client:
         made = client.post(f"{PATH}/silences", {"matcher": matcher, "reason": reason, "for": for_})
-    answer(made, as_json=as_json, text=lambda: f"silence {made['id']} until {minute(made['until'])} UTC")
+    answer(made, as_json=as_json, text=lambda: f"silence {made['id']} until {minute(made['until'])}")
 
 
 @command("unsilence", examples=["limosa alert unsilence 3"])
@@ -248,7 +248,7 @@ def _alert(found: JsonObject) -> str:
         f"{found['summary']}",
         f"rule       {found['rule']} ({found['severity']})",
         f"state      {found['state']}",
-        f"since      {minute(found['since'])} UTC",
+        f"since      {minute(found['since'])}",
     ]
     if isinstance(labels, dict):
         lines += [f"{key:<10} {value}" for key, value in sorted(labels.items())]

@@ -18,7 +18,7 @@ from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject, JsonValue
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey
-from limosa_server.cli.times import day
+from limosa_server.cli.times import second
 from limosa_server.client import Client, server_options
 from limosa_server.errors import HistoryRewritten
 from limosa_server.files import write_atomic
@@ -53,7 +53,13 @@ def list_rows(last: int, server: str | None, token: str | None, ca: str | None, 
         text=lambda: columns(
             ["SEQ", "WHEN", "WHO", "WHAT", "ABOUT"],
             [
-                [str(one["seq"]), day(one["time"]), str(one["actor"]), str(one["action"]), str(one["object"])]
+                [
+                    str(one["seq"]),
+                    second(one["time"]),
+                    str(one["actor"]),
+                    str(one["action"]),
+                    str(one["object"]),
+                ]
                 for one in found
             ],
         ),

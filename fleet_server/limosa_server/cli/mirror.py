@@ -87,7 +87,7 @@ class _Said:
         releases = ", ".join(self.marker.releases) or "no release"
         return (
             f"{folder} holds {releases} for {self.marker.devices} device"
-            f"{'' if self.marker.devices == 1 else 's'}, until {minute(float(self.marker.expires))} UTC\n"
+            f"{'' if self.marker.devices == 1 else 's'}, until {minute(float(self.marker.expires))}\n"
             f"on each device: limosa-agent update --from {folder}"
         )
 

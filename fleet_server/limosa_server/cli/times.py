@@ -1,4 +1,4 @@
-"""Times as people read them; UTC."""
+"""Times as people read them; all UTC, and each that has an hour says so."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def minute(value: JsonValue) -> str:
     """Day, hour and minute, or "-" where there is none.
 
     >>> minute(0.0)
-    '1970-01-01 00:00'
+    '1970-01-01 00:00 UTC'
     """
-    return _format(value, "%Y-%m-%d %H:%M")
+    return _format(value, "%Y-%m-%d %H:%M UTC")
 
 
 def second(value: JsonValue) -> str:
     """As `minute`, with seconds: for what follows one upon the other.
 
     >>> second(0.0)
-    '1970-01-01 00:00:00'
+    '1970-01-01 00:00:00 UTC'
     """
-    return _format(value, "%Y-%m-%d %H:%M:%S")
+    return _format(value, "%Y-%m-%d %H:%M:%S UTC")
 
 
 def _format(value: JsonValue, form: str) -> str:
