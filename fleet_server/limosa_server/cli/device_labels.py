@@ -34,7 +34,9 @@ def label(
     wanted = changes(labels)
     with Client.of(server, token, ca) as client:
         changed = client.patch(f"{PATH}/{path_part(device)}/labels", {"labels": wanted})
-    answer(changed, as_json=as_json, text=lambda: f"{device}: {_shown(changed)}")
+    answer(
+        changed, as_json=as_json, text=lambda: f"{device}: {_shown(changed)}{_still_there(changed, wanted)}"
+    )
 
 
 def changes(words: tuple[str, ...]) -> dict[str, str | None]:
@@ -55,6 +57,20 @@ def changes(words: tuple[str, ...]) -> dict[str, str | None]:
                 f"{word[:80]!r} is neither KEY=VALUE nor KEY-", where="LABELS", hint="site=hq, or old-"
             )
     return found
+
+
+def _still_there(device: JsonObject, wanted: Mapping[str, str | None]) -> str:
+    """A line for each label that was taken away and is there all the same: others than operators say it."""
+    labels, sources = device["labels"], device["label_sources"]
+    if not isinstance(labels, Mapping) or not isinstance(sources, Mapping):
+        return ""
+    left = [key for key, value in wanted.items() if value is None and key in labels]
+    whose = {"token": "its enrolment token says", "device": "the device itself says"}
+    return "".join(
+        f"\n{key}={labels[key]} is what {whose.get(str(sources[key]), str(sources[key]))}, and holds;"
+        f" another value goes before it: {key}=VALUE"
+        for key in left
+    )
 
 
 def _shown(device: JsonObject) -> str:
