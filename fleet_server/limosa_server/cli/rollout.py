@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import itertools
 import time
 
 import click
@@ -13,6 +13,8 @@ from limosa_contracts.errors import TimedOut, TransferError, Usage
 from limosa_contracts.json_value import JsonObject
 from limosa_server.cli.decisions_text import last_comparison, replayed
 from limosa_server.cli.ladder import ENDED, ladder, one_line, state, verdict
+from limosa_server.cli.rollout_number import ROLLOUT
+from limosa_server.cli.times import second
 from limosa_server.client import Client, server_options
 
 PATH = "/api/v1/rollouts"
@@ -57,7 +59,7 @@ def list_rollouts(
         "limosa rollout status 7 --watch --timeout 30m  # until it has ended; exit 0, 3 or 7",
     ],
 )
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--watch", is_flag=True, help="Follow it to its end; a line only when something changed.")
 @click.option("--timeout", default="", metavar="TIME", help="With --watch: give up after this long (exit 7).")
 @server_options
@@ -121,7 +123,7 @@ def action(
 
 
 @command("pause", examples=["limosa rollout pause 7 --remark 'support is on the phone'"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--remark", default="", help="Why; people will read it.")
 @server_options
 @json_option
@@ -133,7 +135,7 @@ def pause(
 
 
 @command("resume", examples=["limosa rollout resume 7"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--remark", default="", help="Why; people will read it.")
 @server_options
 @json_option
@@ -148,7 +150,7 @@ def resume(
 
 
 @command("cancel", examples=["limosa rollout cancel 7", "limosa rollout cancel 7 --rollback"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--rollback", is_flag=True, help="Devices that have committed go back too.")
 @click.option("--let-finish", is_flag=True, help="Devices that are at it may finish; nobody else begins.")
 @click.option("--remark", default="", help="Why; people will read it.")
@@ -175,7 +177,7 @@ def cancel(
 
 
 @command("explain", examples=["limosa rollout explain 7", "limosa rollout explain 7 --json"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @server_options
 @json_option
 def explain(rollout: int, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
@@ -202,11 +204,12 @@ def explain(rollout: int, server: str | None, token: str | None, ca: str | None,
 def _explained(found: JsonObject, decisions: list[JsonObject], failed: list[JsonObject]) -> str:
     lines = [ladder(found), ""]
     width = max((len(str(one["verdict"])) for one in decisions), default=0)
-    for one in decisions:
-        at = one["at"]
-        assert isinstance(at, (int, float))
-        when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-        lines.append(f"{when}  {one['verdict']!s:{width}}  {printable(str(one['sentence']))}")
+    # What ends a wave and with it the rollout is two decisions, in the same words.
+    told = [
+        f"{second(one['at'])}  {one['verdict']!s:{width}}  {printable(str(one['sentence']))}"
+        for one in decisions
+    ]
+    lines += [line for line, _ in itertools.groupby(told)]
     lines += [*last_comparison(decisions), "", *replayed(decisions)]
     if failed:
         lines.append("")

@@ -6,11 +6,12 @@ import click
 
 from limosa_contracts.cli import command, json_option
 from limosa_server.cli.rollout import action
+from limosa_server.cli.rollout_number import ROLLOUT
 from limosa_server.client import server_options
 
 
 @command("submit", examples=["limosa rollout submit 7"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @server_options
 @json_option
 def submit(rollout: int, server: str | None, token: str | None, ca: str | None, as_json: bool) -> None:
@@ -22,7 +23,7 @@ def submit(rollout: int, server: str | None, token: str | None, ca: str | None, 
 
 
 @command("approve", examples=["limosa rollout approve 7 --remark 'looked at the plan'"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--remark", default="", help="Why; people will read it.")
 @server_options
 @json_option
@@ -34,7 +35,7 @@ def approve(
 
 
 @command("deny", examples=["limosa rollout deny 7 --remark 'not on a Friday'"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--remark", default="", help="Why; people will read it.")
 @server_options
 @json_option
@@ -46,7 +47,7 @@ def deny(
 
 
 @command("finish", examples=["limosa rollout finish 7"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option("--remark", default="", help="Why; people will read it.")
 @server_options
 @json_option

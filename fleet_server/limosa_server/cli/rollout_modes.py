@@ -12,6 +12,7 @@ from limosa_contracts.errors import InvalidField
 from limosa_contracts.fields import Fields
 from limosa_contracts.json_value import JsonObject
 from limosa_server.cli.ladder import ladder
+from limosa_server.cli.rollout_number import ROLLOUT
 from limosa_server.client import Client, server_options
 
 PATH = "/api/v1/rollouts"
@@ -19,7 +20,7 @@ NEGATIVE = ("failed", "champion")
 
 
 @command("report", examples=["limosa rollout report 7", "limosa rollout report 7 --json"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @server_options
 @json_option
 def report(rollout: int, server: str | None, token: str | None, ca: str | None, as_json: bool) -> int:
@@ -34,7 +35,7 @@ def report(rollout: int, server: str | None, token: str | None, ca: str | None, 
 
 
 @command("promote", examples=["limosa rollout promote 7", "limosa rollout promote 7 --file waves.toml"])
-@click.argument("rollout", type=click.IntRange(min=1))
+@click.argument("rollout", type=ROLLOUT)
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
