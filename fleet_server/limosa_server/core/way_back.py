@@ -154,7 +154,9 @@ def _finish(board: Board) -> None:
         reason = _after_the_cause(board, f"{devices(stuck)} could not go back")
         board.move(RolloutEvent.STUCK, reason)
     else:
-        reason = _after_the_cause(board, "every device runs the version it had before")
+        named = board.rollout.spec.on_failure.to
+        runs = named or "the version it had before"
+        reason = _after_the_cause(board, f"every device runs {runs}")
         board.move(RolloutEvent.RETURNED, reason)
     board.decide("rolled_back", board.rollout.status.value, reason)
 

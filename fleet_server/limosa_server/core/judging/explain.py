@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limosa_contracts.duration import about_duration, format_duration
+from limosa_contracts.rollout.modes import Mode
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 
@@ -29,9 +30,10 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
                 return f"`limosa rollout resume {rollout.id}` accepts the failures, `cancel` ends it"
             if rollout.pause is Pause.INCONCLUSIVE:
                 return f"`limosa rollout resume {rollout.id}` takes the wave as passed, `cancel` ends it"
-            return f"`limosa rollout resume {rollout.id}` goes on"
+            return _resumed(rollout, waves)
         case RolloutStatus.ROLLING_BACK:
-            return "it ends when every device has said that it runs the version it had before"
+            runs = rollout.spec.on_failure.to or "the version it had before"
+            return f"it ends when every device has said that it runs {runs}"
         case RolloutStatus.CANCELING if rollout.stopping:
             return "it ends when those at it have finished"
         case RolloutStatus.CANCELING:
@@ -42,12 +44,29 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return ""
 
 
+def _resumed(rollout: Rollout, waves: Sequence[Wave]) -> str:
+    resume = f"`limosa rollout resume {rollout.id}`"
+    if any(wave.status is not WaveStatus.SUCCEEDED for wave in waves if not wave.tail):
+        return f"{resume} goes on"
+    if rollout.spec.mode is Mode.AB:
+        return (
+            f"`limosa rollout report {rollout.id}` says which is better: `promote` rolls it out,"
+            f" `cancel --rollback` takes it away; {resume} ends it, and each device keeps what it runs"
+        )
+    return f"{resume} goes on, and it completes"
+
+
 def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
     wave = next((one for one in waves if one.status is not WaveStatus.SUCCEEDED), None)
     if wave is None:
         return "it completes"
     follows = next((one.name for one in waves[wave.index + 1 :] if not one.tail), "")
-    then = f"then wave {follows} starts" if follows else "then the rollout completes"
+    if wave.pause_after:
+        then = "then it pauses for a person"
+    elif follows:
+        then = f"then wave {follows} starts"
+    else:
+        then = "then it follows its group" if rollout.follows else "then the rollout completes"
     match wave.status:
         case WaveStatus.IN_PROGRESS if wave.tail:
             left = max(0.0, rollout.spec.success.reachable_within_s - (now - wave.since))
@@ -57,7 +76,9 @@ def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {bake}"
         case WaveStatus.BAKING:
             left = max(0.0, wave.bakes_s - (now - wave.since))
+            if not left:
+                return f"wave {wave.name} has baked; {then} when its gate passes"
             beside = ", beside devices that stay" if wave.compares else ""
             return f"wave {wave.name} bakes {about_duration(left)} more{beside}; {then} if the gate passes"
         case _:
-            return then
+            return then.removeprefix("then ")
