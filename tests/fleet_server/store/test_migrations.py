@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlmodel import SQLModel, col, select
 
 import limosa_server.tables  # noqa: F401  # fills the metadata
 from limosa_contracts.phases import Execution
+from limosa_contracts.rollout.abort import Failure
 from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.access import audit
 from limosa_server.registry.blobs import Blobs
@@ -87,6 +88,10 @@ def test_an_old_database_comes_to_todays_schema_and_loses_no_row(old: Path | str
 
 
 def test_what_an_old_server_knew_is_still_known(old: Path | str) -> None:
+    before = make_engine(old, busy_timeout_s=5)
+    with for_kind(before, "write").begin() as connection:
+        connection.execute(text("UPDATE rollouts SET accepted_failures = 2 WHERE id = 2"))
+    before.dispose()
     store = Store.open(old)
     with store.read() as tx:
         devices = tx.exec(select(Device).order_by(col(Device.id))).all()
@@ -97,6 +102,8 @@ def test_what_an_old_server_knew_is_still_known(old: Path | str) -> None:
         assert len(tx.exec(select(EventRow)).all()) == 6
         rollouts = tx.exec(select(RolloutRow).order_by(col(RolloutRow.id))).all()
         assert [row.status for row in rollouts] == ["COMPLETED", "RUNNING"]
+        kinds = {kind.value: 2 for kind in Failure if kind is not Failure.ALL}
+        assert [row.accepted for row in rollouts] == [{}, kinds], "in spite of it somebody had resumed"
         assert audit.first_break(tx.exec(select(AuditRow).order_by(col(AuditRow.seq))).all()) is None
     store.close()
 
