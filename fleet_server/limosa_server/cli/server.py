@@ -131,7 +131,7 @@ def run(
 
 
 class LogLines(logging.Formatter):
-    """What passes by itself without its traceback: an hour without a database says it thousands of times."""
+    """An error that passes by itself has no traceback here: an hour without a database has thousands of them."""
 
     def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802  # logging's name
         return str(ei[1]) if isinstance(ei[1], TransferError) else super().formatException(ei)

@@ -86,34 +86,27 @@ def rollout(**fields: object) -> Rollout:
     )
 
 
+BAKES = Wave(
+    index=0,
+    name="canary",
+    bake_s=100.0,
+    pause_after=False,
+    size=20,
+    status=WaveStatus.BAKING,
+    judge="compare",
+)
+
+
 def test_a_bake_is_looked_at_as_often_as_the_file_says() -> None:
-    wave = Wave(
-        index=0,
-        name="canary",
-        bake_s=100.0,
-        pause_after=False,
-        size=20,
-        status=WaveStatus.BAKING,
-        judge="compare",
-    )
     for looks, first in ((1, 100), (2, 50), (4, 25), (10, 10)):
         asked = rollout(analysis=[{"metric": "latency", "looks": looks}])
-        seen = [t for t in range(101) if due_look(asked, wave, waves=1, now=float(t)) is not None]
+        seen = [t for t in range(101) if due_look(asked, BAKES, waves=1, now=float(t)) is not None]
         assert seen[0] == first, looks
 
 
 @pytest.mark.parametrize("said", OnInconclusive)
 def test_a_bake_that_may_not_be_extended_spends_all_of_its_risk_at_its_end(said: OnInconclusive) -> None:
-    wave = Wave(
-        index=0,
-        name="canary",
-        bake_s=100.0,
-        pause_after=False,
-        size=20,
-        status=WaveStatus.BAKING,
-        judge="compare",
-    )
-    look = due_look(rollout(on_inconclusive=said.value), wave, waves=1, now=100.0)
+    look = due_look(rollout(on_inconclusive=said.value), BAKES, waves=1, now=100.0)
     assert look is not None
     assert look.may_extend is (said is OnInconclusive.EXTEND)
     assert look.pass_level(0.025) == pytest.approx(0.02 if look.may_extend else 0.025)
