@@ -131,7 +131,7 @@ def run(
 
 
 class LogLines(logging.Formatter):
-    """An error that passes by itself has no traceback here: an hour without a database has thousands of them."""
+    """What passes by itself has no traceback here: an hour without a database logs it thousands of times."""
 
     def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802  # logging's name
         return str(ei[1]) if isinstance(ei[1], TransferError) else super().formatException(ei)
