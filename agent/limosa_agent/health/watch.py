@@ -103,6 +103,9 @@ class TrialWatch:
         return {slot.model: slot for slot in self.pool.models} if self.pool is not None else {}
 
     def _observed(self, event: Observation) -> None:
+        serving = self._serving().get(event.model)
+        if event.shadow and serving is not None and serving.manifest_sha256 == event.manifest_sha256:
+            return  # it answers by now: beside itself nothing is compared, and each row would count twice
         loaded = () if self.pool is None else (*self.pool.models, *self.pool.shadows)
         versions = {slot.manifest_sha256: slot.version for slot in loaded}
         version = versions.get(event.manifest_sha256)

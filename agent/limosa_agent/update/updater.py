@@ -29,6 +29,7 @@ from limosa_agent.update.events import Event, Linked, Loaded, LoadFailed
 from limosa_agent.update.machine import accepts, next_state
 from limosa_agent.update.rules import aged_quarantine
 from limosa_agent.update.state import SHADOW, SHADOW_MARK, ModelState, Release
+from limosa_contracts.phases import Phase
 
 
 class Effects(Protocol):
@@ -149,8 +150,12 @@ class Updater:
 
     @property
     def shadow_releases(self) -> Mapping[str, Release]:
-        """What runs beside, by model."""
-        return {model: state.active for model, state in self.shadows.items() if state.active is not None}
+        """What shall run beside, by model. A lane that is REMOVING holds its release until it is gone."""
+        return {
+            model: state.active
+            for model, state in self.shadows.items()
+            if state.active is not None and state.phase is not Phase.REMOVING
+        }
 
     def accepts(self, key: str, kind: type[Event]) -> bool:
         return accepts(self.state(key).phase, kind)

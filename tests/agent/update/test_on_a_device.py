@@ -12,6 +12,8 @@ from limosa_agent.store.journal import Journal
 from limosa_agent.store.state_db import StateDb
 from limosa_contracts.desired import DesiredModel, Trial
 from limosa_contracts.phases import Phase
+from limosa_contracts.topics import Suffix
+from limosa_contracts.window import Window
 from tests.agent.device import MODEL, Device
 from tests.agent.fetch.world import Published
 from tests.agent.fleet import Fleet
@@ -147,29 +149,65 @@ def test_challenger_runs_beside_and_its_end_touches_nobody(device: Device, fleet
     assert device.stop() == 0
 
 
+def test_challenger_that_has_passed_is_gone_and_what_it_becomes_counts_its_answers_once(
+    device: Device, fleet: Fleet
+) -> None:
+    """Its release was rolled out, and its windows held everything anew each second."""
+    first = committed(device, fleet)
+    second = device.publish("2.0.0")
+    fleet.want_models(entry(first, "r1"), entry(second, "s1", mode="shadow"))
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("s1"), "the challenger runs")
+    assert len(_shadow_workers(device)) == 1
+    fleet.want_models(entry(first, "r1"))
+    device.wait_for(lambda: _shadow(fleet) == "REMOVED", "its rollout has ended")
+    device.wait_for(lambda: not _shadow_workers(device), "nothing of it runs any more")
+
+    fleet.want_models(entry(first, "r1"), entry(second, "s2", mode="shadow"))
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("s2"), "it is tried once more")
+    fleet.want_models(entry(second, "r2"), entry(second, "s2", mode="shadow"))
+    device.wait_for(lambda: "COMMITTED" in fleet.phases("r2"), "and rolled out meanwhile")
+    replayed = sum(one.n for one in _windows(fleet, "2.0.0"))
+    for _ in range(30):
+        assert device.ask() == 2.0
+        time.sleep(0.1)  # over several snapshots of both workers
+    assert device.stop() == 0
+    assert sum(one.n for one in _windows(fleet, "2.0.0")) - replayed <= 30
+
+
 def _shadow(fleet: Fleet) -> str:
     last = fleet.reported()
     found = last.models[0].extra.get("shadow") if last else None
     return str(found["phase"]) if isinstance(found, dict) else ""
 
 
-def _shadow_worker(device: Device) -> int:
-    """The process of this agent that runs the challenger."""
+def _windows(fleet: Fleet, version: str) -> list[Window]:
+    """The last rev of each window of what was served, in the order of their beginnings."""
+    with fleet.lock:
+        said = [Window.parse(m.payload) for m in fleet.store.rows if m.suffix is Suffix.WINDOW]
+    last = {(one.boot, one.index): one for one in said if one.version == version and not one.of_challenger}
+    return list(last.values())
+
+
+def _shadow_workers(device: Device) -> list[int]:
+    """The processes of this agent that run challengers."""
     assert device.process is not None
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes()
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if b"shadow_worker" in words and parent == device.ready["pid"]:
-                return int(entry.name)
-        time.sleep(0.05)
-    raise AssertionError("no shadow worker")
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes()
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if b"shadow_worker" in words and parent == device.ready["pid"]:
+            found.append(int(entry.name))
+    return found
+
+
+def _shadow_worker(device: Device) -> int:
+    device.wait_for(lambda: bool(_shadow_workers(device)), "the challenger has a process")
+    return _shadow_workers(device)[0]
 
 
 def test_budgets_and_what_a_refusal_was_about(device: Device, fleet: Fleet) -> None:
