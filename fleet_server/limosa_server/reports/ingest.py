@@ -119,7 +119,7 @@ class Ingest:
             fresh, touched = _numbered(checked, known, outcomes)
             quota = self._state.settings.retention.progress_per_day
             outcomes.update(report_rows.store(tx, fresh, now, progress_per_day=quota))
-            marks.advance(tx, touched, now)
+            marks.advance(tx, touched, now, known=known)
             self._tell(tx, fresh, now)
         self._count(outcomes)
         return [
