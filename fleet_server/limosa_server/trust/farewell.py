@@ -18,6 +18,7 @@ from limosa_server.trust.director import Director
 
 DESIRED: Final = "desired"
 """Name of the document in the refusal."""
+FOR_GOOD: Final = "it was decommissioned, which is for good: its hardware may enrol under a new name"
 
 
 def refusal(state: ServerState, device: str) -> DeviceRevoked:
@@ -27,7 +28,10 @@ def refusal(state: ServerState, device: str) -> DeviceRevoked:
         gone = row is not None and row.state == "decommissioned"
     evidence: JsonObject = {DESIRED: _document(state, device)} if gone else {}
     return DeviceRevoked(
-        "this device is not one of the fleet any more", where=f"device {device}", evidence=evidence
+        "this device is not one of the fleet any more",
+        where=f"device {device}",
+        hint=FOR_GOOD if gone else "",
+        evidence=evidence,
     )
 
 

@@ -129,7 +129,7 @@ def last_document(fleet: Fleet, key: SigningKey) -> bytes:
 
 def refuse_with(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, document: bytes) -> None:
     """What a server answers to a device that it has taken out."""
-    problem = {"title": "not of the fleet", "status": 403, "code": "LM-605", "desired": document.decode()}
+    problem = {"title": "not of the fleet", "status": 403, "code": "LM-606", "desired": document.decode()}
     goes_on = fleet.answer
 
     def answer(method: str, path: str, body: bytes, etag: str) -> tuple[int, bytes, dict[str, str]]:

@@ -283,6 +283,7 @@ def test_a_token_from_before_gets_the_same_refusal(fleet: Fleet) -> None:
     answer = fleet.http.get("/api/v1/device/desired", headers=access)
     assert answer.status_code == 403
     assert answer.json()["desired"]
+    assert "for good" in answer.json()["hint"], "not: make a token, and it is let in again"
 
 
 def status_of(folder: Path) -> dict[str, Any]:
