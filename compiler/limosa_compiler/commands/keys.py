@@ -66,7 +66,7 @@ def keys_init(
     answer(
         {"offline": str(offline), "server": str(server), "dev": dev, "team": _json(summary)},
         as_json=as_json,
-        text=lambda: f"team {team}: key {summary.keyid[:12]}…, until {summary.expires:%Y-%m-%d}",
+        text=lambda: f"team {team}: key {summary.tuf_keyid[:12]}…, until {summary.expires:%Y-%m-%d}",
     )
     progress(f"hint: keep {offline} off the server, and a copy of it in a safe place")
 
@@ -77,11 +77,13 @@ def keys_init(
 def keys_show(offline: Path, as_json: bool) -> None:
     """Show the teams of an offline folder, their keys and when their roles expire."""
     found = offline_folder.summaries(offline)
-    rows = [[t.team, t.keyid[:12], f"{t.expires:%Y-%m-%d}", str(len(t.releases))] for t in found]
+    rows = [
+        [t.team, t.tuf_keyid[:12], t.keyid[:12], f"{t.expires:%Y-%m-%d}", str(len(t.releases))] for t in found
+    ]
     answer(
         {"teams": [_json(team) for team in found]},
         as_json=as_json,
-        text=lambda: columns(["TEAM", "KEY", "EXPIRES", "RELEASES"], rows),
+        text=lambda: columns(["TEAM", "KEY", "IN SIGNATURES", "EXPIRES", "RELEASES"], rows),
     )
 
 
@@ -112,7 +114,7 @@ def keys_add_team(
     answer(
         _json(made),
         as_json=as_json,
-        text=lambda: f"team {team}: key {made.keyid[:12]}…, until {made.expires:%Y-%m-%d}",
+        text=lambda: f"team {team}: key {made.tuf_keyid[:12]}…, until {made.expires:%Y-%m-%d}",
     )
     progress(f"hint: a running server takes the team up by itself, from {server / 'tuf'}")
 
@@ -176,6 +178,7 @@ def _json(summary: TeamSummary) -> JsonObject:
     return {
         "team": summary.team,
         "keyid": summary.keyid,
+        "tuf_keyid": summary.tuf_keyid,
         "expires": summary.expires.isoformat(),
         "releases": list(summary.releases),
     }

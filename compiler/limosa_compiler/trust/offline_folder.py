@@ -22,7 +22,8 @@ from limosa_contracts.signing_keys import PublicKey, Signs
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamSummary:
     team: str
-    keyid: str
+    keyid: str  # as a variant's signature and the evidence name it
+    tuf_keyid: str  # the same key as the signed metadata, `limosa server keys` and a rotation name it
     expires: datetime
     releases: tuple[str, ...]  # target paths
 
@@ -126,7 +127,8 @@ def _summary(folder: Path) -> TeamSummary:
     role = roles.parse_role(folders.read_file(file, max_bytes=LIMITS.tuf_metadata_max_bytes), where=str(file))
     public = PublicKey.parse(folders.read_file(folder / "team.pub", max_bytes=4096))
     bins = roles.bins_of(role.signed, where=str(file))
-    if roles.tuf_key(public).keyid not in bins.keyids:
+    tuf_keyid = roles.tuf_key(public).keyid
+    if tuf_keyid not in bins.keyids:
         raise DamagedMetadata("team.pub is not the key of the team's role", where=str(folder / "team.pub"))
     listed: list[str] = []
     for name in bins.get_roles():
@@ -134,5 +136,9 @@ def _summary(folder: Path) -> TeamSummary:
         data = folders.read_file(path, max_bytes=LIMITS.tuf_metadata_max_bytes)
         listed.extend(roles.parse_role(data, where=str(path)).signed.targets)
     return TeamSummary(
-        team=team, keyid=public.keyid, expires=role.signed.expires, releases=tuple(sorted(listed))
+        team=team,
+        keyid=public.keyid,
+        tuf_keyid=tuf_keyid,
+        expires=role.signed.expires,
+        releases=tuple(sorted(listed)),
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -144,6 +145,22 @@ def test_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_team_of_another_server_is_taken_in_with_its_key_in_a_file(tmp_path: Path) -> None:
+    """docs/how-to/promote-a-release.md: two servers, one key."""
+    now = datetime.now(UTC)
+    staging, _ = make(tmp_path / "staging", now=now)
+    offline, server = tmp_path / "production" / "keys", tmp_path / "production" / "trust"
+    init_keys(offline=offline, server=server, team="other", now=now, dev=True)
+    shutil.copytree(staging / "teams" / "demo", offline / "teams" / "demo")
+    made = add_team(offline, server, "demo", now=now, environment={})
+    (there,) = summaries(staging)
+    assert (made.keyid, made.tuf_keyid) == (there.keyid, there.tuf_keyid)
+    top = Metadata[Targets].from_bytes(current_roles(server)["targets"]).signed
+    assert top.delegations is not None
+    assert top.delegations.roles is not None
+    assert top.delegations.roles["demo"].keyids == [there.tuf_keyid]
+
+
 def test_second_team_is_delegated_its_own_paths_only(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     offline, server = make(tmp_path, now=now)
@@ -154,6 +171,7 @@ def test_second_team_is_delegated_its_own_paths_only(tmp_path: Path) -> None:
     assert top.delegations.roles is not None
     assert top.delegations.roles["audio"].paths == ["audio/*/*/*"]
     assert made.keyid == open_team(offline, "audio", {}).key.public.keyid
+    assert top.delegations.roles["audio"].keyids == [made.tuf_keyid]
     repository = write_repository(tmp_path / "repository", server, current_roles(server))
     assert find_target(repository, tmp_path / "client", DIRECTOR_TARGET) is not None
     with pytest.raises(KeysExist):
