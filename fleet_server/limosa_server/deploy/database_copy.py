@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,7 +28,8 @@ SAME_MAJOR: Final = "apt-get install postgresql-client-NN, of the server's major
 PORTABLE: Final = ("--no-owner", "--no-acl", "--schema=public")
 """Without other roles' rights and without extensions: another cluster need not have them."""
 VERSIONS_DIFFER: Final = "version mismatch"  # what both programs say, in the language that they are given
-NOT_TOLD: Final = ("password", "context")  # on a command line; psycopg's own
+SERVICE: Final = "limosa"
+NOT_TOLD: Final = ("password", "sslpassword", "context")  # on a command line; psycopg's own
 PAGES_AT_ONCE: Final = 4096  # of SQLite; between two steps the server may write
 
 
@@ -90,27 +92,46 @@ def _run(program: str, url: URL, *arguments: str) -> None:
     _, parameters = create_engine(url.set(drivername="postgresql+limosa")).dialect.create_connect_args(url)
     name = make_conninfo("", **{key: parameters[key] for key in parameters if key not in NOT_TOLD})
     said = ""
-    for found in candidates:
-        done = subprocess.run(
-            [found, "--no-password", f"--dbname={name}", *arguments],  # else it asks for one on a terminal
-            env={"PGCONNECT_TIMEOUT": DEFAULTS["connect_timeout"], **os.environ, "LC_ALL": "C", **password},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode == 0:
-            return
-        said = done.stderr.strip()
-        if VERSIONS_DIFFER not in said:
-            break
+    secret = "" if "service" in parameters else parameters.get("sslpassword", "")  # a service has its own
+    with _key_password(secret) as (environment, service):
+        for found in candidates:
+            done = subprocess.run(
+                # Without the first it asks for a password on a terminal.
+                [found, "--no-password", f"--dbname={name}{service}", *arguments],
+                env={
+                    "PGCONNECT_TIMEOUT": DEFAULTS["connect_timeout"], **os.environ, "LC_ALL": "C",
+                    **password, **environment,
+                },
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )  # fmt: skip
+            if done.returncode == 0:
+                return
+            said = done.stderr.strip()
+            if VERSIONS_DIFFER not in said:
+                break
     raise BackupFailed(
         f"{program} failed",
         where=shown(url),
         why=said.rpartition("\n")[2][:500],
         hint=SAME_MAJOR if VERSIONS_DIFFER in said else "",
     )
+
+
+@contextmanager
+def _key_password(secret: str) -> Iterator[tuple[dict[str, str], str]]:
+    """(environment, what the connection string says besides). libpq reads the password of a TLS key from no
+    variable, and everybody on the machine reads a command line; a service file is for this user only."""
+    if not secret:
+        yield {}, ""
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="limosa-", suffix=".conf") as file:
+        file.write(f"[{SERVICE}]\nsslpassword={secret}\n")
+        file.flush()
+        yield {"PGSERVICEFILE": file.name}, f" service={SERVICE}"
 
 
 def _installed(program: str) -> list[str]:

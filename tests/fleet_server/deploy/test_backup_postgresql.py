@@ -30,6 +30,13 @@ exit 1
 """
 
 
+LISTENS = """#!/bin/sh
+echo "$@" > "$TOLD"
+cat "$PGSERVICEFILE" >> "$TOLD.file"
+ls -l "$PGSERVICEFILE" >> "$TOLD.file"
+"""
+
+
 @dataclass(slots=True)
 class World:
     settings: ServerSettings
@@ -119,3 +126,23 @@ def test_several_hosts_of_one_database(world: World) -> None:
     with closing(Store.open(place)) as store, store.transaction() as tx:
         tx.add(Device(id="e", enrolled_at=0.0))
     make_backup(world.settings, place, world.backup, keys=True, now=1.0)
+
+
+def test_the_password_of_a_tls_key_is_on_no_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody on the machine saw it in `ps` while the backup ran."""
+    program = tmp_path / "pg_dump"
+    program.write_text(LISTENS)
+    program.chmod(0o755)
+    told = tmp_path / "told"
+    monkeypatch.setenv("TOLD", str(told))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    url = "postgresql://me:S3cret@db.example/limosa?sslkey=/etc/key&sslpassword=S3cret"
+    database_copy.dump(url, tmp_path / "copy")
+    assert "S3cret" not in told.read_text()
+    assert "service=limosa" in told.read_text()
+    section, given, listed = (tmp_path / "told.file").read_text().splitlines()
+    assert (section, given) == ("[limosa]", "sslpassword=S3cret")
+    assert listed.startswith("-rw-------")
+    assert not Path(listed.split()[-1]).exists()
