@@ -10,6 +10,8 @@ import pytest
 
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
+from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.rollout import explained
 from limosa_server.rollouts.controller import Controller
 from tests.fleet_server.obedient import live, start
 from tests.fleet_server.world import MODEL, Device, Fleet
@@ -81,6 +83,42 @@ def test_the_exit_code_of_a_rollout_that_ended_badly_is_3(
     controller.tick()
     assert limosa("rollout", "status", 1) == 3
     assert "■ CANCELED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["abc", "0", "1.5", "-3", "9" * 30])
+def test_what_is_no_number_of_a_rollout_is_refused_in_words(
+    limosa: Any, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    for name in ("status", "explain", "approve", "report"):
+        assert limosa("rollout", name, "--", word) == 2
+        said = capsys.readouterr().err
+        assert "is not a rollout's number" in said
+        assert "limosa rollout list" in said
+
+
+def test_what_ends_a_wave_and_the_rollout_is_explained_once_and_in_utc() -> None:
+    wave: JsonObject = {
+        "name": "few", "tail": False, "status": "FAILED", "reason": "too few agree", "devices": 2,
+        "executed": 2, "counts": {"SUCCEEDED": 2},
+    }  # fmt: skip
+    found: JsonObject = {
+        "id": 6, "release": "demo/motion@4.0.0", "target": "wrists", "status": "FAILED",
+        "reason": "too few agree", "waves": [wave],
+    }  # fmt: skip
+    end: JsonObject = {"id": 1, "at": 7.0, "kind": "gate", "verdict": "FAILED", "sentence": "too few agree"}
+    shown = explained(found, [end, {**end, "id": 2, "kind": "ended"}], [])
+    assert shown.count("1970-01-01 00:00:07 UTC  FAILED  too few agree") == 1
+
+
+def test_a_label_that_is_taken_away_and_holds_says_whose_it_is(
+    fleet: Fleet, limosa: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = fleet.enroll(fleet.enroll_token(labels={"role": "canary"}))
+    assert limosa("device", "label", device.id, "role-") == 0
+    said = capsys.readouterr().out
+    assert "role=canary is what its enrolment token says, and holds" in said
+    assert limosa("device", "label", device.id, "role=rest") == 0
+    assert "holds" not in capsys.readouterr().out
 
 
 def test_the_commands_of_groups_and_releases(

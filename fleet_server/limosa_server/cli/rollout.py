@@ -197,11 +197,12 @@ def explain(rollout: int, server: str | None, token: str | None, ca: str | None,
     answer(
         {"rollout": found, "decisions": list(decisions), "failed": list(failed)},
         as_json=as_json,
-        text=lambda: _explained(found, decisions, failed),
+        text=lambda: explained(found, decisions, failed),
     )
 
 
-def _explained(found: JsonObject, decisions: list[JsonObject], failed: list[JsonObject]) -> str:
+def explained(found: JsonObject, decisions: list[JsonObject], failed: list[JsonObject]) -> str:
+    """The ladder, each decision with its time, what a replay says, and what failed on which device."""
     lines = [ladder(found), ""]
     width = max((len(str(one["verdict"])) for one in decisions), default=0)
     # What ends a wave and with it the rollout is two decisions, in the same words.
