@@ -97,6 +97,8 @@ def test_a_root_is_not_retired_while_anybody_would_be_shut_out(fleet: Path) -> N
     assert "has not said" in retire(fleet)
     spread(fleet, age_s=2 * 86400)
     assert "too old" in retire(fleet)
+    spread(fleet, age_s=-400 * 86400)
+    assert "too old" in retire(fleet), "written while the server's clock was ahead: it would hold for a year"
     spread(fleet, root="0" * 64)
     assert "too old" in retire(fleet), "of a rotation before this one"
     spread(fleet, "kiosk-3", "shop-17")
