@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from limosa_server.core.judging.explain import what_next
 from limosa_server.core.operate import resume
 from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.core.wave import WaveStatus
@@ -22,6 +23,19 @@ def test_a_wave_that_is_followed_by_a_person_waits_for_that_person() -> None:
     fleet.rollout, waves_after, _ = resume(fleet.rollout, fleet.waves, now=fleet.now, by="eva")
     fleet.waves = list(waves_after)
     assert fleet.run(120) is RolloutStatus.COMPLETED
+
+
+def test_what_comes_next_is_said_of_a_last_wave_that_a_person_follows() -> None:
+    fleet = Fleet(spec_of(waves=[{"name": "all", "bake": "60s", "then": "pause"}], timeouts=SHORT))
+    while fleet.wave("all").status is not WaveStatus.BAKING:
+        fleet.run(1)
+    assert what_next(fleet.rollout, fleet.waves, now=fleet.now).endswith(
+        "then it pauses for a person if the gate passes"
+    )
+    fleet.run(120)
+    assert fleet.rollout.reason == "wave all has passed; it was the last, and a person says what follows"
+    said = what_next(fleet.rollout, fleet.waves, now=fleet.now)
+    assert said == f"`limosa rollout resume {fleet.rollout.id}` goes on, and it completes"
 
 
 @pytest.mark.parametrize("scope, keeps", [("wave", 1), ("all", 0)])

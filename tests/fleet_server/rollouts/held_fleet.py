@@ -16,6 +16,7 @@ from limosa_contracts.shadow import ShadowSketch
 from limosa_contracts.window import Window, empty_sketch
 from limosa_server.rollouts import modes_ingest, modes_report
 from limosa_server.rollouts.rollout_ingest import on_reports
+from limosa_server.rollouts.rollout_view import rollout_json
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.rollouts import DesiredDocument, RolloutRow
@@ -169,6 +170,11 @@ class HeldFleet(SmallFleet):
     def report(self, rollout: int) -> dict[str, Any]:
         with self.store.read() as tx:
             return dict(modes_report.report_of(tx, tx.get_one(RolloutRow, rollout), now=self.now))
+
+    def next_of(self, rollout: int) -> str:
+        """What its watcher is told to do."""
+        with self.store.read() as tx:
+            return str(rollout_json(tx, tx.get_one(RolloutRow, rollout), now=self.now)["next"])
 
 
 def _event(device: str, wanted: DesiredModel, phase: Phase, now: float, *, lane: str = "") -> UpdateEvent:

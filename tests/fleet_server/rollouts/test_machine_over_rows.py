@@ -314,6 +314,7 @@ def test_a_release_that_fails_is_undone_to_the_version_that_the_file_names(fleet
     committed = next(name for name, run in fleet.runs(first).items() if run.wave == 0)
     assert fleet.running()[committed] == "1.0.1"
     assert fleet.runs(first)[committed].return_version == "1.0.1"
+    assert fleet.row(first).reason.endswith("every device runs 1.0.1")
 
 
 def test_a_version_to_go_back_to_that_the_release_does_not_allow_leaves_the_device_named(

@@ -191,6 +191,7 @@ def test_two_releases_are_held_side_by_side_and_the_better_one_is_recommended(fl
     assert (row.status, row.pause) == ("PAUSED", "manual")
     said = fleet.report(rollout)
     assert (said["advice"], said["final"], said["reported"]) == ("challenger", True, {"clicked": 600})
+    assert fleet.next_of(rollout).startswith(f"`limosa rollout report {rollout}` says which is better")
     effect = said["kpis"][0]["effect"]
     assert effect["difference"] == pytest.approx(0.2, abs=0.02)
     assert effect["low"] > 0
