@@ -22,6 +22,9 @@ settings.register_profile("limosa", deadline=None, print_blob=True)
 settings.register_profile("long", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("limosa")
 
+# A job in the background of a shell ignores interrupts, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:

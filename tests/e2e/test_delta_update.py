@@ -24,6 +24,7 @@ from limosa_contracts.oci import Requirements, digest_of
 from limosa_devices.demo.world import World
 from tests.agent.serving.releases import MOTION, install, slow_plan
 from tests.support.programs import require_program
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("world")
 SIZE = 200
@@ -129,7 +130,13 @@ def _client(world: World) -> httpx.Client:
 def _make_and_spoil_delta(world: World, base: str, new: str) -> None:
     with _client(world) as client:
         url = f"/v2/{MOTION}/blobs/{new.split()[1]}"
-        answer = client.get(url, params={"from": base.split()[1]}, timeout=60)
+
+        def made() -> httpx.Response | None:  # 503 with Retry-After: it is still being made
+            answer = client.get(url, params={"from": base.split()[1]}, timeout=60)
+            return None if answer.status_code == 503 else answer
+
+        answer = wait_until(made, timeout_s=60, what="the delta is made", every_s=0.5)
+        assert answer is not None
         assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPE)
     (path,) = (world.data / "deltas").glob(f"*-{new.split(':')[1]}-*.limosadelta")
     data = bytearray(path.read_bytes())

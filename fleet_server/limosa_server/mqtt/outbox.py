@@ -66,6 +66,7 @@ def publish_retained(tx: Transaction, messages: Sequence[tuple[str, bytes]], *, 
 
 def waiting(tx: Transaction, *, after: int, limit: int) -> Sequence[Any]:
     """The oldest messages with an id above `after`: tuples with the names of OutboxRow's fields."""
+    tx.flush()  # what this transaction added waits too
     rows = select_columns(*_TABLE.columns).where(_TABLE.c.id > after).order_by(_TABLE.c.id).limit(limit)
     return tx.connection().execute(rows).all()
 
