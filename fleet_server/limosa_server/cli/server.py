@@ -136,6 +136,14 @@ class LogLines(logging.Formatter):
     def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802  # logging's name
         return str(ei[1]) if isinstance(ei[1], TransferError) else super().formatException(ei)
 
+    def format(self, record: logging.LogRecord) -> str:
+        """A connection that cannot be reset is thrown away by its pool: that is told, not where."""
+        if record.name.startswith("sqlalchemy.pool") and record.exc_info and record.exc_info[1]:
+            words = f"{record.getMessage()}: {record.exc_info[1]}"
+            told = {**record.__dict__, "exc_info": None, "exc_text": None, "msg": words, "args": ()}
+            return super().format(logging.makeLogRecord(told))
+        return super().format(record)
+
 
 def parse_listen(text: str) -> tuple[str, int]:
     """Raises Usage.
