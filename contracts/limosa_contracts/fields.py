@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from limosa_contracts.errors import InvalidField
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.nearest import did_you_mean
 
 T = TypeVar("T")
 
@@ -158,13 +159,11 @@ class Fields:
     def refuse_rest(self) -> None:
         """For what people write by hand: an unknown key is a mistake, named with its nearest."""
         for key in self.rest():
-            from difflib import get_close_matches
-
-            near = get_close_matches(key, sorted(self._seen), n=1)
+            known = sorted(self._seen)
             raise InvalidField(
                 f"unknown field {key!r}",
                 where=self.at(key),
-                hint=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(self._seen))}",
+                hint=did_you_mean(key, known, otherwise=f"known: {', '.join(known)}"),
             )
 
 

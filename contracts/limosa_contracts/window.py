@@ -18,6 +18,7 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.names import MODEL, NAME, check_version
 from limosa_contracts.reported import CLOCKS
 from limosa_contracts.shadow import ShadowSketch
+from limosa_contracts.varints import encode_varints
 
 SCHEMA: Final = "limosa.window/1"
 LATENCY_EDGES_US: Final = tuple(round(50 * 2 ** (i / 2)) for i in range(31))
@@ -166,7 +167,7 @@ def pack(sketch: Sketch) -> bytes:
         numbers.append(mean)
         numbers.extend(_zigzag(count - mean) for count in row)
     numbers.extend((*sketch.missing, *sketch.classes, *sketch.confidence, *sketch.latency))
-    body = b"".join(_leb128(number) for number in numbers)
+    body = encode_varints(numbers)
     moments = struct.pack(f"<{2 * len(sketch.sums)}d", *sketch.sums, *sketch.squares)
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     return packer.compress(body + moments) + packer.flush()
@@ -324,15 +325,6 @@ class _Leb128:
                 if shift > 63:
                     break
         raise InvalidField("a packed number is cut", where="window.packed")
-
-
-def _leb128(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _zigzag(number: int) -> int:

@@ -1,26 +1,8 @@
-"""Unsigned LEB128 numbers, at most 63 bits."""
+"""Reads unsigned LEB128 numbers, at most 63 bits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from limosa_contracts.delta.errors import refuse
-
-
-def encode_varints(values: Iterable[int]) -> bytes:
-    """The numbers one after the other.
-
-    >>> encode_varints([1, 300]).hex()
-    '01ac02'
-    """
-    out = bytearray()
-    for value in values:
-        rest = value
-        while rest > 0x7F:
-            out.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        out.append(rest)
-    return bytes(out)
 
 
 class VarintReader:

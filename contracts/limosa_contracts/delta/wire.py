@@ -21,7 +21,8 @@ from typing import Final, Self
 
 from limosa_contracts.delta.errors import refuse
 from limosa_contracts.delta.limits import PERIOD_MAX, WORKING_BYTES, DeltaLimits
-from limosa_contracts.delta.varints import VarintReader, encode_varints
+from limosa_contracts.delta.varints import VarintReader
+from limosa_contracts.varints import encode_varints
 
 MAGIC: Final = b"LMSDELTA"
 VERSION: Final = 1

@@ -10,6 +10,7 @@ from sqlmodel import col, delete, select
 
 from limosa_contracts.errors import InvalidField, NotFound
 from limosa_contracts.names import check_name
+from limosa_contracts.nearest import did_you_mean
 from limosa_contracts.selector import Selector
 from limosa_server.core.errors import GroupExists, GroupIsSelected
 from limosa_server.core.rollout import RolloutStatus
@@ -91,13 +92,10 @@ def get(tx: Transaction, name: str) -> Group:
     group = tx.get(Group, name)
     if group is not None:
         return group
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, tx.exec(select(Group.name)).all(), n=1)
     raise NotFound(
         f"there is no group {name!r}",
         where="group",
-        hint=f"did you mean {near[0]!r}?" if near else "limosa group list",
+        hint=did_you_mean(name, tx.exec(select(Group.name)).all(), otherwise="limosa group list"),
     )
 
 

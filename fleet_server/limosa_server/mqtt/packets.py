@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from limosa_contracts.varints import encode_varints
 from limosa_server.mqtt.publish_packet import expiry_property
-from limosa_server.mqtt.varint import encode_varint, parse_varint
+from limosa_server.mqtt.varint import parse_varint
 
 PUBACK: Final = struct.Struct("!BBH")
 PUBLISH_QOS_0: Final = 0x30
@@ -51,4 +52,4 @@ def publish(topic: str, payload: bytes, *, expiry_s: int) -> bytes:
     """
     name = topic.encode()
     rest = len(name).to_bytes(2, "big") + name + expiry_property(expiry_s) + payload
-    return bytes((PUBLISH_QOS_0, *encode_varint(len(rest)))) + rest
+    return bytes((PUBLISH_QOS_0, *encode_varints([len(rest)]))) + rest

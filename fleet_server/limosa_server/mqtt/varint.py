@@ -1,4 +1,4 @@
-"""The numbers of MQTT 5 that take one to four bytes, seven bits in each. No I/O."""
+"""Reads the numbers of MQTT 5 that take one to four bytes, seven bits in each. No I/O."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ from typing import Final
 from paho.mqtt.exception import MalformedPacket
 
 BYTES_MAX: Final = 4
-
-
-def encode_varint(number: int) -> bytes:
-    """Of 0 to 268,435,455, what four bytes hold; the caller sees to that.
-
-    >>> encode_varint(321).hex()
-    'c102'
-    """
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def parse_varint(data: bytes, at: int) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import col, delete, or_, select
 
 from limosa_contracts.errors import NotFound
+from limosa_contracts.nearest import did_you_mean
 from limosa_contracts.phases import Execution
 from limosa_server.access.scope import Scope
 from limosa_server.core.execution import ExecutionEvent
@@ -43,13 +44,11 @@ def check_there(tx: Transaction, model: str, visible: ColumnElement[bool]) -> No
     nothing, and who made it would believe that it does. `visible`: which releases the caller sees."""
     if tx.exec(select(Release.id).where(col(Release.model) == model, visible).limit(1)).first() is not None:
         return
-    from difflib import get_close_matches
-
-    near = get_close_matches(model, tx.exec(select(Release.model).where(visible).distinct()).all(), n=1)
+    known = tx.exec(select(Release.model).where(visible).distinct()).all()
     raise NotFound(
         f"no release of {model!r} is there",
         where="pin.model",
-        hint=f"did you mean {near[0]!r}?" if near else "limosa release list",
+        hint=did_you_mean(model, known, otherwise="limosa release list"),
     )
 
 

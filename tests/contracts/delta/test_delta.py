@@ -13,8 +13,9 @@ from limosa_contracts.delta.limits import SEGMENT_BYTES, DeltaLimits
 from limosa_contracts.delta.making import make_delta
 from limosa_contracts.delta.onnx_layout import find_in_onnx
 from limosa_contracts.delta.symbols import Frames, encode_symbols, read_symbols
-from limosa_contracts.delta.varints import VarintReader, encode_varints
+from limosa_contracts.delta.varints import VarintReader
 from limosa_contracts.delta.wire import DeltaHead
+from limosa_contracts.varints import encode_varints
 from tests.contracts.delta.models import quantized_model
 
 

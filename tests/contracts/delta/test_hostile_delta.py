@@ -18,7 +18,6 @@ from limosa_contracts.delta.applying import apply_delta
 from limosa_contracts.delta.errors import DeltaRefused
 from limosa_contracts.delta.limits import DeltaLimits
 from limosa_contracts.delta.making import make_delta
-from limosa_contracts.delta.varints import encode_varints
 from limosa_contracts.delta.wire import (
     COPY,
     HEAD_BYTES,
@@ -32,6 +31,7 @@ from limosa_contracts.delta.wire import (
     encode_table,
 )
 from limosa_contracts.delta.zstd_frames import frame
+from limosa_contracts.varints import encode_varints
 from tests.contracts.delta.models import quantized_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "delta-1"

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.exception import MalformedPacket
 
+from limosa_contracts.varints import encode_varints
 from limosa_devices.simulator.mqtt_wire import read_varint, varint
-from limosa_server.mqtt.varint import encode_varint, parse_varint
+from limosa_server.mqtt.varint import parse_varint
 
 NUMBERS = st.integers(0, 268_435_455)  # what four bytes hold
 
@@ -17,7 +18,7 @@ NUMBERS = st.integers(0, 268_435_455)  # what four bytes hold
 def test_server_and_simulated_devices_write_and_read_the_same(
     number: int, before: bytes, after: bytes
 ) -> None:
-    written = encode_varint(number)
+    written = encode_varints([number])
     assert written == varint(number)
     data, at = before + written + after, len(before)
     assert parse_varint(data, at) == read_varint(data, at) == (number, at + len(written))
@@ -25,7 +26,7 @@ def test_server_and_simulated_devices_write_and_read_the_same(
 
 @given(number=NUMBERS)
 def test_a_number_that_is_not_all_there_is_waited_for(number: int) -> None:
-    for kept in range(len(written := encode_varint(number))):
+    for kept in range(len(written := encode_varints([number]))):
         assert parse_varint(written[:kept], 0) is None
         assert read_varint(written[:kept], 0) is None
 
