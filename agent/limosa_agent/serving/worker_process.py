@@ -59,6 +59,7 @@ class WorkerProcess:
         self._lost = 0
         self._running = 0
         self._gone = False
+        self._ready_ns = 0  # when it had loaded; its loop turns some time later
         self._beat_ns = 0  # when `busy_for_s` saw its loop turn last
         self._busy_before_s = 0.0  # processor time it had had by then
         self._process: asyncio.subprocess.Process
@@ -96,6 +97,8 @@ class WorkerProcess:
             self.leaving = True
             await self.kill()
             raise
+        self._ready_ns = self._beat_ns = time.monotonic_ns()
+        self._busy_before_s = first_thread_s(self.pid)
         self.ready = True
         self._listening = asyncio.create_task(self._listen())
 
@@ -149,18 +152,21 @@ class WorkerProcess:
         return self.models[self._running - 1] if 0 < self._running <= len(self.models) else None
 
     def silent_for_s(self) -> float:
-        """Since its loop last turned."""
-        return (time.monotonic_ns() - self._counters.beat_ns) / 1e9 if self.alive else 0.0
+        """Since its loop last turned, or since it was ready where it has not turned yet."""
+        return (time.monotonic_ns() - self._turned_ns()) / 1e9 if self.alive else 0.0
 
     def busy_for_s(self) -> float:
         """Processor time that its loop's thread had since its loop last turned, as far as it was asked for:
         a thread that waits for its turn on a busy machine, or stands still, has none."""
         if not self.alive:
             return 0.0
-        beat_ns, busy_s = self._counters.beat_ns, first_thread_s(self.pid)
+        beat_ns, busy_s = self._turned_ns(), first_thread_s(self.pid)
         if beat_ns != self._beat_ns:
             self._beat_ns, self._busy_before_s = beat_ns, busy_s
         return busy_s - self._busy_before_s
+
+    def _turned_ns(self) -> int:
+        return max(self._counters.beat_ns, self._ready_ns)
 
     async def stop(self, *, idle_s: float) -> None:
         """Asks it to finish what it has begun and to end; waits for that, or kills it."""

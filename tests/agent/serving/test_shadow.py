@@ -278,5 +278,8 @@ def test_two_models_have_challengers_of_their_own(start_pool: StartPool, slots: 
             assert client.infer(other, row(1, 2, 3)).status == 200
             return any(e.shadow and e.model == other and e.generation == 3 for e in pool.observations)
 
-        wait_until(compared, timeout_s=60, every_s=0.2, what="the calm one answers again")
+        def said() -> str:
+            return f"the calm one answers again: {shadow_crashes(pool)}, {latest(pool, model=other)}"
+
+        wait_until(compared, timeout_s=60, every_s=0.2, what=said)
     assert pool.crashes == []
