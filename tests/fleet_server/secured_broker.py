@@ -22,6 +22,7 @@ class Secured:
     fleet: Fleet
     broker: BrokerChild
     folder: Path
+    workers: BusWorkers
 
     def tls(self, device: Device) -> BrokerTls:
         """The device's identity as files, as the agent keeps them."""
@@ -47,7 +48,7 @@ def secured_broker(fleet: Fleet, folder: Path) -> Iterator[Secured]:
     workers.start()
     try:
         wait_until(lambda: workers.bus.counts().connected, timeout_s=20, what="the server is connected")
-        yield Secured(fleet, broker, folder)
+        yield Secured(fleet, broker, folder, workers)
     finally:
         workers.stop()
         broker.stop()

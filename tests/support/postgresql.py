@@ -58,7 +58,7 @@ class Cluster:
         self, folder: Path, *, durable: bool = False, settings: dict[str, str] | None = None
     ) -> None:
         self.folder = folder
-        self._settings = SETTINGS | (DURABLE if durable else {}) | (settings or {})
+        self.settings = SETTINGS | (DURABLE if durable else {}) | (settings or {})
         self._bin = programs()
         self._process: subprocess.Popen[bytes] | None = None
         folder.chmod(0o755)  # the folder may be root's; what is in it is the database user's
@@ -75,11 +75,11 @@ class Cluster:
 
     def url(self, name: str) -> str:
         """On its socket, whatever else it listens on."""
-        port = self._settings.get("port")
+        port = self.settings.get("port")
         return f"postgresql://{USER}@/{name}?host={self.socket}" + (f"&port={port}" if port else "")
 
     def start(self) -> None:
-        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         log = (self.folder / "postgresql.log").open("ab")
         with log:
             self._process = subprocess.Popen(

@@ -16,7 +16,9 @@ from limosa_contracts.errors import LimosaError
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.audit import first_break
+from limosa_server.deploy.check_broker import check_broker
 from limosa_server.deploy.check_counters import check_counters
+from limosa_server.deploy.check_postgresql import check_postgresql
 from limosa_server.deploy.copies import files_below
 from limosa_server.deploy.database_copy import looked_at, revision_of
 from limosa_server.deploy.finding import Finding
@@ -42,7 +44,7 @@ def check(settings: ServerSettings, place: Path | str, *, read_blobs: bool) -> l
 
     Raises StoreDown, StoreDamaged, DatabaseRefused.
     """
-    found = [*_trust(settings), *_disk(settings)]
+    found = [*_trust(settings), *_disk(settings), *check_broker(settings.broker_folder)]
     with looked_at(place, busy_timeout_s=settings.limits.busy_timeout_s) as engine:
         found += _database(settings, engine, read_blobs=read_blobs)
     return sorted(found, key=lambda one: not one.bad)
@@ -93,6 +95,8 @@ def _database(settings: ServerSettings, engine: Engine, *, read_blobs: bool) -> 
         return
     if engine.dialect.name == "sqlite":
         yield from _sqlite(engine, place)
+    else:
+        yield from check_postgresql(engine, place)
     with Transaction(engine, autoflush=False) as tx:
         yield from _audit(tx)
         yield from check_counters(tx)

@@ -11,6 +11,8 @@ from limosa_server.mqtt.varint import parse_varint
 
 PUBACK: Final = struct.Struct("!BBH")
 PUBLISH_QOS_0: Final = 0x30
+CONNECT: Final = 0x10
+CONNECT_HEAD: Final = b"\0\4MQTT\5\2"  # version 5, a clean start
 
 
 def cut(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
@@ -34,6 +36,17 @@ def cut(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
         found.append((data[at], data[start:end]))
         at = end
     return found, data[at:]
+
+
+def connect(client_id: str, *, keepalive_s: int) -> bytes:
+    """With a clean start, and without a name, password or will.
+
+    >>> connect("c", keepalive_s=10).hex()
+    '100e00044d5154540502000a00000163'
+    """
+    name = client_id.encode()
+    rest = CONNECT_HEAD + keepalive_s.to_bytes(2, "big") + b"\0" + len(name).to_bytes(2, "big") + name
+    return bytes((CONNECT, *encode_varints([len(rest)]))) + rest
 
 
 def puback(mid: int) -> bytes:
