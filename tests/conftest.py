@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,11 @@ settings.load_profile("limosa")
 
 # A job in the background of a shell ignores interrupts, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Containers often forbid Python to keep what it compiled. The suite starts thousands of processes, and each
+# would compile all of Limosa again: half of the processor time of a start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture
