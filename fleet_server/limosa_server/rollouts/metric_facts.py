@@ -23,6 +23,7 @@ from limosa_server.core.judging.samples import DECIMALS, Comparison, Sample, Str
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
+from limosa_server.rollouts.window_times import began_at
 from limosa_server.store import Transaction
 from limosa_server.store.rounds import in_rounds
 from limosa_server.tables.devices import Device
@@ -32,8 +33,6 @@ from limosa_server.tables.reports import EventRow, WindowRow
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 
 BEFORE_S: Final = 86400.0  # of the past that a device is compared with, at least; a longer bake: as long
-CLOCK_SLACK_S: Final = 300.0  # a window that ends further in the future was told by a wrong clock
-LATE_S: Final = 7 * 86400.0  # and one that is older than this when it comes
 CRASHES: Final = ("worker_crashed", "worker_hung", "crash_loop")
 _BROKEN: Final = (Phase.FELL_BACK.value,)
 _BAKING: Final = WaveStatus.BAKING.value
@@ -163,7 +162,7 @@ def _read_windows(
         if COMPARED in counters:
             continue  # a challenger's: its answers went to nobody
         device = devices[name]
-        middle = _placed(started_at, length_s, received_at) + length_s / 2
+        middle = began_at(started_at, length_s, received_at) + length_s / 2
         tally = _tally_of(device, middle, ran == version, period)
         if tally is not None:
             tally.add(
@@ -182,14 +181,6 @@ def _tally_of(device: _Device, middle: float, new: bool, period: _Period) -> Tal
     if middle >= period.bake_from:
         return device.since if new == device.treated else None
     return device.before if middle >= period.first and not new else None
-
-
-def _placed(started_at: float, length_s: float, received_at: float) -> float:
-    """When a window began, by the server's clock where the device's own cannot be right."""
-    ended = started_at + length_s
-    if received_at - LATE_S <= ended <= received_at + CLOCK_SLACK_S:
-        return float(started_at)
-    return float(received_at - length_s)
 
 
 def _read_events(

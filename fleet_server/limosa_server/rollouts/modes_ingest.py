@@ -10,12 +10,13 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import select as select_columns
 from sqlalchemy import tuple_
-from sqlmodel import SQLModel, col, select
+from sqlmodel import SQLModel, col
 
 from limosa_contracts.feedback import ACCURACY, Feedback
 from limosa_contracts.window import COMPARED, Window
 from limosa_server.core.modes.arms import CHAMPION
 from limosa_server.core.rollout import RolloutStatus
+from limosa_server.rollouts import shadow_windows
 from limosa_server.rollouts.kept_sums import add_up
 from limosa_server.rollouts.modes_facts import held_since
 from limosa_server.state import News
@@ -27,7 +28,6 @@ from limosa_server.tables.modes import (
     ArmRow,
     DeviceKpiRow,
     KpiWindowRow,
-    ShadowAssignmentRow,
     ShadowCountRow,
     ShadowWindowRow,
 )
@@ -48,8 +48,13 @@ def on_reports(tx: Transaction, news: News, now: float) -> None:
     windows = [report for reports in news.values() for report in reports if isinstance(report, Window)]
     if not windows:
         return
-    shadows = _write(tx, ShadowWindowRow, _KEY, [row for one in windows for row in _shadow(one, now)], _ROWS)
-    if shadows:
+    compared = [window for window in windows if _can_be(window)]
+    if compared:
+        said = [
+            _shadow(window, sketch, now)
+            for window, sketch in zip(compared, shadow_windows.sketches(tx, compared, now=now), strict=True)
+        ]
+        shadows = _write(tx, ShadowWindowRow, _KEY, said, _ROWS)
         _count_shadows(tx, shadows)
     kpis = _write(
         tx, KpiWindowRow, (*_KEY, "kpi"), [row for one in windows for row in _kpis(one, now)], _SUMS
@@ -112,23 +117,12 @@ def _less(row: Row, before: Row) -> Row:
 
 def _count_shadows(tx: Transaction, rows: Sequence[Row]) -> None:
     """For the rollout that holds the lane; what comes after its end counts for nothing."""
-    rollout = {
-        (lane.device, lane.model, lane.version): lane.rollout
-        for some in in_rounds(_devices(rows))
-        for lane in tx.exec(
-            select(ShadowAssignmentRow).where(col(ShadowAssignmentRow.device).in_(some))
-        ).all()
-    }
     counted = [
-        {"rollout": rollout[_runs(row)], "device": row["device"], **{n: row[n] for n in _ROWS}}
-        for row in rows
-        if _runs(row) in rollout
+        {"rollout": rollout, "device": row["device"], **{n: row[n] for n in _ROWS}}
+        for row, rollout in zip(rows, shadow_windows.counted_for(tx, rows), strict=True)
+        if rollout
     ]
     add_up(tx, ShadowCountRow, ("rollout", "device"), counted, _ROWS)
-
-
-def _devices(rows: Sequence[Row]) -> list[str]:
-    return sorted({row["device"] for row in rows})
 
 
 def _runs(row: Row) -> tuple[str, str, str]:
@@ -187,18 +181,24 @@ def _place(window: Window, now: float) -> dict[str, Any]:
     }
 
 
-def _shadow(window: Window, now: float) -> Iterator[dict[str, Any]]:
+def _can_be(window: Window) -> bool:
+    """It is of a challenger, and what it counts can be."""
     compared = window.counters.get(COMPARED, 0)
     disagreed = window.counters.get("shadow_disagreed", 0)
-    dropped = window.counters.get("shadow_dropped", 0)
-    if COMPARED not in window.counters or not disagreed <= compared <= COUNT_MAX or dropped > COUNT_MAX:
-        return
-    yield {
+    return (
+        window.of_challenger
+        and disagreed <= compared <= COUNT_MAX
+        and window.counters.get("shadow_dropped", 0) <= COUNT_MAX
+    )
+
+
+def _shadow(window: Window, sketch: dict[str, Any], now: float) -> dict[str, Any]:
+    return {
         **_place(window, now),
-        "compared": compared,
-        "disagreed": disagreed,
-        "dropped": dropped,
-        "sketch": dict(window.shadow.as_json()) if window.shadow is not None else {},
+        "compared": window.counters[COMPARED],
+        "disagreed": window.counters.get("shadow_disagreed", 0),
+        "dropped": window.counters.get("shadow_dropped", 0),
+        "sketch": sketch,
     }
 
 

@@ -20,8 +20,9 @@ from limosa_server.core.modes.effect import DeviceValues
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.rollouts import modes_facts
 from limosa_server.rollouts.rollout_rows import rollout_of
+from limosa_server.rollouts.shadow_windows import ROLLOUT
 from limosa_server.store import Transaction
-from limosa_server.tables.modes import ArmKpiRow, ArmRow, ShadowCountRow, ShadowWindowRow
+from limosa_server.tables.modes import ArmKpiRow, ArmRow, ShadowWindowRow
 from limosa_server.tables.rollouts import RolloutRow
 
 SCHEMA: Final = "limosa.rollout_report/1"
@@ -153,21 +154,21 @@ def _shadow(tx: Transaction, rollout: Rollout) -> dict[str, JsonValue]:
 
 
 def _sketch(tx: Transaction, rollout: Rollout) -> ShadowSketch:
-    """Of its own devices since it began: the release may have been in the shadow before."""
-    devices = select_columns(col(ShadowCountRow.device)).where(col(ShadowCountRow.rollout) == rollout.id)
+    """Of what was measured in it: the release may have been in the shadow before, or be there again."""
     rows = tx.execute(
         select_columns(col(ShadowWindowRow.sketch))
         .where(
             col(ShadowWindowRow.model) == str(rollout.spec.release.name),
             col(ShadowWindowRow.version) == rollout.spec.release.version,
             col(ShadowWindowRow.received_at) >= (rollout.started_at or 0.0),
-            col(ShadowWindowRow.device).in_(devices),
+            col(ShadowWindowRow.sketch)[ROLLOUT].as_integer() == rollout.id,
         )
         .order_by(col(ShadowWindowRow.received_at).desc())
         .limit(SKETCHES_MAX)
     ).all()
     total = ShadowSketch()
-    for (said,) in rows:
+    for (kept,) in rows:
+        said = {name: value for name, value in kept.items() if name != ROLLOUT}
         if not said:
             continue
         try:

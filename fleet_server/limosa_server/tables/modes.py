@@ -97,7 +97,9 @@ class ShadowWindowRow(SQLModel, table=True):
     compared: int = Field(sa_type=BigInteger)
     disagreed: int = Field(sa_type=BigInteger)
     dropped: int = Field(sa_type=BigInteger)
-    sketch: dict[str, Any] = json_field()  # a ShadowSketch, {} where there are no classes
+    sketch: dict[str, Any] = json_field()
+    """Of a window that belongs to a rollout: its number as "rollout", and a ShadowSketch where there are
+    classes. Else {}: nobody's."""
     received_at: float = Field(index=True)
 
 

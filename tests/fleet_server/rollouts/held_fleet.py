@@ -109,8 +109,10 @@ class HeldFleet(SmallFleet):
         kpi: Kpi | None = None,
         name: str = "clicked",
         labelled: tuple[int, int] | None = None,
+        began: float | None = None,
+        clock: str = "ntp",
     ) -> None:
-        """A window of what this device runs of this version."""
+        """A window of what this device runs of this version; `began` None: just now, by its clock."""
         counters = {} if compared is None else {"shadow_compared": compared, "shadow_disagreed": disagreed}
         bins = (0,) * 9
         feedback = None
@@ -128,9 +130,9 @@ class HeldFleet(SmallFleet):
             boot="b",
             index=index,
             rev=rev,
-            clock="ntp",
+            clock=clock,
             started_mono_s=0.0,
-            started_at=self.now,
+            started_at=self.now if began is None else began,
             length_s=1.0,
             n=100,
             counters=counters,

@@ -73,6 +73,71 @@ def test_a_second_shadow_of_a_release_does_not_tell_what_the_first_has_seen(flee
     assert [one["rows"] for one in fleet.report(second)["pairs"]] == [len(challengers(fleet))]
 
 
+def two_shadows(fleet: HeldFleet) -> tuple[int, int, str, float]:
+    """The first has ended; the second has its canary. And that device, and when the first was under way."""
+    first = fleet.start(**SHADOW)
+    fleet.pass_time(1)
+    (canary,) = challengers(fleet)
+    fleet.tell(canary, "2.0.0", compared=400, disagreed=120)
+    then = fleet.now
+    fleet.pass_time(8)
+    assert fleet.row(first).status == "FAILED"
+    second = fleet.start(**SHADOW)
+    fleet.pass_time(1)
+    assert canary in challengers(fleet)
+    return first, second, canary, then
+
+
+def told(fleet: HeldFleet, rollout: int) -> tuple[int, list[int]]:
+    """Rows that were compared, and rows of the pairs of classes that differ most."""
+    said = fleet.report(rollout)
+    return int(said["rows"]), [int(one["rows"]) for one in said["pairs"]]
+
+
+@pytest.mark.both_databases
+def test_windows_that_were_kept_through_an_outage_tell_nothing_to_a_later_shadow(fleet: HeldFleet) -> None:
+    first, second, canary, then = two_shadows(fleet)
+    fleet.tell(canary, "2.0.0", index=1, compared=300, disagreed=90, began=then)  # it was without a network
+    fleet.tell(canary, "2.0.0", rev=2, compared=450, disagreed=130, began=then)  # the last of what it told
+    assert told(fleet, second) == (0, [])
+    fleet.tell(canary, "2.0.0", index=2, compared=50, disagreed=1)
+    assert told(fleet, second) == (50, [1])
+    assert told(fleet, first) == (400, [120])
+
+
+@pytest.mark.both_databases
+def test_report_of_a_shadow_that_has_ended_stays_when_the_release_is_in_the_shadow_again(
+    fleet: HeldFleet,
+) -> None:
+    first, second, canary, _ = two_shadows(fleet)
+    fleet.tell(canary, "2.0.0", index=1, compared=200, disagreed=7)
+    assert told(fleet, first) == (400, [120])
+    assert told(fleet, second) == (200, [7])
+
+
+def test_device_that_has_no_clock_is_counted_when_it_tells(fleet: HeldFleet) -> None:
+    first, second, canary, then = two_shadows(fleet)
+    fleet.tell(canary, "2.0.0", rev=2, compared=450, disagreed=130, clock="none")  # known: of the first
+    fleet.tell(canary, "2.0.0", index=1, compared=50, disagreed=2, began=then, clock="none")
+    assert told(fleet, second) == (50, [2])
+    assert told(fleet, first) == (400, [120])
+
+
+def test_window_goes_on_while_a_newer_shadow_of_the_same_release_takes_the_lane(fleet: HeldFleet) -> None:
+    older = fleet.start(**SHADOW)
+    fleet.pass_time(1)
+    (canary,) = challengers(fleet)
+    fleet.tell(canary, "2.0.0", compared=60, disagreed=6)
+    began = fleet.now
+    newer = fleet.start(**SHADOW)
+    fleet.pass_time(1)
+    assert challengers(fleet) == {canary}
+    fleet.tell(canary, "2.0.0", rev=2, compared=90, disagreed=8, began=began)
+    fleet.tell(canary, "2.0.0", index=1, compared=40, disagreed=3)
+    assert told(fleet, newer) == (40, [3])
+    assert told(fleet, older) == (60, [6])
+
+
 def test_challenger_that_disagrees_fails_on_the_canary_and_goes_no_further(fleet: HeldFleet) -> None:
     rollout = fleet.start(**SHADOW)
     fleet.pass_time(1)

@@ -138,7 +138,7 @@ def test_shadow_says_where_it_disagrees_and_cannot_be_rolled_back(
                     device=device.id, boot="b", window_index=0, model_digest="0" * 16, model=MODEL,
                     version="2.0.0", rev=1, compared=1000, disagreed=10 * number, dropped=0,
                     sketch={
-                        "compared": [*bins, 1000], "disagreed": [*bins, 10 * number],
+                        "rollout": rollout, "compared": [*bins, 1000], "disagreed": [*bins, 10 * number],
                         "pairs": [[1, 2, 10 * number]],
                     },
                     received_at=fleet.clock.now + 1,
