@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from limosa_contracts.duration import about_duration
@@ -9,6 +10,7 @@ from limosa_contracts.phases import Execution
 from limosa_server.core.board import Board
 from limosa_server.core.changing import changed
 from limosa_server.core.rollout import Pause, RolloutEvent
+from limosa_server.core.wave import Wave
 
 AHEAD_S: Final = 1.0  # offers may run ahead of the bytes per second by this: a tick makes several
 SPENT_PAUSE_S: Final = 600.0  # waiting longer than this for bytes is a state of its own
@@ -20,9 +22,16 @@ def budget(board: Board) -> int:
     totals = board.totals
     left = rate.per_minute(totals.succeeded) - board.facts.offered_last_minute - board.offered
     if rate.max_in_progress is not None:
-        busy = totals.of(Execution.NOTIFIED, Execution.IN_PROGRESS)
-        left = min(left, rate.max_in_progress - busy)
+        left = min(left, rate.max_in_progress - at_it(board.waves))
     return left
+
+
+def at_it(waves: Iterable[Wave]) -> int:
+    """Devices that take up a place of `rate.max_in_progress`. One that is away takes none: it would hold up
+    all the others for as long as it pleases, and no clock runs for it (rollouts 3.5); unless it vanished
+    after the switch, for a release that kills devices must not get one more for each that it killed."""
+    states = (Execution.NOTIFIED, Execution.IN_PROGRESS)
+    return sum(wave.counts.of(*states) - wave.away.of(*states) + wave.silent for wave in waves)
 
 
 def bytes_spent(board: Board) -> bool:

@@ -18,6 +18,7 @@ from limosa_contracts.phases import Execution
 from limosa_server.core.counts import Counts
 from limosa_server.core.execution import Return
 from limosa_server.core.facts import DeviceFacts, Facts
+from limosa_server.core.pace import at_it
 from limosa_server.core.retrying import NO_CONDITION, Condition
 from limosa_server.core.rollout import SHADOW, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
@@ -211,8 +212,7 @@ class _Choice:
         rate = self._rollout.spec.rate
         room = rate.per_minute(self.totals.succeeded) - self.offered_last_minute
         if rate.max_in_progress is not None:
-            busy = self.totals.of(Execution.NOTIFIED, Execution.IN_PROGRESS)
-            room = min(room, rate.max_in_progress - busy)
+            room = min(room, rate.max_in_progress - at_it(self._waves))
         return min(room, OFFERS_PER_TICK)
 
     def _left_behind(self) -> Iterable[Query]:

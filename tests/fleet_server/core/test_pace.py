@@ -107,3 +107,40 @@ def test_failures_are_seen_while_it_waits_for_a_window() -> None:
     fleet.opens_at = 7200.0  # the window closes while the first device is at it
     fleet.run(30)
     assert (fleet.rollout.status, fleet.rollout.pause) == (RolloutStatus.PAUSED, Pause.GATE_FAILED)
+
+
+def test_a_device_that_goes_home_with_its_offer_does_not_stop_a_rollout_that_goes_one_by_one() -> None:
+    """It held the only place of `max_in_progress`, and no clock runs for who is away: for a week nobody else
+    was offered anything, and nothing said why (rollouts 3.5, 3.8)."""
+    fleet = Fleet(spec_of(waves=ONE, rate={"max_in_progress": 1}, timeouts=SHORT), 6)
+    fleet.tick()
+    (gone,) = [device for _, device in fleet.offered]
+    fleet.cut(gone)
+    fleet.run(200)
+    assert fleet.running() == {"1.0.0": 1, "2.0.0": 5}
+    fleet.mend(gone)
+    assert fleet.run(200) is RolloutStatus.COMPLETED
+    assert fleet.running() == {"2.0.0": 6}
+
+
+def test_at_the_end_those_who_are_away_do_not_wait_for_each_other() -> None:
+    """The first of them took the one place, and the rollout never completed (rollouts 3.5)."""
+    success = {"reachable_within": "100s"}
+    fleet = Fleet(spec_of(waves=ONE, rate={"max_in_progress": 1}, timeouts=SHORT, success=success), 6)
+    fleet.tick()
+    fleet.cut("d3", "d4", "d5")
+    assert fleet.run(400) is RolloutStatus.COMPLETED
+    assert fleet.rollout.stragglers == 3
+
+
+def test_a_device_that_vanished_after_the_switch_keeps_its_place() -> None:
+    """Else a release that kills devices would get another one for each that it has killed (rollouts 3.4)."""
+    spec = spec_of(waves=ONE, rate={"max_in_progress": 1}, timeouts=SHORT, abort=[])
+    fleet = Fleet(spec, 6)
+    while not any(run.step == "probation" for run in fleet.runs.values()):
+        fleet.run(1)
+    (gone,) = [device for _, device in fleet.offered]
+    fleet.cut(gone)
+    fleet.devices[gone].steps = []
+    fleet.run(200)
+    assert [device for _, device in fleet.offered] == [gone]

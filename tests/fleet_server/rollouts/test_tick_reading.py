@@ -59,6 +59,23 @@ def check_waves(fleet: SmallFleet, rollout: int) -> None:
         )  # fmt: skip
 
 
+def test_devices_that_go_home_with_their_offer_leave_their_places_to_others(fleet: SmallFleet) -> None:
+    """Five are offered it and switched off at once: the other thirty-five waited for them (rollouts 3.5)."""
+    rollout = fleet.start(**{**SLOW, "timeouts": {"offer": "1h", "in_progress": "1h", "silence": "3s"}})
+    for _ in range(2):
+        fleet.controller.tick()
+    gone = sorted(name for name, run in fleet.runs(rollout).items() if run.state == "NOTIFIED")
+    assert len(gone) == 5
+    with fleet.store.transaction() as tx:
+        for name in gone:
+            tx.get_one(Device, name).online = False
+    fleet.offline.update(gone)
+    fleet.live(rollout, seconds=30)
+    done = sorted(name for name, run in fleet.runs(rollout).items() if run.state == "SUCCEEDED")
+    assert len(done) == DEVICES - 5
+    check_waves(fleet, rollout)
+
+
 def test_a_quiet_tick_looks_at_nobody_and_a_report_at_one(fleet: SmallFleet) -> None:
     rollout = fleet.start(**SLOW)
     for _ in range(3):
