@@ -14,6 +14,7 @@ from limosa_contracts.duration import about_duration
 from limosa_server.core.alerts.finding import Finding
 from limosa_server.core.alerts.rules import AlertRule, Severity, Source
 from limosa_server.core.alerts.troubles import DISK, FAILING, FELL_BACK, QUARANTINED
+from limosa_server.core.device_state import DeviceState
 from limosa_server.core.habit import is_silent
 from limosa_server.core.wording import devices as so_many
 from limosa_server.fleet.habits import usual_gaps
@@ -65,7 +66,7 @@ def _silent(tx: Transaction, rule: AlertRule, now: float) -> list[Found]:
     """The longest silent first; a device that was never seen counts from its enrolment. What is usual for
     a device is no silence (rollouts 3.4)."""
     before = now - rule.after_s
-    active = (Device.state == "active", col(Device.online).is_(False))
+    active = (Device.state == DeviceState.ACTIVE, col(Device.online).is_(False))
     seen = tx.exec(
         select(Device.id, Device.last_seen)
         .where(col(Device.last_seen) < before, *active)
@@ -90,7 +91,7 @@ def _troubles(tx: Transaction, kind: str) -> list[Found]:
     rows = tx.exec(
         select(DeviceTrouble)
         .join(Device, col(Device.id) == col(DeviceTrouble.device))
-        .where(DeviceTrouble.kind == kind, Device.state == "active")
+        .where(DeviceTrouble.kind == kind, Device.state == DeviceState.ACTIVE)
         .order_by(col(DeviceTrouble.since), col(DeviceTrouble.device))
         .limit(ROWS_MAX + 1)
     )
@@ -113,7 +114,7 @@ def _certificates(tx: Transaction, rule: AlertRule, now: float) -> list[Found]:
             ends > now - rule.after_s,
             ends < now + rule.after_s,
             col(DeviceCertificate.revoked_at).is_(None),
-            Device.state == "active",
+            Device.state == DeviceState.ACTIVE,
             ~renewed,
         )
         .order_by(ends)

@@ -22,6 +22,7 @@ from limosa_server.access.scope import Scope
 from limosa_server.api.problems import takes_basic
 from limosa_server.api.scoped import check_scope
 from limosa_server.api.state import State
+from limosa_server.core.device_state import DeviceState
 from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device, DeviceCertificate
 from limosa_server.trust import farewell
@@ -96,7 +97,7 @@ def device_of(state: ServerState, text: str) -> DeviceCaller:
         shown = tx.get(DeviceCertificate, claims.certificate)
     # A device that enrolled anew keeps its name: what its former key was given must end with that key,
     # or whoever holds it could have itself a certificate made for the same name.
-    if row is None or row.state != "active" or shown is None or shown.revoked_at is not None:
+    if row is None or row.state != DeviceState.ACTIVE or shown is None or shown.revoked_at is not None:
         raise farewell.refusal(state, claims.device)
     return DeviceCaller(device=claims.device, certificate=claims.certificate)
 

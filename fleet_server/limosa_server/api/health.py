@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from limosa_server.api.answers import AnswerRoute
 from limosa_server.api.routing import Router
 from limosa_server.api.state import State
+from limosa_server.core.device_state import none_standing, standing
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device
@@ -40,10 +41,9 @@ def metrics(state: State) -> Response:
         rollouts = dict(
             tx.exec(select(RolloutRow.status, func.count()).group_by(col(RolloutRow.status))).all()
         )
-    counts = {"online": 0, "offline": 0, "revoked": 0, "decommissioned": 0}
+    counts = none_standing()
     for device_state, is_online, count in online:
-        name = device_state if device_state != "active" else "online" if is_online else "offline"
-        counts[name] += count
+        counts[standing(device_state, is_online)] += count
     for name, count in counts.items():
         state.metrics.devices.labels(state=name).set(count)
     state.metrics.outbox.set(waiting)

@@ -9,6 +9,7 @@ from limosa_contracts.cli import printable
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject, objects
 from limosa_server.cli.times import minute
+from limosa_server.core.device_state import ONLINE, standing
 
 
 def columns_of(text: str) -> list[str]:
@@ -36,14 +37,12 @@ def cell(device: JsonObject, name: str) -> str:
 
 
 def link(device: JsonObject) -> str:
-    if device["state"] != "active":
-        return str(device["state"])
-    return "online" if device["online"] else "offline"
+    return standing(str(device["state"]), bool(device["online"]))
 
 
 def seen(device: JsonObject) -> str:
     """A device whose link is up is seen now, however long it has had nothing to say."""
-    return "now" if link(device) == "online" else minute(device["last_seen"])
+    return "now" if link(device) == ONLINE else minute(device["last_seen"])
 
 
 def runs(device: JsonObject) -> str:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet.device_states import STATES
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -22,7 +23,7 @@ def device_filter_options(function: F) -> F:
         click.option("--label", default="", help="Only devices with this KEY=VALUE."),
         click.option(
             "--state",
-            type=click.Choice(("", "active", "all", *STATES)),
+            type=click.Choice(("", DeviceState.ACTIVE.value, "all", *STATES)),
             default="",
             help="active if left out; all has those that left, too.",
         ),

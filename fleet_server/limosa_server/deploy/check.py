@@ -16,6 +16,7 @@ from limosa_contracts.errors import LimosaError
 from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import SigningKey
 from limosa_server.access.audit import first_break
+from limosa_server.core.device_state import DeviceState
 from limosa_server.deploy.check_broker import check_broker
 from limosa_server.deploy.check_counters import check_counters
 from limosa_server.deploy.check_postgresql import check_postgresql
@@ -146,7 +147,7 @@ def _documents(tx: Transaction, settings: ServerSettings) -> Iterator[Finding]:
     except LimosaError:
         return  # told already
     bad = []
-    ours = select(Device.id).where(Device.state == "active")  # of the others nothing is signed anew
+    ours = select(Device.id).where(Device.state == DeviceState.ACTIVE)  # of the others nothing is signed anew
     documents = select(DesiredDocument).where(col(DesiredDocument.device).in_(ours))
     for row in tx.exec(documents.order_by(col(DesiredDocument.device))):
         try:

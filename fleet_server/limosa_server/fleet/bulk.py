@@ -12,6 +12,7 @@ from sqlmodel import col, select
 from limosa_contracts.json_value import JsonValue
 from limosa_server.access import audit, tokens
 from limosa_server.access.scope import Scope
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet import membership
 from limosa_server.fleet.bulk_export import static_groups
 from limosa_server.fleet.bulk_rows import GROUPS, RowError, Wish, check_headings, read
@@ -107,7 +108,7 @@ def plan(tx: Transaction, wishes: Sequence[Wish], *, enroll: bool, scope: Scope,
         active = set(
             tx.exec(
                 select(Device.id).where(
-                    col(Device.id).in_(names), Device.state == "active", scope.devices(Device.id)
+                    col(Device.id).in_(names), Device.state == DeviceState.ACTIVE, scope.devices(Device.id)
                 )
             )
         )

@@ -9,6 +9,7 @@ from typing import Final
 from sqlmodel import col, select
 
 from limosa_server.access.scope import Scope
+from limosa_server.core.device_state import standing
 from limosa_server.fleet.csv_cells import written
 from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder, find
 from limosa_server.fleet.labels import what_holds
@@ -63,7 +64,7 @@ def _lines(tx: Transaction, rows: Sequence[Device], keys: Sequence[str], scope: 
     groups = static_groups(tx, names, scope)
     models = _models(tx, names, scope)
     for row in rows:
-        link = row.state if row.state != "active" else "online" if row.online else "offline"
+        link = standing(row.state, row.online)
         yield [
             row.id,
             row.serial,

@@ -8,13 +8,14 @@ from enum import Enum
 from typing import TypeAlias
 
 from limosa_contracts.json_value import JsonValue
+from limosa_server.core.device_state import DeviceState
 from limosa_server.store import Transaction
 
 
 class Departed(Enum):
-    REVOKED = "revoked"
+    REVOKED = DeviceState.REVOKED.value
     """Shut out; it may be let in again, so what it shall run stays."""
-    DECOMMISSIONED = "decommissioned"
+    DECOMMISSIONED = DeviceState.DECOMMISSIONED.value
     """For good."""
     REPLACED = "replaced"
     """New hardware has its name: what only the old hardware could say counts no more."""

@@ -24,6 +24,7 @@ from limosa_contracts.limits import LIMITS
 from limosa_contracts.signing_keys import PublicKey, Signs
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit
+from limosa_server.core.device_state import DeviceState
 from limosa_server.errors import DeviceOffline, TooManyCommands
 from limosa_server.mqtt import outbox
 from limosa_server.store import Store, Transaction
@@ -86,7 +87,7 @@ def send(tx: Transaction, command: DeviceCommand, *, key: Signs, now: float, act
 
 
 def _check_hears(row: Device) -> None:
-    if row.state != "active":
+    if row.state != DeviceState.ACTIVE:
         raise DeviceOffline(f"{row.id} is not in the fleet any more", where=f"device {row.id}", why=row.state)
     if not row.online:
         raise DeviceOffline(

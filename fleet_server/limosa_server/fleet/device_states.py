@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-GONE: Final = ("revoked", "decommissioned")
-STATES: Final = ("online", "offline", "unreachable", "updating", "trouble", *GONE)
+from limosa_server.core.device_state import GONE, OFFLINE, ONLINE
+
+STATES: Final = (ONLINE, OFFLINE, "unreachable", "updating", "trouble", *map(str, GONE))
 SORTS: Final = ("id", "last_seen", "enrolled_at", "profile", "agent")
 ORDERS: Final = ("asc", "desc")

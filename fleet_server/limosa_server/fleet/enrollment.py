@@ -12,6 +12,7 @@ from limosa_contracts.enrolment import Enrolled, EnrollRequest
 from limosa_contracts.signing_keys import PublicKey
 from limosa_server.access import audit, tokens
 from limosa_server.access.scope import Scope
+from limosa_server.core.device_state import DeviceState
 from limosa_server.errors import EnrolmentRefused
 from limosa_server.fleet import leaving
 from limosa_server.fleet.labels import DEVICE, TOKEN, check_labels, set_labels
@@ -65,7 +66,7 @@ def check_name(tx: Transaction, device: str, scope: Scope, *, now: float) -> Non
     row = tx.get(Device, device)
     if row is not None:
         scope.check_device(tx, device)
-        if row.state == leaving.DECOMMISSIONED:
+        if row.state == DeviceState.DECOMMISSIONED:
             raise leaving.decommissioned(device)
     others = select(EnrollmentToken.id).where(
         EnrollmentToken.device == device,
@@ -138,13 +139,13 @@ def _let_in(
     born = now if row is None else max(now, row.enrolled_at + 1)
     if row is None:
         row = Device(id=device, enrolled_at=born)
-    elif row.state == leaving.DECOMMISSIONED:
+    elif row.state == DeviceState.DECOMMISSIONED:
         raise EnrolmentRefused("the enrolment token is not valid", why=f"{device} is decommissioned")
     else:
         leaving.make_room(tx, row, state.leaving_handlers, now=now)
     # A token that was made for this name before must not take the place of who came first (trust 6.1).
     leaving.end_tokens(tx, device, now=now)
-    row.state, row.serial, row.enrolled_at = "active", request.serial, born
+    row.state, row.serial, row.enrolled_at = DeviceState.ACTIVE, request.serial, born
     row.capabilities = dict(request.capabilities)
     row.profile = str(request.capabilities.get("profile") or "")[:64]
     tx.add(row)

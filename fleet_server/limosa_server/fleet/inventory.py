@@ -14,7 +14,7 @@ from limosa_contracts.errors import InvalidField, InvalidJson
 from limosa_contracts.phases import Phase
 from limosa_contracts.selector import Selector
 from limosa_server.access.scope import WHOLE, Scope
-from limosa_server.fleet.device_states import GONE
+from limosa_server.core.device_state import GONE, DeviceState
 from limosa_server.fleet.selector_sql import selected
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceLabel, DeviceModel
@@ -57,7 +57,7 @@ class DeviceFilter:
         # Not "= active": SQLite would take the index on the state and sort the whole fleet for each page.
         active = col(Device.state).not_in(GONE)
         match self.state:
-            case "revoked" | "decommissioned":
+            case DeviceState.REVOKED | DeviceState.DECOMMISSIONED:
                 return [col(Device.state) == self.state]
             case "online":
                 return [active, col(Device.online).is_(True)]

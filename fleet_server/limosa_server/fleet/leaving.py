@@ -13,6 +13,7 @@ from limosa_contracts.errors import Conflict
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit, tokens
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet import membership
 from limosa_server.fleet.departure import Departed, Departure, LeavingHandler
 from limosa_server.fleet.labels import TOKEN, said_by
@@ -23,8 +24,6 @@ from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
 from limosa_server.tables.rollouts import AssignmentRow
 from limosa_server.trust.revocation_list import ANNOUNCED
 
-REVOKED: Final = Departed.REVOKED.value
-DECOMMISSIONED: Final = Departed.DECOMMISSIONED.value
 REPLACE: Final = "device.replace"
 
 
@@ -33,7 +32,7 @@ def revoke(
 ) -> None:
     """Its certificates and reports count no more. Its groups and what it shall run stay, for it may be
     let in again with a token for it. Once is as often."""
-    if row.state != "active":
+    if row.state != DeviceState.ACTIVE:
         return
     _shut_out(tx, row, handlers, Departure(device=row.id, how=Departed.REVOKED, reason=reason, at=now))
     audit.record(
@@ -47,7 +46,7 @@ def decommission(
     """It is scrapped, sold or lost: like revoked, and it leaves every group and every rollout, nothing is
     assigned to it and no token lets it in any more. Whether it was not so before: then the director tells
     it, with its last document."""
-    if row.state == DECOMMISSIONED:
+    if row.state == DeviceState.DECOMMISSIONED:
         return False
     before: dict[str, JsonValue] = {"state": row.state}
     gone = Departure(device=row.id, how=Departed.DECOMMISSIONED, reason=reason, at=now)
@@ -92,7 +91,7 @@ def replacement(
 
     The old hardware goes on until the token is used, and is shut out in that moment. Raises Conflict.
     """
-    if row.state == DECOMMISSIONED:
+    if row.state == DeviceState.DECOMMISSIONED:
         raise decommissioned(row.id)
     drawn = tokens.draw("lmt")
     token = EnrollmentToken(

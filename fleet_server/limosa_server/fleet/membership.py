@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, insert, literal, update
 from sqlmodel import col, select
 
 from limosa_contracts.selector import Selector
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet.labels import reread
 from limosa_server.fleet.selector_sql import selected
 from limosa_server.store import Transaction
@@ -36,7 +37,7 @@ def fill(tx: Transaction, group: Group, *, now: float) -> None:
     tx.flush()
     tx.execute(delete(Membership).where(col(Membership.group) == group.name))
     members = select(literal(group.name), col(Device.id), literal(now)).where(
-        Device.state == "active", selected(parsed(group.selector))
+        Device.state == DeviceState.ACTIVE, selected(parsed(group.selector))
     )
     done = tx.connection().execute(
         insert(Membership).from_select(["group", "device", "since"], members),
@@ -126,7 +127,9 @@ def _labels(tx: Transaction, devices: Sequence[str]) -> dict[str, dict[str, str]
     """Labels of those that are active, also of those without any."""
     found: dict[str, dict[str, str]] = {
         device: {}
-        for device in tx.exec(select(Device.id).where(col(Device.id).in_(devices), Device.state == "active"))
+        for device in tx.exec(
+            select(Device.id).where(col(Device.id).in_(devices), Device.state == DeviceState.ACTIVE)
+        )
     }
     rows = select(DeviceLabel.device, DeviceLabel.key, DeviceLabel.value)
     for device, key, value in tx.exec(rows.where(col(DeviceLabel.device).in_(devices))):

@@ -21,6 +21,7 @@ from limosa_contracts.names import ReleaseName
 from limosa_contracts.oci import Descriptor, ImageIndex, Manifest
 from limosa_server.access import audit
 from limosa_server.assembly import make_director
+from limosa_server.core.device_state import DeviceState
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device
@@ -96,7 +97,7 @@ def make_mirror(state: ServerState, *, devices: Sequence[str], valid_s: float, a
 
 
 def _chosen(tx: Transaction, devices: Sequence[str], *, limit: int) -> Sequence[str]:
-    query = select(Device.id).where(Device.state == "active").order_by(col(Device.id))
+    query = select(Device.id).where(Device.state == DeviceState.ACTIVE).order_by(col(Device.id))
     if devices:
         query = query.where(col(Device.id).in_(devices))
     found = list(tx.exec(query.limit(limit + 1)))

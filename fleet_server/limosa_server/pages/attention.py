@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import func
 from sqlmodel import col, select
 
+from limosa_server.core.device_state import DeviceState
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.fleet.inventory import TROUBLE, unreachable
 from limosa_server.pages.limits import LIMITS
@@ -119,7 +120,7 @@ def _fallen(tx: Transaction) -> list[Concern]:
     rows = tx.exec(
         select(DeviceModel.device, DeviceModel.reason)
         .join(Device, col(Device.id) == col(DeviceModel.device))
-        .where(col(DeviceModel.phase).in_(TROUBLE), Device.state == "active")
+        .where(col(DeviceModel.phase).in_(TROUBLE), Device.state == DeviceState.ACTIVE)
         .order_by(col(DeviceModel.device))
     ).all()
     if not rows:
@@ -157,7 +158,7 @@ def _refused(tx: Transaction, now: float) -> list[Concern]:
 
 
 def _unreachable(tx: Transaction, now: float) -> list[Concern]:
-    where = (unreachable(now), Device.state == "active")
+    where = (unreachable(now), Device.state == DeviceState.ACTIVE)
     count = tx.exec(select(func.count()).select_from(Device).where(*where)).one()
     if not count:
         return []
@@ -182,7 +183,7 @@ def _certificates(tx: Transaction, now: float) -> list[Concern]:
     rows = tx.exec(
         select(DeviceCertificate.device, newest)
         .join(Device, col(Device.id) == col(DeviceCertificate.device))
-        .where(Device.state == "active", col(DeviceCertificate.revoked_at).is_(None))
+        .where(Device.state == DeviceState.ACTIVE, col(DeviceCertificate.revoked_at).is_(None))
         .group_by(col(DeviceCertificate.device))
         .having(newest < now + LIMITS.certificate_warn_s)
         .order_by(newest)

@@ -11,6 +11,7 @@ from sqlmodel import col, select
 from limosa_server.access.scope import GROUP, TEAM
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
+from limosa_server.core.device_state import DeviceState, none_standing, standing
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.pages import rollout_rows
 from limosa_server.pages.attention import concerns
@@ -83,11 +84,11 @@ def _rollouts(tx: Transaction) -> tuple[list[RolloutRow], list[RolloutRow]]:
 
 
 def _presence(tx: Transaction) -> Presence:
-    counts = {"online": 0, "offline": 0, "revoked": 0, "decommissioned": 0}
+    counts = none_standing()
     for state, online, count in tx.exec(
         select(Device.state, Device.online, func.count()).group_by(col(Device.state), col(Device.online))
     ):
-        counts[state if state != "active" else "online" if online else "offline"] += count
+        counts[standing(state, online)] += count
     return Presence(**counts)
 
 
@@ -120,7 +121,7 @@ def _count(tx: Transaction, version: str) -> dict[tuple[str, str], int]:
         for model, found, count in tx.exec(
             select(DeviceModel.model, version, func.count())
             .join(Device, col(Device.id) == col(DeviceModel.device))
-            .where(Device.state == "active")
+            .where(Device.state == DeviceState.ACTIVE)
             .group_by(col(DeviceModel.model), version)
         )
     }

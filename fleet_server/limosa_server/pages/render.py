@@ -17,6 +17,7 @@ from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.duration import format_duration
 from limosa_contracts.errors import LimosaError
 from limosa_server.api.state import server_state
+from limosa_server.core.device_state import DeviceState, standing
 from limosa_server.core.planning.wording import size
 from limosa_server.pages import bars, times
 from limosa_server.pages.static_files import assets
@@ -64,7 +65,9 @@ def environment() -> Environment:
         pretty=pretty,
         segments=bars.segments,
     )
-    made.globals.update(sign=sign, asset=asset, returns=RETURN, BAR=bars.BAR_UNITS)
+    made.globals.update(
+        DeviceState=DeviceState, standing=standing, sign=sign, asset=asset, returns=RETURN, BAR=bars.BAR_UNITS
+    )
     return made
 
 

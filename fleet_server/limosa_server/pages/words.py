@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from limosa_server.core.device_state import DeviceState
+
 Tone: TypeAlias = Literal["good", "bad", "warn", "busy", "calm"]
 
 
@@ -82,8 +84,8 @@ PHASE: Final[Mapping[str, Sign]] = {
 DEVICE: Final[Mapping[str, Sign]] = {
     "online": Sign("●", "online", "good", "The broker holds its connection."),
     "offline": Sign("○", "offline", "warn", "It keeps running what it has."),
-    "revoked": Sign("⊘", "revoked", "calm", "Shut out; a token lets it in again."),
-    "decommissioned": Sign("■", "decommissioned", "calm", "Taken out of the fleet for good."),
+    DeviceState.REVOKED.value: Sign("⊘", "revoked", "calm", "Shut out; a token lets it in again."),
+    DeviceState.DECOMMISSIONED.value: Sign("■", "decommissioned", "calm", "Taken out of the fleet for good."),
 }
 COMMAND: Final[Mapping[str, Sign]] = {
     "sent": Sign("▸", "waits for its answer", "busy"),

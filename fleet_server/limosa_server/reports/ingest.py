@@ -17,6 +17,7 @@ from sqlmodel import col, select
 
 from limosa_contracts.errors import LimosaError, TooLarge
 from limosa_contracts.report_message import Ack, ReportMessage
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet import reported_labels
 from limosa_server.reports import marks, report_rows
 from limosa_server.reports.check_wire import Claimed
@@ -147,7 +148,7 @@ class Ingest:
         query = (
             select(DeviceCertificate.device, DeviceCertificate.fingerprint, DeviceCertificate.pem)
             .join(Device, col(Device.id) == col(DeviceCertificate.device))
-            .where(col(DeviceCertificate.revoked_at).is_(None), col(Device.state) == "active")
+            .where(col(DeviceCertificate.revoked_at).is_(None), col(Device.state) == DeviceState.ACTIVE)
             .order_by(col(DeviceCertificate.issued_at).desc())
         )
         found: dict[str, list[bytes]] = {}

@@ -15,6 +15,7 @@ from limosa_contracts.reported import Reported
 from limosa_contracts.status import Status
 from limosa_contracts.topics import Suffix
 from limosa_contracts.window import Window
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet import habits
 from limosa_server.reports import event_rows, reported_rows, window_rows
 from limosa_server.reports.report_parsing import Checked, Refusal
@@ -79,7 +80,7 @@ def presences(tx: Transaction, statuses: Mapping[str, Status], *, now: float) ->
         )
         rows: list[dict[str, object]] = []
         for device, was_online, spoken, last_seen in tx.execute(
-            query.where(col(Device.id).in_(some), col(Device.state) == "active")
+            query.where(col(Device.id).in_(some), col(Device.state) == DeviceState.ACTIVE)
         ):
             said = statuses[device]
             if spoken > said.session:

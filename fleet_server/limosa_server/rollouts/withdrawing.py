@@ -9,6 +9,7 @@ from sqlmodel import col, select
 
 from limosa_contracts.json_value import JsonValue
 from limosa_server.core.changing import changed
+from limosa_server.core.device_state import DeviceState
 from limosa_server.core.execution import ExecutionEvent, Return
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.fleet.departure import Departed, Departure
@@ -17,7 +18,7 @@ from limosa_server.rollouts.rollout_rows import execution_of
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
-CODE: Final = "decommissioned"
+CODE: Final = DeviceState.DECOMMISSIONED.value
 _OPEN: Final = tuple(status.value for status in RolloutStatus if not status.terminal)
 
 

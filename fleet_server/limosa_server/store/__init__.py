@@ -8,7 +8,7 @@ How to use it
     with store.transaction() as tx:           # BEGIN IMMEDIATE; commits at the end, rolls back on raise
         device = tx.get(Device, "dev-1")      # `tx` is a sqlmodel Session
         tx.add(DeviceLabel(device="dev-1", key="site", value="lab"))
-        tx.exec(select(Device).where(Device.state == "active")).all()
+        tx.exec(select(Device).where(Device.state == DeviceState.ACTIVE)).all()
         audit.record(tx, at=now, actor="token ci", action="device.label", object="device dev-1", after={…})
         outbox.publish(tx, at=now, topic=…, payload=…, retain=True)   # sent after the commit
         tx.announce("devices", "device dev-1")                 # told to listeners after the commit

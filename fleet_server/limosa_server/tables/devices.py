@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
+from limosa_server.core.device_state import DeviceState
 from limosa_server.tables.columns import json_field, json_list
 
 
 class Device(SQLModel, table=True):
-    """One row per device for ever. `state`: active | revoked | decommissioned. `online` is informational.
+    """One row per device for ever. `state`: a DeviceState. `online` is informational.
 
     A revoked device keeps its groups and what it shall run; a decommissioned one has neither."""
 
@@ -19,7 +20,7 @@ class Device(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     serial: str = ""
-    state: str = Field(default="active", index=True)
+    state: str = Field(default=DeviceState.ACTIVE, index=True)
     enrolled_at: float
     profile: str = ""
     agent: str = ""  # its version

@@ -8,6 +8,7 @@ from sqlmodel import col
 from limosa_contracts.assertion import LEEWAY_S, Assertion, parse_assertion
 from limosa_contracts.errors import InvalidField
 from limosa_server.access.tokens import AccessClaims
+from limosa_server.core.device_state import DeviceState
 from limosa_server.errors import DeviceRevoked, Replayed
 from limosa_server.state import ServerState
 from limosa_server.store.upsert import insert
@@ -35,7 +36,12 @@ def exchange(state: ServerState, text: str) -> str:
     with state.store.transaction() as tx:
         device = tx.get(Device, assertion.device)
         certificate = tx.get(DeviceCertificate, fingerprint)
-        if device is None or device.state != "active" or certificate is None or certificate.revoked_at:
+        if (
+            device is None
+            or device.state != DeviceState.ACTIVE
+            or certificate is None
+            or certificate.revoked_at
+        ):
             raise DeviceRevoked(
                 "this device is not one of the fleet any more", where=f"device {assertion.device}"
             )
@@ -57,7 +63,7 @@ def _check_of_the_fleet(state: ServerState, device: str, fingerprint: str) -> No
     with state.store.read() as tx:
         row, certificate = tx.get(Device, device), tx.get(DeviceCertificate, fingerprint)
         ours = certificate is not None and certificate.device == device
-        active = row is not None and row.state == "active"
+        active = row is not None and row.state == DeviceState.ACTIVE
         good = certificate is not None and certificate.revoked_at is None
     if ours and not (active and good):
         raise farewell.refusal(state, device)

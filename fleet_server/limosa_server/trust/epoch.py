@@ -8,6 +8,7 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from limosa_server.access import audit
+from limosa_server.core.device_state import DeviceState
 from limosa_server.files import write_atomic
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
@@ -55,4 +56,6 @@ def bump(state: ServerState, *, actor: str, reason: str = "", confirmed_by: str 
 
 
 def _seen(tx: Transaction) -> int:
-    return tx.exec(select(func.max(Device.desired_epoch)).where(Device.state == "active")).one() or 0
+    return (
+        tx.exec(select(func.max(Device.desired_epoch)).where(Device.state == DeviceState.ACTIVE)).one() or 0
+    )

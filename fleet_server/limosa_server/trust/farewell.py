@@ -10,6 +10,7 @@ from typing import Final
 
 from limosa_contracts.json_value import JsonObject
 from limosa_server.access import audit
+from limosa_server.core.device_state import DeviceState
 from limosa_server.errors import DeviceRevoked
 from limosa_server.state import ServerState
 from limosa_server.tables.devices import Device
@@ -25,7 +26,7 @@ def refusal(state: ServerState, device: str) -> DeviceRevoked:
     """The error for a device whose assertion held, with its document if it is decommissioned."""
     with state.store.read() as tx:
         row = tx.get(Device, device)
-        gone = row is not None and row.state == "decommissioned"
+        gone = row is not None and row.state == DeviceState.DECOMMISSIONED
     evidence: JsonObject = {DESIRED: _document(state, device)} if gone else {}
     return DeviceRevoked(
         "this device is not one of the fleet any more",

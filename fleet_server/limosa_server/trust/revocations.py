@@ -12,6 +12,7 @@ from typing import Final
 from sqlmodel import col, select
 
 from limosa_contracts.signing_keys import Algorithm, SigningKey
+from limosa_server.core.device_state import DeviceState
 from limosa_server.files import write_atomic, write_private
 from limosa_server.mqtt.broker_config import BrokerTls
 from limosa_server.mqtt.bus import BrokerAddress
@@ -77,7 +78,7 @@ class Revocations:
         query = (
             select(DeviceCertificate.device)
             .join(Device, col(Device.id) == col(DeviceCertificate.device))
-            .where(col(DeviceCertificate.revoked_at) > now - LINGER_S, Device.state != "active")
+            .where(col(DeviceCertificate.revoked_at) > now - LINGER_S, Device.state != DeviceState.ACTIVE)
         )
         with self._state.store.read() as tx:
             return list(tx.exec(query))

@@ -16,6 +16,7 @@ from sqlmodel import col, select
 from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.root_ca import SPREAD_DEVICES_MAX, SPREAD_FILE, RootSpread, fingerprints
 from limosa_server.access import audit
+from limosa_server.core.device_state import DeviceState
 from limosa_server.files import write_atomic
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
@@ -135,4 +136,4 @@ def write_spread(state: ServerState) -> bool:
 
 
 def _missing(root: str) -> tuple[ColumnElement[bool], ...]:
-    return (col(Device.state) == "active", col(Device.root_sha256) != root)
+    return (col(Device.state) == DeviceState.ACTIVE, col(Device.root_sha256) != root)
