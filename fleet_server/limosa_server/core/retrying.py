@@ -23,11 +23,13 @@ TO_RETRY: Final = "waiting_to_retry"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What a refusal may have been about. `about`: a digest of the agent's version and capabilities."""
+    """What a refusal may have been about. `about`: a digest of the agent's version and capabilities.
+    `pinned`: somebody has taken the device out of rollouts by name (rollouts 6)."""
 
     disk_free_bytes: int | None = None
     about: str = ""
     last_seen: float = 0.0
+    pinned: bool = False
 
     def as_json(self) -> dict[str, JsonValue]:
         return {"disk_free_bytes": self.disk_free_bytes, "about": self.about, "last_seen": self.last_seen}
@@ -67,6 +69,8 @@ def again(run: DeviceExecution, retry: Retry, now_under: Condition, *, now: floa
     """The execution after its attempt has ended: the next one queued, or as it was."""
     if not run.state.failed or run.attempt > retry.attempts or run.reason_code not in WAITS_FOR:
         return run
+    if now_under.pinned:
+        return run  # a further attempt would be a new offer
     waits = WAITS_FOR[run.reason_code]
     return changed(
         run,

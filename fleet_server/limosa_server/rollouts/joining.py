@@ -68,11 +68,13 @@ def follow(tx: Transaction, row: RolloutRow, *, now: float) -> Joined:
     row.group_revision = group.revision
     tail = tx.exec(select(WaveRow).where(WaveRow.rollout == rollout.id, col(WaveRow.tail).is_(True))).one()
     gone = _remove(tx, rollout, now=now)
-    again = _come_again(tx, rollout, tail.index, now=now)
+    back = _come_again(tx, rollout)
     new = _new_members(tx, rollout, since=row.created_at)
-    taken, left_out = _judged(tx, row, rollout, new, now=now)
-    _insert(tx, rollout, tail, taken, now=now)
-    joined = Joined(taken=[*again, *taken], left_out=left_out, gone=gone)
+    taken, left_out = _judged(tx, row, rollout, [*back, *new], now=now)
+    again = [name for name in back if name in taken]
+    _queue_again(tx, [back[name] for name in again], tail.index, now=now)
+    _insert(tx, rollout, tail, {name: taken[name] for name in new if name in taken}, now=now)
+    joined = Joined(taken=list(taken), left_out=left_out, gone=gone)
     if joined.taken:
         take_over(tx, rollout, model=row.model, now=now)
     moved = joined.taken or joined.gone
@@ -152,8 +154,9 @@ def _remove(tx: Transaction, rollout: Rollout, *, now: float) -> int:
     return len(rows)
 
 
-def _come_again(tx: Transaction, rollout: Rollout, tail: int, *, now: float) -> list[str]:
-    """Those that had left before their turn and are back: a new attempt, in the tail."""
+def _come_again(tx: Transaction, rollout: Rollout) -> dict[str, ExecutionRow]:
+    """Those that had left before their turn and are back, by device. Much may have become of them since,
+    so that they are judged as who is new: a pin, another rollout, a release that they have quarantined."""
     rows = tx.exec(
         select(ExecutionRow)
         .join(
@@ -168,6 +171,11 @@ def _come_again(tx: Transaction, rollout: Rollout, tail: int, *, now: float) -> 
         )
         .order_by(col(ExecutionRow.device))
     ).all()
+    return {row.device: row for row in rows}
+
+
+def _queue_again(tx: Transaction, rows: Sequence[ExecutionRow], tail: int, *, now: float) -> None:
+    """A new attempt of each, in the tail."""
     for row in rows:
         before = execution_of(row)
         after = replace(
@@ -181,7 +189,6 @@ def _come_again(tx: Transaction, rollout: Rollout, tail: int, *, now: float) -> 
             clock_from=now,
         )
         save(tx, row, before, after)
-    return [row.device for row in rows]
 
 
 def _last_left_out(tx: Transaction, row: RolloutRow) -> dict[str, str]:

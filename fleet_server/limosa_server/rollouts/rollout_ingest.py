@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import select as select_columns
-from sqlmodel import col, select
+from sqlmodel import col
 
 from limosa_contracts.errors import LimosaError
 from limosa_contracts.event import UpdateEvent
@@ -21,14 +21,14 @@ from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.execution import DeviceExecution, Return, on_phase, on_reported, on_way_back
 from limosa_server.core.retrying import Condition, again
 from limosa_server.core.rollout import SHADOW
-from limosa_server.rollouts.conditions import condition_of
+from limosa_server.rollouts.conditions import conditions_of
 from limosa_server.rollouts.executions import save_many
 from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, EXECUTIONS, execution_of
 from limosa_server.rollouts.taking_over import STARTED
 from limosa_server.state import News
 from limosa_server.store import Transaction
 from limosa_server.store.rounds import in_rounds
-from limosa_server.tables.devices import Device, DeviceModel
+from limosa_server.tables.devices import DeviceModel
 from limosa_server.tables.rollouts import RolloutRow
 
 Lane: TypeAlias = tuple[str, str]  # model, lane
@@ -76,7 +76,7 @@ class _Batch:
         self._rollouts = _rollouts(tx, sorted({rollout for rollout, _ in self._runs}))
         self._active = _active_indexes(tx, sorted(device for device, some in events.items() if some))
         self._retries: dict[int, Retry] = {}
-        self._conditions: Mapping[str, Condition] | None = None
+        self._conditions: dict[str, Mapping[str, Condition]] = {}  # by model
 
     def save(self) -> None:
         save_many(
@@ -135,13 +135,11 @@ class _Batch:
             retry = self._retries[rollout.id] = RolloutSpec.parse(spec).retry
         if not retry.attempts:
             return after
-        if self._conditions is None:
-            self._conditions = {
-                device.id: condition_of(device)
-                for some in in_rounds(self._devices)
-                for device in self._tx.exec(select(Device).where(col(Device.id).in_(some))).all()
-            }
-        return again(after, retry, self._conditions[after.device], now=self._now)
+        known = self._conditions.get(rollout.model)
+        if known is None:
+            known = conditions_of(self._tx, self._devices, model=rollout.model, now=self._now)
+            self._conditions[rollout.model] = known
+        return again(after, retry, known[after.device], now=self._now)
 
 
 def _number(event: UpdateEvent) -> int:

@@ -19,12 +19,12 @@ from limosa_server.core.counts import Counts
 from limosa_server.core.execution import Return
 from limosa_server.core.facts import DeviceFacts, Facts
 from limosa_server.core.pace import at_it
-from limosa_server.core.retrying import NO_CONDITION, Condition
+from limosa_server.core.retrying import NO_CONDITION
 from limosa_server.core.rollout import SHADOW, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.fleet.habits import usual_gaps
 from limosa_server.rollouts import modes_facts
-from limosa_server.rollouts.conditions import condition_of
+from limosa_server.rollouts.conditions import conditions_of
 from limosa_server.rollouts.outer_facts import outer_facts
 from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, OPEN, execution_of, rollout_of, wave_of
 from limosa_server.store import Transaction
@@ -76,7 +76,7 @@ def read(
         rollout=rollout,
         waves=waves,
         runs=tuple(execution_of(one) for one in rows.values()),
-        devices=_devices(tx, rollout, row.model, list(rows)),
+        devices=_devices(tx, rollout, row.model, list(rows), now=now),
         offered_last_minute=choice.offered_last_minute,
         may_return_to=(*release.may_return_to, *permitted_from(tx, row.model, row.version))
         if release is not None
@@ -224,7 +224,9 @@ class _Choice:
             yield self._mine().where(col(ExecutionRow.wave) == wave.index, col(ExecutionRow.state).in_(OPEN))
 
 
-def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]) -> dict[str, DeviceFacts]:
+def _devices(
+    tx: Transaction, rollout: Rollout, model: str, names: Sequence[str], *, now: float
+) -> dict[str, DeviceFacts]:
     """Of these devices; a plain tuple each, for what a device can do is large and seldom matters here."""
     beside = rollout.lane == SHADOW  # what answers is not what this rollout changes
     rows: list[Row] = []
@@ -249,7 +251,8 @@ def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]
         )
         rows += tx.execute(query).all()
     usual = usual_gaps(tx, [row.id for row in rows if not row.online])
-    conditions = _conditions(tx, names) if rollout.spec.retry.attempts else {}
+    retries = rollout.spec.retry.attempts > 0
+    conditions = conditions_of(tx, names, model=model, now=now) if retries else {}
     return {
         row.id: DeviceFacts(
             online=row.online,
@@ -262,15 +265,6 @@ def _devices(tx: Transaction, rollout: Rollout, model: str, names: Sequence[str]
         )
         for row in rows
     }
-
-
-def _conditions(tx: Transaction, names: Sequence[str]) -> dict[str, Condition]:
-    """What a further attempt depends on, where there may be one."""
-    found: dict[str, Condition] = {}
-    for some in in_rounds(names):
-        for device in tx.exec(select(Device).where(col(Device.id).in_(some))).all():
-            found[device.id] = condition_of(device)
-    return found
 
 
 def _version_index(tx: Transaction, model: str, version: str) -> dict[str, str]:
