@@ -15,11 +15,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 import uvicorn
 
+from limosa_contracts.errors import LimosaError
 from limosa_server.access import audit_heads
 from limosa_server.alerts.deliveries import TOPIC as DELIVERIES
 from limosa_server.alerts.evaluating import ASKED, Evaluator
@@ -27,6 +29,7 @@ from limosa_server.alerts.evaluating import EVERY_S as ALERTS_EVERY_S
 from limosa_server.alerts.webhooks import Sender
 from limosa_server.app import create_app
 from limosa_server.assembly import FolderLock, first_admin, make_controller, make_state
+from limosa_server.errors import AlreadyRunning
 from limosa_server.fleet import device_commands
 from limosa_server.links import broker_address, endpoints_of, listen, make_broker, write_trusted
 from limosa_server.mqtt.bus_workers import BusWorkers
@@ -53,7 +56,8 @@ DELIVERIES_EVERY_S: Final = 5.0  # what is due is sent so late at most; new mess
 
 
 def run_server(settings: ServerSettings) -> None:
-    """Runs until SIGTERM or SIGINT. Raises what keeps it from starting."""
+    """Runs until SIGTERM or SIGINT. Raises what keeps it from starting, and AlreadyRunning when another
+    server has taken its database over."""
     os.umask(0o077)  # the database and its log too are for this user only
     with ExitStack() as stack:
         lock = FolderLock.take(settings.data)
@@ -81,12 +85,22 @@ def run_server(settings: ServerSettings) -> None:
         revocations = _revocation_loop(state, Revocations(state, address, broker.reload))
         certificate = LiveCertificate(trust)
         keys = _trust_loop(state, certificate, broker.reload)
-        tick, upkeep = _controller_loop(state, claim), _housekeeping_loop(state)
+        ending = Ending()
+        tick, upkeep = _controller_loop(state, claim, ending), _housekeeping_loop(state)
         for loop in (tick, upkeep, revocations, keys, *_lifecycle_loops(state)):
             loop.start()
             stack.callback(loop.stop)
         _spare_collector()
-        _serve(settings, state, listener, certificate)
+        _serve(settings, state, listener, certificate, ending)
+    if ending.error is not None:
+        raise ending.error
+
+
+@dataclass(slots=True)
+class Ending:
+    """Why the server ends by itself; nothing of it goes on without the rest (server 1)."""
+
+    error: LimosaError | None = None
 
 
 def _spare_collector() -> None:
@@ -151,11 +165,16 @@ class Loop:
             self._wake.wait(self._every_s)
 
 
-def _controller_loop(state: ServerState, claim: Claim) -> Loop:
+def _controller_loop(state: ServerState, claim: Claim, ending: Ending) -> Loop:
     controller = make_controller(state)
 
     def work() -> None:
-        claim.hold()  # whoever lost the database may find that another server has taken over
+        try:
+            claim.hold()  # whoever lost the database may find that another server has taken over
+        except AlreadyRunning as error:
+            log.error("this server ends: %s", error)
+            ending.error = error
+            return
         controller.tick()
 
     return Loop(
@@ -215,8 +234,11 @@ def _trust_loop(state: ServerState, certificate: LiveCertificate, reload_broker:
 class _Announcing(uvicorn.Server):
     """Says on stdout when it answers, in one line of JSON."""
 
-    def __init__(self, config: uvicorn.Config, state: ServerState, certificate: LiveCertificate) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, certificate: LiveCertificate, ending: Ending
+    ) -> None:
         super().__init__(config)
+        self._ending = ending
         self._certificate = certificate
         endpoints, data = state.endpoints, str(state.settings.data)
         self._tell = state.store.notify
@@ -234,6 +256,9 @@ class _Announcing(uvicorn.Server):
             sys.stdout.write(json.dumps(self._line) + "\n")
             sys.stdout.flush()
 
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._ending.error is not None
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Pages that follow live would hold their connections open: they are told first."""
         self._tell(frozenset({STOPPING}))
@@ -241,7 +266,11 @@ class _Announcing(uvicorn.Server):
 
 
 def _serve(
-    settings: ServerSettings, state: ServerState, listener: socket.socket, certificate: LiveCertificate
+    settings: ServerSettings,
+    state: ServerState,
+    listener: socket.socket,
+    certificate: LiveCertificate,
+    ending: Ending,
 ) -> None:
     config = uvicorn.Config(
         create_app(state),
@@ -260,7 +289,7 @@ def _serve(
     # uvicorn hands the signal on when it has ended; everything else still has to be stopped then.
     before = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        _Announcing(config, state, certificate).run(sockets=[listener])
+        _Announcing(config, state, certificate, ending).run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlmodel import col, select
 
@@ -143,6 +144,29 @@ def test_two_servers_do_not_work_with_one_database(postgresql_database: str) -> 
     two.release()
     first.close()
     second.close()
+
+
+def test_a_claim_is_taken_back_from_a_session_of_its_own_that_only_seems_alive(
+    postgresql_database: str,
+) -> None:
+    """The network broke, and the database has not noticed: to it the session before is still there."""
+    claim, other = Claim(postgresql_database), Claim(postgresql_database)
+    claim.hold()
+    ghost = claim._connection  # what the network does is done here
+    assert ghost is not None
+    claim._connection = None  # as above
+    with pytest.raises(AlreadyRunning):
+        other.hold()
+    claim.hold()
+    with pytest.raises(psycopg.OperationalError):
+        ghost.execute("SELECT 1")
+    with pytest.raises(AlreadyRunning):
+        other.hold()
+    claim.release()
+    other.hold()
+    with pytest.raises(AlreadyRunning):
+        claim.hold()
+    other.release()
 
 
 def test_a_database_that_is_killed_is_named_as_down_and_worked_with_again_when_it_is_back() -> None:
