@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from alembic.runtime.migration import MigrationContext
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, create_engine
 
@@ -20,6 +19,7 @@ from limosa_server.deploy.backup_manifest import POSTGRESQL, SQLITE
 from limosa_server.errors import BackupFailed
 from limosa_server.store.engine import make_engine, place_of, shown
 from limosa_server.store.failures import usable
+from limosa_server.store.migrate import revision_in
 from limosa_server.store.postgresql import DEFAULTS
 from limosa_server.store.transaction_kinds import for_kind
 
@@ -51,7 +51,7 @@ def looked_at(place: Path | str, *, busy_timeout_s: float) -> Iterator[Engine]:
 def revision_of(engine: Engine) -> str:
     """ "" for a database without tables."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() or ""
+        return revision_in(connection)
 
 
 def dump(place: Path | str, target: Path) -> None:

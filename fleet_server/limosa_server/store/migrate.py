@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from limosa_server.errors import StoreNewer
 from limosa_server.store.engine import shown
 from limosa_server.store.transaction_kinds import for_kind
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+REVISION_FILE: Final = re.compile(r"r(?P<revision>\d{4})_\w+\.py")
+KEPT_IN: Final = table("alembic_version", column("version_num"))  # by Alembic
+
 
 def alembic_config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(files("limosa_server.store").joinpath("migrations")))
     config.set_main_option("path_separator", "os")
@@ -23,30 +30,44 @@ def alembic_config() -> Config:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Upgrades to the head; one that is there already is only read.
+    """Upgrades to the head; one that is there already is only read, which needs no Alembic.
 
     Raises StoreNewer if the database is ahead of this program.
     """
-    config = alembic_config()
     with for_kind(engine, "read").begin() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and is_newer(current):
+        current = revision_in(connection)
+    if current and is_newer(current):
         raise StoreNewer("this database is of a newer version", where=shown(engine.url), why=current)
     if current == head():
         return
+    from alembic import command
+
+    config = alembic_config()
     with for_kind(engine, "write").begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
 
+def revision_in(connection: Connection) -> str:
+    """ "" for a database without tables."""
+    if not inspect(connection).has_table(KEPT_IN.name):
+        return ""
+    return connection.scalar(select(KEPT_IN.c.version_num)) or ""
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Of this program, from the first to the head: one after the other, as their files are numbered."""
+    folder = files("limosa_server.store").joinpath("migrations", "versions")
+    found = (REVISION_FILE.fullmatch(path.name) for path in folder.iterdir())
+    return tuple(sorted(one["revision"] for one in found if one))
+
+
 def head() -> str:
     """The revision of this program's tables."""
-    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    assert found is not None
-    return found
+    return revisions()[-1]
 
 
 def is_newer(revision: str) -> bool:
     """Whether it is none of this program's: a later program made it."""
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return revision not in {script.revision for script in scripts.walk_revisions()}
+    return revision not in revisions()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 from sqlmodel import SQLModel, col, select
 
@@ -25,7 +26,7 @@ from limosa_server.registry.blobs import Blobs
 from limosa_server.rollouts.controller import Controller
 from limosa_server.store import Store
 from limosa_server.store.engine import make_engine
-from limosa_server.store.migrate import migrate
+from limosa_server.store.migrate import alembic_config, migrate, revisions
 from limosa_server.store.transaction_kinds import for_kind
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.devices import Device, DeviceLabel
@@ -72,6 +73,12 @@ def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
     assert schema(migrated.engine) == schema(direct)
     direct.dispose()
     migrated.close()
+
+
+def test_the_files_are_numbered_as_alembic_walks_them() -> None:
+    """What a database is of is known by the files' names: opening one needs no Alembic."""
+    walked = [one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    assert walked == list(reversed(revisions()))
 
 
 def test_an_old_database_comes_to_todays_schema_and_loses_no_row(old: Path | str, database: Database) -> None:
