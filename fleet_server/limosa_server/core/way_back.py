@@ -85,9 +85,9 @@ def _send_back(board: Board, run: DeviceExecution) -> None:
     if run.offered_at is None or not _in_scope(board, run):
         board.put(changed(run, returning=Return.NOT_NEEDED))
         return
-    to = board.rollout.spec.on_failure.to
+    to = _named(board)
     version = to or run.from_version
-    index = board.facts.index_of_version.get(to, "") if to else run.from_index
+    index = board.facts.index_of_version[to] if to else run.from_index
     if index == board.rollout.index_sha256:
         board.put(changed(run, returning=Return.NOT_NEEDED))
         return
@@ -106,6 +106,13 @@ def _send_back(board: Board, run: DeviceExecution) -> None:
         )
     )
     board.orders.append(GoBack(run.device, version, index))
+
+
+def _named(board: Board) -> str:
+    """`on_failure.to`; "" where the file names none, or one that nobody is to be offered any more: then each
+    device goes back to what it ran before."""
+    to = board.rollout.spec.on_failure.to
+    return to if to in board.facts.index_of_version else ""
 
 
 def _in_scope(board: Board, run: DeviceExecution) -> bool:
@@ -154,8 +161,10 @@ def _finish(board: Board) -> None:
         reason = _after_the_cause(board, f"{devices(stuck)} could not go back")
         board.move(RolloutEvent.STUCK, reason)
     else:
-        named = board.rollout.spec.on_failure.to
+        asked, named = board.rollout.spec.on_failure.to, _named(board)
         runs = named or "the version it had before"
+        if asked and not named:
+            runs += f", for {asked} cannot be offered any more"
         reason = _after_the_cause(board, f"every device runs {runs}")
         board.move(RolloutEvent.RETURNED, reason)
     board.decide("rolled_back", board.rollout.status.value, reason)

@@ -22,7 +22,7 @@ from limosa_server.core.lifecycle.gates import (
     scope_for,
 )
 from limosa_server.core.lifecycle.stages import Stage, check_move
-from limosa_server.core.rollout import RolloutStatus
+from limosa_server.core.rollout import SHADOW, RolloutStatus
 from limosa_server.registry import evidence, release_rows, running
 from limosa_server.registry.blobs import Blobs
 from limosa_server.store import Transaction
@@ -140,7 +140,9 @@ def _facts(
         select(func.count())
         .select_from(RolloutRow)
         .where(
-            RolloutRow.index_sha256 == row.index_sha256, RolloutRow.status == RolloutStatus.COMPLETED.value
+            RolloutRow.index_sha256 == row.index_sha256,
+            RolloutRow.status == RolloutStatus.COMPLETED.value,
+            RolloutRow.lane != SHADOW,  # nobody got an answer of it, and no device has committed it
         )
     ).one()
     wants_evidence = any(rule.name == "evidence" for rule in rules)

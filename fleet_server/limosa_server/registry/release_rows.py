@@ -26,6 +26,11 @@ def name_of(row: Release) -> str:
     return f"{row.model}@{row.version}"
 
 
+def offerable(row: Release) -> bool:
+    """Whether anybody may be offered it."""
+    return row.retracted_at is None and not row.delisted and row.collected_at is None
+
+
 def check_offerable(row: Release, *, where: str) -> None:
     """Raises ReleaseRetracted for what nobody is to be offered: retracted, delisted or without its bytes."""
     if row.retracted_at is not None:
@@ -34,7 +39,7 @@ def check_offerable(row: Release, *, where: str) -> None:
             where=where,
             why=f"by {row.retracted_by}: {row.retract_reason}",
         )
-    if row.delisted or row.collected_at is not None:
+    if not offerable(row):
         raise ReleaseRetracted(
             f"{name_of(row)} cannot be installed any more",
             where=where,

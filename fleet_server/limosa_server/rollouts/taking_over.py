@@ -17,7 +17,7 @@ from sqlmodel import col, select
 from limosa_contracts.phases import Execution
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core.execution import DeviceExecution, ExecutionEvent, Return
-from limosa_server.core.rollout import Rollout, RolloutStatus
+from limosa_server.core.rollout import Rollout, RolloutStatus, lane_of
 from limosa_server.rollouts.executions import Change, save_many
 from limosa_server.rollouts.rollout_rows import EXECUTION_COLUMNS, OPEN, execution_of
 from limosa_server.store import Transaction
@@ -121,6 +121,7 @@ def held_above(tx: Transaction, spec: RolloutSpec, devices: Collection[str]) -> 
         .join(RolloutRow, col(RolloutRow.id) == col(ExecutionRow.rollout))
         .where(
             RolloutRow.model == str(spec.release.name),
+            col(RolloutRow.lane) == lane_of(spec),
             col(RolloutRow.status).in_(STARTED),
             col(RolloutRow.priority) > spec.priority,
             col(ExecutionRow.state).in_(_HOLDING),

@@ -23,6 +23,7 @@ from limosa_server.core.retrying import NO_CONDITION
 from limosa_server.core.rollout import SHADOW, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.fleet.habits import usual_gaps
+from limosa_server.registry.release_rows import offerable
 from limosa_server.rollouts import modes_facts
 from limosa_server.rollouts.conditions import conditions_of
 from limosa_server.rollouts.outer_facts import outer_facts
@@ -268,7 +269,8 @@ def _devices(
 
 
 def _version_index(tx: Transaction, model: str, version: str) -> dict[str, str]:
+    """Empty where nobody is to be offered that version any more: it was in order when the file was taken."""
     if not version:
         return {}
     found = tx.exec(select(Release).where(Release.model == model, Release.version == version)).first()
-    return {version: found.index_sha256} if found is not None else {}
+    return {version: found.index_sha256} if found is not None and offerable(found) else {}

@@ -1,0 +1,74 @@
+"""What a rollout's file asked for in good faith, and what has become of it by the time it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlmodel import select
+
+from limosa_server.core.lifecycle.gates import Checked
+from limosa_server.registry import promotion
+from limosa_server.registry.blobs import Blobs
+from limosa_server.rollouts import rollout_plan
+from limosa_server.tables.releases import Release
+from limosa_server.tables.rollouts import RolloutRow
+from tests.fleet_server.databases import Database
+from tests.fleet_server.small_fleet import MODEL, SmallFleet, spec_of
+
+ONE = [{"name": "all", "bake": "1s"}]
+
+
+@pytest.fixture
+def fleet(database: Database) -> Iterator[SmallFleet]:
+    made = SmallFleet(database.place(), database.folder)
+    yield made
+    made.close()
+
+
+def test_nobody_is_sent_back_to_a_version_that_was_retracted_since_the_rollout_began(
+    fleet: SmallFleet,
+) -> None:
+    """`on_failure.to` is refused where it names a retracted release (ADR 76); one that was retracted while
+    the rollout ran was rolled out to everybody by its failure. They go back to what they ran before."""
+    with fleet.store.transaction() as tx:
+        fleet._add_release(tx, "1.0.1", 9)
+        tx.exec(select(Release).where(Release.version == "2.0.0")).one().may_return_to = ["1.0.0", "1.0.1"]
+    rollout = fleet.start(on_failure={"rollback": "all", "to": "1.0.1"})
+    fleet.controller.tick()
+    with fleet.store.transaction() as tx:
+        bad = tx.exec(select(Release).where(Release.version == "1.0.1")).one()
+        bad.retracted_at, bad.retracted_by, bad.retract_reason = fleet.now, "eva", "wrong labels"
+    fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
+    assert fleet.live(rollout) == "ROLLED_BACK"
+    assert set(fleet.running().values()) == {"1.0.0"}
+    assert fleet.row(rollout).reason.endswith(
+        "every device runs the version it had before, for 1.0.1 cannot be offered any more"
+    )
+
+
+@pytest.mark.parametrize("mode", ["replace", "shadow"])
+def test_a_challenger_of_higher_priority_keeps_no_device_from_a_rollout(fleet: SmallFleet, mode: str) -> None:
+    """A plan warned of it, although the two have no lane in common (rollouts 2, 6)."""
+    fleet.start(release=f"{MODEL}@3.0.0", waves=ONE, priority=5, mode=mode, abort=[])
+    fleet.controller.tick()
+    with fleet.store.read() as tx:
+        planned = rollout_plan.plan(tx, spec_of(waves=ONE), salt="s", now=fleet.now)
+    kept = [one for one in planned.warnings if "of higher priority" in one]
+    assert len(kept) == (1 if mode == "replace" else 0), kept
+
+
+@pytest.mark.parametrize("mode", ["replace", "shadow"])
+def test_a_release_that_only_ran_in_the_shadow_has_not_shown_what_production_asks(
+    fleet: SmallFleet, mode: str
+) -> None:
+    """No device had committed it, and `completed_rollout` held: with it in production, every later release
+    would have listed it as one that devices may return to (server 2.2, trust 2.4)."""
+    rollout = fleet.start(waves=ONE, mode=mode, abort=[])
+    with fleet.store.transaction() as tx:
+        tx.get_one(RolloutRow, rollout).status = "COMPLETED"
+        release = tx.exec(select(Release).where(Release.version == "2.0.0")).one()
+        blobs = Blobs(fleet.folder / "blobs", max_bytes=2**20)
+        (checked,) = promotion.gate(tx, blobs, release, at=fleet.now)
+    words = "a rollout of it has completed" if mode == "replace" else "no rollout of it has completed"
+    assert checked == Checked("completed_rollout", mode == "replace", words)
