@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from limosa_contracts.cli import answer, command, json_option
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.loading import no_collector
 from limosa_server.cli.times import minute
-from limosa_server.deploy.backup import Backup, make_backup, object_path, read_manifest
-from limosa_server.deploy.check import check as check_server
 from limosa_server.deploy.finding import Finding
-from limosa_server.deploy.restore import damages
-from limosa_server.deploy.restore import restore as put_back
 from limosa_server.settings import ServerSettings
+
+if TYPE_CHECKING:  # what opens databases is loaded where it is used: help and a wrong option need none of it
+    from limosa_server.deploy.backup import Backup
 
 NEGATIVE: Final = 3  # exit code of a verdict
 
@@ -55,6 +55,9 @@ def backup(folder: Path, data: Path, database: str, keys: bool, as_json: bool) -
     Again into the same folder it copies what is new only. One that breaks off leaves the backup before.
     The offline keys are not the server's to copy: without them nothing new can ever be signed.
     """
+    with no_collector():
+        from limosa_server.deploy.backup import make_backup
+
     settings = ServerSettings(data=data.absolute(), database_url=database)
     made = make_backup(settings, settings.database, folder.absolute(), keys=keys, now=time.time())
     said: JsonObject = {
@@ -82,6 +85,9 @@ def restore(folder: Path, data: Path, database: str, as_json: bool) -> None:
     more than the backup knows are answered with higher numbers; what was published since is published
     again by its team.
     """
+    with no_collector():
+        from limosa_server.deploy.restore import restore as put_back
+
     settings = ServerSettings(data=data.absolute(), database_url=database)
     manifest = put_back(settings, settings.database, folder.absolute())
     said: JsonObject = {"data": str(data), "made_at": manifest.made_at, "blobs": len(manifest.blobs)}
@@ -127,6 +133,9 @@ def check(data: Path | None, database: str, folder: Path | None, blobs: bool, as
         found = _of_backup(folder.absolute())
     else:
         assert data is not None
+        with no_collector():
+            from limosa_server.deploy.check import check as check_server
+
         settings = ServerSettings(data=data.absolute(), database_url=database)
         found = check_server(settings, settings.database, read_blobs=blobs)
     bad = any(one.bad for one in found)
@@ -136,6 +145,10 @@ def check(data: Path | None, database: str, folder: Path | None, blobs: bool, as
 
 
 def _of_backup(folder: Path) -> list[Finding]:
+    with no_collector():
+        from limosa_server.deploy.backup import object_path, read_manifest
+        from limosa_server.deploy.restore import damages
+
     manifest = read_manifest(folder)
     return [
         Finding(

@@ -8,8 +8,8 @@ import click
 
 from limosa_contracts.cli import answer, command, json_option
 from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.loading import no_collector
 from limosa_server.cli.server import parse_listen
-from limosa_server.deploy.broker_files import write_broker_files
 from limosa_server.deploy.nginx_config import Site
 from limosa_server.settings import ServerSettings
 
@@ -33,6 +33,9 @@ def broker_config(data: Path, listen: str, user: str, as_json: bool) -> None:
     """
     host, port = parse_listen(listen)
     settings = ServerSettings(data=data.absolute())
+    with no_collector():
+        from limosa_server.deploy.broker_files import write_broker_files
+
     written = write_broker_files(settings, host=host, port=port, user=user)
     said: JsonObject = {"config": str(written.config), "files": [str(path) for path in written.files]}
     text = [f"wrote {path}" for path in written.files]

@@ -12,6 +12,7 @@ import click
 from limosa_contracts.cli import command, json_option, progress
 from limosa_contracts.errors import TransferError, Usage
 from limosa_server.access.two_person_actions import ACTIONS
+from limosa_server.cli.loading import no_collector
 from limosa_server.retention.settings import RetentionSettings
 from limosa_server.settings import ServerSettings
 
@@ -125,7 +126,8 @@ def run(
     logging.basicConfig(level=log_level.upper(), handlers=[shown])
     if two_person_actions and "token.create" not in two_person_actions:
         progress("hint: one admin can make tokens for two persons; --two-person token.create ends that")
-    from limosa_server.run import run_server
+    with no_collector():
+        from limosa_server.run import run_server
 
     run_server(settings)
 
