@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from limosa_compiler.metrics.metric import Doubles, Metric
 
@@ -17,6 +18,8 @@ ONE_SIDED: Final = 0.05
 TWO_SIDED: Final = (0.025, 0.975)
 _CHUNK_NUMBERS: Final = 4_000_000  # bounds memory while resampling
 _KEPT_NUMBERS: Final = 2_000_000  # weights of up to 1,000 rows are kept: 16 MB
+_KEPT_COUNTS: Final = 8_000_000  # of up to 4,000 rows as 16-bit counts, since drawing costs most: 16 MB too
+_KEPT_REFERENCE: Final = 100_000  # numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +46,13 @@ def difference_points(metric: Metric, columns: Doubles, reference: Doubles) -> D
     """
     rows = len(columns)
     each = max(1, min(RESAMPLES, _CHUNK_NUMBERS // max(rows, columns.shape[1], reference.shape[1])))
+    kept = rows * RESAMPLES <= _KEPT_COUNTS and reference.size <= _KEPT_REFERENCE
+    known = _kept_values(metric, reference.tobytes(), reference.shape, each) if kept else ()
     values: list[Doubles] = []
     points: list[Doubles] = []
-    for weights in _weights(rows, each):
+    for turn, weights in enumerate(_weights(rows, each)):
         ours = metric.value(weights @ columns, rows)
-        theirs = metric.value(weights @ reference, rows)
+        theirs = known[turn] if kept else metric.value(weights @ reference, rows)
         values.append(ours)
         points.append(metric.points(ours, theirs))
     found = np.concatenate(points)
@@ -63,14 +68,30 @@ def lower_bound(metric: Metric, columns: Doubles, reference: Doubles) -> float:
     return difference_points(metric, columns, reference).lower_bound
 
 
+@lru_cache(maxsize=8)  # every candidate is compared with the same answers, of all rows and of each slice
+def _kept_values(metric: Metric, reference: bytes, shape: tuple[int, ...], each: int) -> tuple[Doubles, ...]:
+    """The metric of each resample of the reference."""
+    columns, rows = np.frombuffer(reference, np.float64).reshape(shape), shape[0]
+    return tuple(metric.value(weights @ columns, rows) for weights in _weights(rows, each))
+
+
 def _weights(rows: int, each: int) -> Iterable[Doubles]:
     """How often each row is drawn, [.., rows], `each` resamples at a time; the same ones every time."""
-    return _kept_weights(rows, each) if rows * RESAMPLES <= _KEPT_NUMBERS else _drawn_weights(rows, each)
+    if rows * RESAMPLES <= _KEPT_NUMBERS:
+        return _kept_weights(rows, each)
+    if rows * RESAMPLES <= _KEPT_COUNTS:
+        return (counts.astype(np.float64) for counts in _kept_counts(rows, each))
+    return _drawn_weights(rows, each)
 
 
 @lru_cache(maxsize=4)  # every candidate is resampled by the same rows
 def _kept_weights(rows: int, each: int) -> tuple[Doubles, ...]:
     return tuple(_drawn_weights(rows, each))
+
+
+@lru_cache(maxsize=4)
+def _kept_counts(rows: int, each: int) -> tuple[npt.NDArray[np.uint16], ...]:
+    return tuple(weights.astype(np.uint16) for weights in _drawn_weights(rows, each))
 
 
 def _drawn_weights(rows: int, each: int) -> Iterator[Doubles]:
