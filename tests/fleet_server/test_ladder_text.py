@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_server.cli.device_cells import runs
 from limosa_server.cli.ladder import ladder
 
 CAUSE = "1 of 1 executed devices failed (wave canary)"
@@ -51,3 +52,12 @@ def test_one_device_that_is_away_is_one_device() -> None:
     assert "  1 device: out of reach now" in shown
     assert "  2 devices: to follow on coming back" in shown
     assert "why:" not in shown
+
+
+def test_a_device_whose_last_update_came_to_nothing_is_not_said_to_run_what_was_rejected() -> None:
+    def said(phase: str) -> str:
+        return runs({"models": [{"model": "demo/motion", "active": "2.0.0", "phase": phase}]})
+
+    assert said("COMMITTED") == "demo/motion@2.0.0 COMMITTED"
+    assert said("REJECTED") == "demo/motion@2.0.0 last update REJECTED"
+    assert said("FELL_BACK") == "demo/motion@2.0.0 last update FELL_BACK"

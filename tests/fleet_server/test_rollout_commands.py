@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
 from limosa_contracts.json_value import JsonObject
 from limosa_server.cli.rollout import explained
 from limosa_server.rollouts.controller import Controller
+from limosa_server.tables.devices import Device as DeviceRow
 from tests.fleet_server.obedient import live, start
 from tests.fleet_server.world import MODEL, Device, Fleet
 
@@ -144,8 +146,14 @@ def test_the_commands_of_groups_and_releases(
 def test_the_command_that_takes_a_device_out(
     devices: list[Device], limosa: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert limosa("device", "revoke", devices[0].id) == 0
-    assert capsys.readouterr().out == f"device {devices[0].id} is revoked\n"
+    assert limosa("device", "revoke", devices[0].id, "--reason", "stolen") == 0
+    first = capsys.readouterr().out
+    assert first.startswith(f"device {devices[0].id} is revoked since ")
+    assert first.endswith(": stolen\n")
+    assert limosa("device", "revoke", devices[0].id, "--reason", "lost") == 0
+    assert capsys.readouterr().out == first  # what was said when it left holds
+    assert limosa("device", "logs", devices[0].id) == 6
+    assert f"limosa device show {devices[0].id} says when and why" in capsys.readouterr().err
     assert limosa("device", "show", devices[0].id, "--json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "revoked"
     assert limosa("device", "list", "--label", "site") == 2
@@ -180,3 +188,46 @@ def test_a_rollout_file_with_a_mistake_names_file_and_field(
     assert limosa("rollout", "start", file) == 2
     assert limosa("rollout", "start", tmp_path / "missing.toml") == 1
     assert limosa("rollout", "start") == 2
+
+
+def test_a_name_or_a_label_that_is_mistyped_does_not_look_like_an_empty_fleet(
+    devices: list[Device], limosa: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert limosa("device", "list", "--group", "al") == 2
+    assert "did you mean 'all'?" in capsys.readouterr().err
+    assert limosa("device", "list", "--label", "rolle=canary") == 0
+    assert "no device has such labels now" in capsys.readouterr().err
+    assert limosa("group", "create", "first", "--selector", "rolle=canary") == 0
+    assert "no device has such labels now" in capsys.readouterr().err
+    assert limosa("device", "pin", devices[0].id, "--reason", "on the bench") == 0
+    capsys.readouterr()
+    assert limosa("device", "show", devices[0].id) == 0
+    shown = capsys.readouterr().out
+    assert "groups     all" in shown
+    assert "for every model: on the bench" in shown
+
+
+def test_a_wave_that_waits_for_a_device_that_was_shut_out_says_so(
+    fleet: Fleet,
+    devices: list[Device],
+    controller: Controller,
+    limosa: Any,
+    operator: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start(fleet, operator)
+    controller.tick()
+    controller.tick()
+    wave = fleet.http.get("/api/v1/rollouts/1/executions?status=NOTIFIED", headers=operator).json()["items"]
+    canary = wave[0]["device"]
+    with fleet.state.store.transaction() as tx:
+        for row in tx.exec(select(DeviceRow)).all():
+            row.online = True
+            tx.add(row)
+    assert fleet.http.get("/api/v1/rollouts/1", headers=operator).json()["waits_for"] == []
+    assert limosa("device", "revoke", canary) == 0
+    capsys.readouterr()
+    assert limosa("rollout", "status", 1) == 0
+    shown = capsys.readouterr().out
+    assert f"waits for {canary} (revoked)" in shown
+    assert "when 1 more device is through" in shown

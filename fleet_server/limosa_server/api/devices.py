@@ -23,9 +23,11 @@ from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
+from limosa_server.fleet import membership
 from limosa_server.fleet.device_states import ORDERS, SORTS
 from limosa_server.fleet.inventory import DeviceOrder, find
 from limosa_server.fleet.labels import OPERATOR, Holds, check_labels, said_by, set_labels, what_holds
+from limosa_server.rollouts import pins
 from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceModel
@@ -61,7 +63,8 @@ def list_devices(
 @router.get("/{device}")
 @scoped(TEAM)
 def show(device: DeviceId, state: State, caller: Viewer) -> dict[str, JsonValue]:
-    """One device, with its last events."""
+    """One device, with its groups, its pins and its last events."""
+    now = state.clock()
     with state.store.read() as tx:
         row = find_device(tx, device)
         events = tx.exec(
@@ -70,7 +73,13 @@ def show(device: DeviceId, state: State, caller: Viewer) -> dict[str, JsonValue]
             .order_by(col(EventRow.id).desc())
             .limit(EVENTS_SHOWN)
         ).all()
-        return {**device_shape(tx, row, caller.scope), "events": [event_shape(event) for event in events]}
+        held = pins.shown(tx, device, scope=caller.scope, now=now)
+        return {
+            **device_shape(tx, row, caller.scope),
+            "groups": list(membership.groups_of(tx, device, caller.scope)),
+            "pinned": [{"model": model, "why": why} for model, why in held],
+            "events": [event_shape(event) for event in events],
+        }
 
 
 @router.put(

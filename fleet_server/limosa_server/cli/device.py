@@ -13,12 +13,15 @@ from limosa_server.cli.device_cells import (
     TITLES,
     cell,
     columns_of,
+    groups,
     labels_of,
     link,
     runs,
     seen,
 )
 from limosa_server.cli.device_filter import device_filter_options, filter_of
+from limosa_server.cli.group import NOBODY
+from limosa_server.cli.group import PATH as GROUPS
 from limosa_server.cli.times import second
 from limosa_server.cli.token import path_part
 from limosa_server.client import Client, server_options
@@ -104,6 +107,11 @@ def list_devices(
     )  # fmt: skip
     with Client.of(server, token, ca) as client:
         found = list(client.every(PATH, **query))
+        if group and not found:
+            # A name that is mistyped is an error, not an empty fleet.
+            client.get(f"{GROUPS}/{path_part(group)}")
+    if (label or selector) and not found:
+        progress(NOBODY)
     answer(
         {"items": list(found)},
         as_json=as_json,
@@ -149,6 +157,20 @@ def _ended(device: JsonObject) -> list[list[str]]:
     return [["ended", f"{second(device['ended_at'])}  {printable(str(device['ended_reason']))}".rstrip()]]
 
 
+def _why(device: JsonObject) -> list[list[str]]:
+    """What the device says of the last update of each model, where it says anything."""
+    return [
+        ["", printable(f"{one['model']}: {one['reason']}")]
+        for one in objects(device["models"])
+        if one["reason"]
+    ]
+
+
+def _pinned(device: JsonObject) -> list[list[str]]:
+    held = objects(device.get("pinned"))
+    return [["pinned", printable(f"for {one['model']}: {one['why']}")] for one in held]
+
+
 def _page(device: JsonObject) -> str:
     facts = columns(
         ["", ""],
@@ -161,7 +183,10 @@ def _page(device: JsonObject) -> str:
             ["agent", printable(str(device["agent"])) or "-"],
             ["profile", printable(str(device["profile"])) or "-"],
             ["labels", labels_of(device) or "-"],
-            ["runs", runs(device)],
+            ["groups", printable(groups(device))],
+            ["runs", printable(runs(device))],
+            *_why(device),
+            *_pinned(device),
         ],
     )
     events = objects(device["events"])

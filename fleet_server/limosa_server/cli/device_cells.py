@@ -8,6 +8,7 @@ from typing import Final
 from limosa_contracts.cli import printable
 from limosa_contracts.errors import Usage
 from limosa_contracts.json_value import JsonObject, objects
+from limosa_contracts.phases import Phase
 from limosa_server.cli.times import minute
 from limosa_server.core.device_state import ONLINE, standing
 
@@ -46,8 +47,19 @@ def seen(device: JsonObject) -> str:
 
 
 def runs(device: JsonObject) -> str:
-    models = objects(device["models"])
-    return ", ".join(f"{one['model']}@{one['active'] or '-'} {one['phase']}" for one in models) or "-"
+    """What answers on it; a phase of its last update that is not of that version is said to be so."""
+    return ", ".join(map(_run, objects(device["models"]))) or "-"
+
+
+def _run(model: JsonObject) -> str:
+    phase = str(model["phase"])
+    came_to_nothing = phase in (Phase.REJECTED.value, Phase.FELL_BACK.value)
+    return f"{model['model']}@{model['active'] or '-'} {'last update ' if came_to_nothing else ''}{phase}"
+
+
+def groups(device: JsonObject) -> str:
+    said = device.get("groups")
+    return ", ".join(map(str, said)) if isinstance(said, list) and said else "-"
 
 
 def labels_of(device: JsonObject) -> str:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import click
 
-from limosa_contracts.cli import answer, command, json_option, progress
+from limosa_contracts.cli import answer, command, json_option, printable, progress
 from limosa_contracts.duration import parse_duration
 from limosa_contracts.json_value import JsonObject
+from limosa_server.cli.times import second
 from limosa_server.cli.token import path_part
 from limosa_server.client import Client, server_options
 
 PATH = "/api/v1/devices"
+
+
+def left(device: str, row: JsonObject) -> str:
+    """How it stands now, since when and why: of one that had left before, what was said then holds."""
+    reason = f": {row['ended_reason']}" if row["ended_reason"] else ""
+    return printable(f"device {device} is {row['state']} since {second(row['ended_at'])}{reason}")
 
 
 @command(
@@ -30,7 +37,7 @@ def revoke(
     """
     with Client.of(server, token, ca) as client:
         revoked = client.post(f"{PATH}/{path_part(device)}/revoke", {"reason": reason})
-    answer(revoked, as_json=as_json, text=lambda: f"device {device} is revoked")
+    answer(revoked, as_json=as_json, text=lambda: left(device, revoked))
 
 
 @command("decommission", examples=["limosa device decommission dev-0017 --reason 'scrapped, water damage'"])
@@ -48,7 +55,7 @@ def decommission(
     """
     with Client.of(server, token, ca) as client:
         gone = client.post(f"{PATH}/{path_part(device)}/decommission", {"reason": reason})
-    answer(gone, as_json=as_json, text=lambda: f"device {device} is decommissioned")
+    answer(gone, as_json=as_json, text=lambda: left(device, gone))
 
 
 @command(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from limosa_contracts.cli import answer, columns, command, json_option
+from limosa_contracts.cli import answer, columns, command, json_option, progress
 from limosa_contracts.json_value import JsonObject
 from limosa_server.cli.token import path_part
 from limosa_server.cli.wording import so_many
 from limosa_server.client import Client, server_options
 
 PATH = "/api/v1/groups"
+NOBODY: Final = (
+    "note: no device has such labels now; which they have: limosa device list --columns device,labels"
+)
 
 
 @command(
@@ -45,6 +50,8 @@ def create(
     }
     with Client.of(server, token, ca) as client:
         group = client.post(PATH, body)
+    if selector and not group["devices"]:
+        progress(NOBODY)
     answer(group, as_json=as_json, text=lambda: f"group {name}: {so_many(group['devices'])}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from limosa_contracts.cli import printable
-from limosa_contracts.json_value import JsonObject, JsonValue
+from limosa_contracts.json_value import JsonObject, JsonValue, objects
 
 GOOD = frozenset({"COMPLETED", "SUCCEEDED"})
 BAD = frozenset({"FAILED", "INVALID", "APPROVAL_DENIED", "ROLLBACK_INCOMPLETE"})
@@ -77,6 +77,8 @@ def ladder(rollout: JsonObject) -> str:
     for name, what in (("unreachable", "out of reach now"), ("stragglers", "to follow on coming back")):
         if rollout.get(name):
             lines.append(f"  {rollout[name]} {'device' if rollout[name] == 1 else 'devices'}: {what}")
+    if missed := _missed(rollout):
+        lines.append(f"  waits for {missed}")
     returning = rollout.get("returning")
     if isinstance(returning, dict) and returning:
         lines.append("  on the way back: " + ", ".join(f"{n} {word}" for word, n in returning.items()))
@@ -92,6 +94,11 @@ def ladder(rollout: JsonObject) -> str:
     if rollout["status"] in _ASKS_WHY or rollout.get("pause") == "gate_failed":
         lines.append(f"why: limosa rollout explain {rollout['id']}")
     return "\n".join(lines)
+
+
+def _missed(rollout: JsonObject) -> str:
+    """The devices of the wave that cannot answer now, when they are the last ones."""
+    return ", ".join(f"{one['device']} ({one['link']})" for one in objects(rollout.get("waits_for")))
 
 
 def _rung(wave: dict[str, JsonValue], width: int) -> str:

@@ -88,7 +88,12 @@ def send(tx: Transaction, command: DeviceCommand, *, key: Signs, now: float, act
 
 def _check_hears(row: Device) -> None:
     if row.state != DeviceState.ACTIVE:
-        raise DeviceOffline(f"{row.id} is not in the fleet any more", where=f"device {row.id}", why=row.state)
+        raise DeviceOffline(
+            f"{row.id} is not in the fleet any more",
+            where=f"device {row.id}",
+            why=row.state,
+            hint=f"limosa device show {row.id} says when and why",
+        )
     if not row.online:
         raise DeviceOffline(
             f"{row.id} is not connected", where=f"device {row.id}", why="a command is for this moment"

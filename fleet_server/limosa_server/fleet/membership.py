@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, insert, literal, update
 from sqlmodel import col, select
 
 from limosa_contracts.selector import Selector
+from limosa_server.access.scope import Scope
 from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet.labels import reread
 from limosa_server.fleet.selector_sql import selected
@@ -30,6 +31,13 @@ SELECTORS_CACHED: Final = 4096
 def parsed(selector: str) -> Selector:
     """A group's selector: it was refused when the group was made if it did not parse."""
     return Selector.parse(selector)
+
+
+def groups_of(tx: Transaction, device: str, scope: Scope) -> tuple[str, ...]:
+    """Those that may be seen, by their names."""
+    visible = scope.groups(Membership.group)
+    rows = select(Membership.group).where(Membership.device == device, visible)
+    return tuple(tx.exec(rows.order_by(col(Membership.group))))
 
 
 def fill(tx: Transaction, group: Group, *, now: float) -> None:

@@ -10,10 +10,11 @@ from sqlmodel import col, select
 
 from limosa_server.access.scope import WHOLE, Scope
 from limosa_server.fleet.inventory import DeviceFilter, DeviceOrder, find
+from limosa_server.fleet.membership import groups_of
 from limosa_server.pages.limits import LIMITS
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceLabel, DeviceModel
-from limosa_server.tables.groups import Group, Membership
+from limosa_server.tables.groups import Group
 from limosa_server.tables.reports import EventRow, RefusedReport, WindowRow
 from limosa_server.tables.rollouts import DesiredDocument, ExecutionRow, RolloutRow
 
@@ -122,13 +123,7 @@ def device_view(tx: Transaction, device: Device, *, scope: Scope) -> DeviceView:
     ).all()
     return DeviceView(
         line=_lines(tx, [device], scope)[0],
-        groups=tuple(
-            tx.exec(
-                select(Membership.group)
-                .where(Membership.device == name, scope.groups(Membership.group))
-                .order_by(col(Membership.group))
-            )
-        ),
+        groups=groups_of(tx, name, scope),
         certificates=tuple(certificates),
         desired=(document.epoch, document.counter) if document is not None else None,
         executions=tuple((run, rollout) for run, rollout in runs),

@@ -23,6 +23,7 @@ from limosa_server.pages.render import page
 from limosa_server.pages.words import EXECUTION
 from limosa_server.rollouts import modes_report
 from limosa_server.rollouts.outer_facts import votes
+from limosa_server.rollouts.waiting_for import waits_for
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import RolloutRow
 
@@ -95,6 +96,7 @@ def show_rollout(
         runs, more = rollout_rows.executions(tx, rollout_id, state=only, wave=wave, after=after)
         decisions = rollout_rows.decisions(tx, rollout_id)
         newer = _newer(tx, row)
+        missed = waits_for(tx, row, [rung.wave for rung in view.ladder])
         finding = rollout_rows.finding(tx, rollout_id)
         holds = view.rollout.spec.mode is not Mode.REPLACE
         shown = holds and (view.total <= REPORT_DEVICES_MAX or view.rollout.spec.mode is Mode.SHADOW)
@@ -111,6 +113,7 @@ def show_rollout(
         states=_states(view, wave),
         decisions=decisions,
         newer=newer,
+        missed=missed,
         way_back=rollout_rows.way_back(view),
         finding=finding,
         report=report,

@@ -19,6 +19,7 @@ from limosa_server.core.wave import Wave
 from limosa_server.rollouts.findings import finding_of
 from limosa_server.rollouts.outer_facts import votes
 from limosa_server.rollouts.rollout_rows import rollout_of, wave_of
+from limosa_server.rollouts.waiting_for import waits_for
 from limosa_server.store import Transaction
 from limosa_server.tables.planning import FindingRow
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
@@ -55,6 +56,7 @@ def rollout_json(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, J
         "settled": row.settled,
         "approvals": _approvals(tx, rollout),
         "waits_too_long": overdue(rollout, waves, now=now),
+        "waits_for": [one.as_json() for one in waits_for(tx, row, waves)],
         "next": what_next(rollout, waves, now=now),
         "failing": row.failing_reason,
         "counts": totals.as_json(),

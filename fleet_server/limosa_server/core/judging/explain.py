@@ -73,7 +73,13 @@ def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return f"it waits {about_duration(left)} at most for devices that are away, then completes"
         case WaveStatus.IN_PROGRESS:
             bake = format_duration(wave.bake_s)
-            return f"when {wave.counts.open} more devices are through, wave {wave.name} bakes {bake}"
+            match wave.counts.open:
+                case 0:
+                    return f"wave {wave.name} bakes {bake}"
+                case 1:
+                    return f"when 1 more device is through, wave {wave.name} bakes {bake}"
+                case left:
+                    return f"when {left} more devices are through, wave {wave.name} bakes {bake}"
         case WaveStatus.BAKING:
             left = max(0.0, wave.bakes_s - (now - wave.since))
             if not left:

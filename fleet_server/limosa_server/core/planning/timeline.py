@@ -97,7 +97,7 @@ def basis(release: ReleaseFacts, devices: Sequence[Candidate]) -> str:
     if release.usual_s is not None:
         parts.append("how long the last rollouts of this model took on a device")
     else:
-        parts.append("the trial alone, since no rollout of this model has ended yet")
+        parts.append("the trial alone, since no device has taken it in the last rollouts of this model")
     if known:
         parts.append(f"how often {known} of {len(devices)} devices checked in so far")
     else:
