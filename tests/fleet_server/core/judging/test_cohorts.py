@@ -106,3 +106,24 @@ def test_arms_never_share_a_device_and_every_stratum_has_both(
     if cohorts.held_back:
         assert cohorts.waves[-1].compares
         assert len(set(cohorts.held_back)) == len(cohorts.held_back) <= sizes[-1] - ARM_MIN
+
+
+def test_nobody_is_held_back_where_nothing_is_compared() -> None:
+    """The last wave's bake is too short for a comparison: its controls would wait in the tail for nothing.
+    A bake of exactly two reports is long enough."""
+    order = wave_order({f"d{i:03}": True for i in range(200)}, salt="salt")
+    waves = [order[:20], order[20:100], order[100:]]
+    for bake_s, held in ((599.0, 0), (600.0, 20)):
+        cohorts = draw_cohorts(waves, {}, Control(), bakes_s=[DAY_S, DAY_S, bake_s], report_every_s=300.0)
+        assert len(cohorts.held_back) == held, bake_s
+        assert cohorts.waves[-1].compares == bool(held)
+
+
+def test_a_small_stratum_keeps_a_control_when_there_are_more_than_can_say_anything() -> None:
+    """Cut to ARM_MAX by share alone, one site in a thousand had devices and nobody to compare them with."""
+    order = [f"d{i:06}" for i in range(21_000)]
+    waves = [order[:1000], order[1000:]]
+    rare = {*order[:1], *order[1000:1004]}
+    traits = {name: ("rare",) if name in rare else ("usual",) for name in order}
+    cohort = draw_cohorts(waves, traits, Control(), bakes_s=[DAY_S] * 2, report_every_s=300.0).waves[0]
+    assert set(cohort.treated.values()) == set(cohort.control.values()) == {"rare", "usual"}
