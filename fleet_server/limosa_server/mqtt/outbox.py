@@ -11,12 +11,13 @@ from sqlmodel import col
 
 from limosa_server.store.bulk import Insert
 from limosa_server.store.rounds import in_rounds
+from limosa_server.store.table_of import table_of
 from limosa_server.store.transaction import Transaction
 from limosa_server.tables.reports import OutboxRow
 
 ANNOUNCED = "outbox"
 _COLUMNS: Final = ("topic", "payload", "retain", "expiry_s", "created_at", "answer_to", "correlation")
-_TABLE: Final[Any] = OutboxRow.__table__  # type: ignore[attr-defined]  # every table has one
+_TABLE: Final = table_of(OutboxRow)
 
 
 def publish(

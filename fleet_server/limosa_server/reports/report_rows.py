@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import bindparam, update
 from sqlalchemy import select as select_columns
@@ -22,12 +22,13 @@ from limosa_server.reports.report_parsing import Checked, Refusal
 from limosa_server.store import Transaction
 from limosa_server.store.among import among
 from limosa_server.store.rounds import in_rounds
+from limosa_server.store.table_of import table_of
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device
 from limosa_server.tables.reports import RefusedReport
 
 SAMPLE_MAX_CHARS: Final = 500
-_DEVICES: Final[Any] = Device.__table__  # type: ignore[attr-defined]  # every table has one
+_DEVICES: Final = table_of(Device)
 _OF_ONE: Final = update(_DEVICES).where(_DEVICES.c.id == bindparam("of_device"))
 
 

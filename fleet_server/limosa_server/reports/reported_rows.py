@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import bindparam, delete, tuple_, update
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 
 from limosa_contracts.reported import Installed, Reported, ReportedModel
 from limosa_server.store import Transaction
+from limosa_server.store.table_of import table_of
 from limosa_server.store.upsert import insert
 from limosa_server.tables.devices import Device, DeviceModel
 
@@ -19,7 +19,7 @@ def store(tx: Transaction, said: Mapping[str, Reported], now: float) -> None:
     if not said:
         return
     connection = tx.connection()
-    table = _table(Device)
+    table = table_of(Device)
     connection.execute(
         update(table).where(table.c.id == bindparam("of_device")),
         [_device_values(reported, now) for reported in said.values()],
@@ -40,10 +40,6 @@ def store(tx: Transaction, said: Mapping[str, Reported], now: float) -> None:
             ),
             rows,
         )
-
-
-def _table(model: type[SQLModel]) -> Any:
-    return model.__table__  # type: ignore[attr-defined]  # every table has one
 
 
 def _forget_models(tx: Transaction, said: Mapping[str, Reported]) -> None:

@@ -18,6 +18,7 @@ from limosa_contracts.errors import LimosaError
 from limosa_contracts.window import COMPARED, Sketch, Window, empty_sketch, pack, unpack
 from limosa_server.retention.merging import Totals, believable
 from limosa_server.store import Transaction
+from limosa_server.store.table_of import table_of
 from limosa_server.store.upsert import insert
 from limosa_server.tables.reports import WindowRow
 from limosa_server.tables.retention import CohortHour, DeviceDay, RetentionMark
@@ -85,7 +86,7 @@ def merge_due(tx: Transaction, *, upto: float, limit: int) -> int:
 
 def _mark_counted(tx: Transaction, rows: Sequence[WindowRow]) -> None:
     if rows:
-        table = WindowRow.__table__  # type: ignore[attr-defined]  # every table has one
+        table = table_of(WindowRow)
         tx.connection().execute(
             update(table).where(table.c.id == bindparam("of")).values(counted_rev=bindparam("to")),
             [{"of": row.id, "to": row.rev} for row in rows],

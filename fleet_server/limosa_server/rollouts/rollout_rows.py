@@ -17,12 +17,13 @@ from limosa_server.core.judging.judge import Decision
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 from limosa_server.store.bulk import as_text
+from limosa_server.store.table_of import table_of
 from limosa_server.tables.rollouts import DecisionRow, ExecutionRow, RolloutRow, WaveRow
 
 OPEN: Final = tuple(state.value for state in Execution if not state.terminal)
 """States, as rows have them, of executions that have not ended."""
 _WAY_BACK: Final = "way_back"  # the column; `returning` is a word of SQL
-EXECUTIONS: Final[Any] = ExecutionRow.__table__  # type: ignore[attr-defined]  # every table has one
+EXECUTIONS: Final = table_of(ExecutionRow)
 EXECUTION_COLUMNS: Final = tuple(
     one.label(quoted_name("returning", quote=True)) if one.name == _WAY_BACK else one
     for one in EXECUTIONS.columns

@@ -16,6 +16,7 @@ from limosa_contracts.json_value import JsonObject
 from limosa_server.core.desired import Assignment
 from limosa_server.core.rollout import SHADOW
 from limosa_server.store import Transaction
+from limosa_server.store.table_of import table_of
 from limosa_server.tables.devices import DeviceModel
 from limosa_server.tables.modes import ShadowAssignmentRow
 from limosa_server.tables.permits import Permit
@@ -23,7 +24,7 @@ from limosa_server.tables.rollouts import AssignmentRow
 from limosa_server.trust.permits import permit_for
 
 Step: TypeAlias = tuple[str, str, str]  # model, from version, to version
-_TABLE: Final[Any] = AssignmentRow.__table__  # type: ignore[attr-defined]  # every table has one
+_TABLE: Final = table_of(AssignmentRow)
 _JSON: Final = ("trial", "windows")  # as text: reading it once for all who are told the same
 _COLUMNS: Final = tuple(
     cast(one, Text).label(one.name) if one.name in _JSON else one
