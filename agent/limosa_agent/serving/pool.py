@@ -351,19 +351,23 @@ class ServingPool:
             log.warning("the set that crashed does not load again: %s", error)
             self._on_event(failed_start(self._numbered, self._models))
 
+    async def look(self) -> None:
+        """Ends every worker that hangs now. The pool looks by itself, every WATCH_EVERY_S."""
+        for worker in (self._serving, self._standby):
+            if worker is not None and worker.silent_for_s() > self._limits.hang_s:
+                worker.hung = True
+                await worker.kill()
+        if not self._turn.locked():
+            self._give_up_standby()
+        await self._lane.watch()
+
     async def _watch(self) -> None:
         while True:
             before = time.monotonic()
             await asyncio.sleep(WATCH_EVERY_S)
             if time.monotonic() - before > WATCH_EVERY_S + self._limits.hang_s / 2:
                 continue  # this process itself stood still, and the workers with it: a frozen container
-            for worker in (self._serving, self._standby):
-                if worker is not None and worker.silent_for_s() > self._limits.hang_s:
-                    worker.hung = True
-                    await worker.kill()
-            if not self._turn.locked():
-                self._give_up_standby()
-            await self._lane.watch()
+            await self.look()
 
     def _on_observation(self, worker: WorkerProcess, message: JsonObject) -> None:
         snapshot = message["observation"]

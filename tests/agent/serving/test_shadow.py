@@ -124,8 +124,10 @@ def test_challenger_that_gets_no_processor_time_is_no_hang(start_pool: StartPool
     pid = pool.pool.shadow_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    stopped = time.monotonic()
     ask(pool, row(1, 2, 3))
-    time.sleep(3.5)  # more than two looks at the workers after `hang_s`
+    wait_until(lambda: time.monotonic() - stopped > 1.1, timeout_s=60, what="silent for longer than `hang_s`")
+    pool.call(pool.pool.look())
     assert pool.pool.shadow_pid == pid
     os.kill(pid, signal.SIGCONT)
     assert wait_for_compared(pool, 1)["n"] == 1
