@@ -35,6 +35,11 @@ DEFAULTS: Final = {
     "application_name": "limosa",
 }
 """Parameters of a connection, where the URL says nothing else."""
+WATCHED: Final = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+"""The same at the database's end: of a server whose host is gone it lets go of the claim, and of locks."""
+PLANNING: Final = "-c random_page_cost=1.1"
+"""What a page costs that is not the next one, before the options of the URL. PostgreSQL's own 4 is a turning
+disk's: for a thousand reports it would read all executions of a large fleet rather than look each one up."""
 WRITER_LOCK: Final = 0x4C494D4F01
 """Advisory lock of the one who writes: writers take turns, also those of two processes."""
 SERVER_LOCK: Final = 0x4C494D4F02
@@ -116,12 +121,12 @@ def make_engine(url: URL, *, busy_timeout_s: float) -> Engine:
 
 
 def _options(url: URL, *, busy_timeout_s: float) -> str:
-    """After those of the URL: the last of a name counts."""
+    """What must hold comes after the URL's: the last of a name counts."""
     own = url.query.get("options", "")
     given = own if isinstance(own, str) else " ".join(own)
     # Floats as they are: a role may have been told to round them.
     ours = f"-c lock_timeout={int(busy_timeout_s * 1000)} -c timezone=UTC -c extra_float_digits=1"
-    return f"{given} {ours}".strip()
+    return f"{PLANNING} {WATCHED} {given} {ours}"
 
 
 def _check_usable(connection: psycopg.Connection[Any], url: URL) -> None:

@@ -16,6 +16,7 @@ from limosa_contracts.signing_keys import SigningKey
 from limosa_contracts.topics import Suffix, device_topic
 from limosa_server.access import audit_heads
 from limosa_server.core.desired import LIFE_S, document, next_counter
+from limosa_server.core.device_state import DeviceState
 from limosa_server.mqtt import outbox
 from limosa_server.store import Transaction
 from limosa_server.store.bulk import Upsert
@@ -26,7 +27,6 @@ from limosa_server.trust.assignments import assignments
 
 _COLUMNS: Final = ("device", "epoch", "counter", "envelope", "issued", "expires", "keyid")
 _Row: TypeAlias = tuple[str, int, int, bytes, float, float, str]  # of _COLUMNS
-_GONE: Final = "decommissioned"  # for good, as a device row has it
 LOOKED_AT: Final = 2000  # documents that one tick looks at, to see which are to be signed anew
 
 
@@ -109,36 +109,22 @@ class Director:
         """(devices whose document is past half of its life, of another epoch or key, or below what they
         saw; the device to go on after, "" for the beginning). It looks at LOOKED_AT documents, in the order
         of their devices: a fleet's documents are gone through again and again, a part in each tick."""
-        part = (
-            select_columns(
-                *(
-                    col(one)
-                    for one in (
-                        DesiredDocument.device,
-                        DesiredDocument.epoch,
-                        DesiredDocument.counter,
-                        DesiredDocument.keyid,
-                        DesiredDocument.issued,
-                        DesiredDocument.expires,
-                    )
-                )
-            )
-            .where(col(DesiredDocument.device) > after)
-            .order_by(col(DesiredDocument.device))
-            .limit(LOOKED_AT)
-            .subquery()
-        )
-        half = part.c.expires - (part.c.expires - part.c.issued) / 2
+        row = DesiredDocument
+        issued, expires = col(row.issued), col(row.expires)
+        half = expires - (expires - issued) / 2
         keyid, epoch = self.key().public.keyid, self.epoch()
-        above = (col(Device.desired_epoch) == epoch) & (col(Device.desired_counter) > part.c.counter)
+        above = (col(Device.desired_epoch) == epoch) & (col(Device.desired_counter) > col(row.counter))
+        # The limit is over the join: under it, PostgreSQL would read every device to join LOOKED_AT of them.
         found = tx.execute(
             select_columns(
-                part.c.device,
-                (col(Device.state) == "active")
-                & ((half <= now) | (part.c.epoch != epoch) | (part.c.keyid != keyid) | above),
+                col(row.device),
+                (col(Device.state) == DeviceState.ACTIVE)
+                & ((half <= now) | (col(row.epoch) != epoch) | (col(row.keyid) != keyid) | above),
             )
-            .join(Device, col(Device.id) == part.c.device)
-            .order_by(part.c.device)
+            .join(Device, col(Device.id) == col(row.device))
+            .where(col(row.device) > after, col(Device.id) > after)
+            .order_by(col(row.device))
+            .limit(LOOKED_AT)
         ).all()
         stale = [device for device, is_stale in found if is_stale][:limit]
         if len(stale) == limit:
@@ -165,7 +151,7 @@ def _counters(tx: Transaction, devices: Sequence[str], epoch: int) -> dict[str, 
             col(DesiredDocument.counter),
             col(Device.desired_epoch),
             col(Device.desired_counter),
-            col(Device.state) == _GONE,
+            col(Device.state) == DeviceState.DECOMMISSIONED,
         )
         .join(DesiredDocument, col(DesiredDocument.device) == col(Device.id), isouter=True)
         .where(col(Device.id).in_(devices))
