@@ -70,3 +70,16 @@ def test_newer_document_is_not_followed_by_the_one_that_had_expired(tmp_path: Pa
         assert device.takes(document(8))
         assert device.looks_again() == 8
         assert device.told == ["LM-512"]
+
+
+def test_clock_that_fell_back_to_1970_makes_no_expired_document_valid_again(tmp_path: Path) -> None:
+    """3.3: time is judged by the floor. A battery died, and a document of last year began installs anew."""
+    with closing(StateDb.open(tmp_path)) as db:
+        device = Device(db, clock=NOW)
+        assert device.takes(document(7))
+        assert not device.inbox.expired
+        db.set_meta("time_floor", f"{NOW + 2 * 86400:.0f}")
+        device.clock = 0.0
+        assert device.inbox.expired
+        assert not device.takes(document(8))
+        assert device.inbox.order == (1, 7), "it goes on with what it has"

@@ -52,6 +52,7 @@ def test_hold_without_a_length_lasts_until_it_is_released(tmp_path: Path) -> Non
     holds.put(Hold(scope=EVERYTHING, reason="", since=at(0)))
     holds.put(Hold(scope="demo/motion", reason="", since=at(0), for_s=5))
     assert holds.release("demo/other") == ()
+    assert holds.release("demo/mot") == (), "another model, whose name is a part of this one's"
     assert holds.release("demo/motion") == ("demo/motion",)
     assert Holds(db).now(at(1e9, boot="nine", wall=9e9))
     assert holds.release(None) == (EVERYTHING,)
@@ -94,6 +95,7 @@ def test_bytes_of_a_day_come_back_evenly_and_a_clock_cannot_make_more(tmp_path: 
     assert ByteBudget(db, per_day=1000).left(at(DAY_S / 2)) == 500
     assert ByteBudget(db, per_day=1000).left(at(1, boot="two", wall=9e9, trusted=False)) == 0
     assert ByteBudget(db, per_day=1000).left(at(1, boot="two", wall=1000 + DAY_S)) == 1000
+    assert ByteBudget(db, per_day=1000).left(at(9 * DAY_S)) == 1000, "nine days without any save nothing up"
     budget.spend(10**9, at(0))
     assert ByteBudget(db, per_day=1000).wait_s(at(0)) <= 1.2 * DAY_S, "never more than a day in debt"
     assert ByteBudget(db, per_day=0).left(at(0)) is None

@@ -25,7 +25,7 @@ from limosa_agent.update.locks import held_locks
 from limosa_agent.update.machine import next_state
 from limosa_agent.update.rules import aged_quarantine
 from limosa_agent.update.shadow_crash import blame
-from limosa_agent.update.state import Facts, ModelState, Target
+from limosa_agent.update.state import QUARANTINE_MAX, Facts, ModelState, Target
 from limosa_agent.update.zones import DeviceZones
 from limosa_contracts.event import Reason
 from limosa_contracts.json_value import JsonObject
@@ -259,3 +259,88 @@ def test_closed_window_is_not_looked_up_again_before_it_can_have_opened(db: Stat
     assert len({at for at in looked if at < NOON + seen.index(True)}) <= 3
     now[0] = NOON  # a clock that was put back is believed
     assert keeper.gate("demo/motion", night).switch is not None
+
+
+def test_window_is_not_opened_late_by_what_was_found_before_it(db: StateDb, tmp_path: Path) -> None:
+    """Looked at half a minute before the full minute, a window of one minute was half over when it opened."""
+    clock = Clock()
+    clock.now = NOON + 30
+    keeper = gatekeeper(db, tmp_path, clock)
+    minute: JsonObject = {"open": [{"cron": "2 12 * * *", "duration_s": 60, "tz": "UTC"}]}
+    seen = []
+    while clock.now < NOON + 200:
+        seen.append((clock.now - NOON, keeper.gate(MODEL, wanted(minute)).switch is None))
+        clock.now += 5
+    assert [at for at, is_open in seen if is_open] == [float(at) for at in range(120, 180, 5)]
+
+
+def test_models_are_taken_away_unless_the_device_keeps_them(db: StateDb, tmp_path: Path) -> None:
+    gone = replace(wanted(None), mode="absent")
+    assert gatekeeper(db, tmp_path, Clock()).gate(MODEL, gone).switch is None
+    keeper = Gatekeeper(
+        db, state_dir=tmp_path, lock_dir=tmp_path / "hold.d", time_floor=lambda: NOON, removable=False
+    )
+    kept = keeper.gate(MODEL, gone).switch
+    assert kept is not None
+    assert kept.code == "not_removable"
+    assert keeper.gate(MODEL, wanted(None)).switch is None, "it takes new releases all the same"
+
+
+def test_operator_reads_of_their_hold_first_and_of_the_window_when_it_is_over(
+    db: StateDb, tmp_path: Path
+) -> None:
+    """The window opens by itself; a hold does not."""
+    keeper = gatekeeper(db, tmp_path, Clock())
+    (tmp_path / "hold").touch()
+    held = keeper.gate(MODEL, wanted({**NIGHTLY, "download_outside": False}))
+    assert held.switch is not None
+    assert held.download is not None
+    assert (held.switch.code, held.download.code) == ("hold", "outside_window")
+    keeper.remove_file()
+    closed = keeper.gate(MODEL, wanted(NIGHTLY)).switch
+    assert closed is not None
+    assert closed.code == "outside_window"
+
+
+def test_release_with_the_counter_that_was_committed_is_no_downgrade() -> None:
+    """trust 2.4 says lower: the same release in another variant, after new hardware, has the same."""
+    from limosa_agent.update.events import Fetched
+    from tests.agent.update.test_machine import release
+
+    again = replace(release(2), release_counter=3)
+    assert committed(3).committed_counter == 3
+    assert run(committed(3), Wanted(target=target(2)), Fetched(release=again)).phase is Phase.STAGED
+
+
+def test_what_an_attempt_was_refused_for_is_not_carried_into_the_next() -> None:
+    """The disk was full for one release; the next one failed its self-test, space was freed, and what is
+    bad here was fetched again (rollouts 3.9)."""
+    from limosa_agent.update.events import Fetched, SelfTestFailed, WindowOpened
+    from tests.agent.update.test_machine import release
+
+    full = refused(DISK_FULL, needed_bytes=5_000_000)
+    assert full.refused_under == FACTS
+    bad = run(
+        full,
+        Wanted(target=target(3)),
+        Fetched(release=release(3)),
+        WindowOpened(),
+        SelfTestFailed(reason=BAD),
+    )
+    assert (bad.phase, bad.refused_under) == (Phase.REJECTED, None)
+    freed = Changed(facts=replace(FACTS, agent="2", free_bytes=10**9))
+    assert next_state(bad, freed) == (bad, ())
+
+
+def test_oldest_of_many_bad_releases_is_forgotten_and_never_the_one_that_failed_now() -> None:
+    from limosa_agent.update.events import Fetched, SelfTestFailed, WindowOpened
+    from tests.agent.update.test_machine import release
+
+    state = committed(1)
+    for number in range(2, QUARANTINE_MAX + 4):
+        state = run(
+            state, Wanted(target=target(number)), Fetched(release=release(number)), WindowOpened(),
+            SelfTestFailed(reason=BAD),
+        )  # fmt: skip
+    kept = [bad.manifest_sha256 for bad in state.quarantine]
+    assert kept == [release(number).manifest_sha256 for number in range(4, QUARANTINE_MAX + 4)]

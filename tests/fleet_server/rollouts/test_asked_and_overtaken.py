@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pytest
 from sqlmodel import select
 
+from limosa_contracts.names import ReleaseName
 from limosa_server.core.lifecycle.gates import Checked
 from limosa_server.registry import promotion
 from limosa_server.registry.blobs import Blobs
 from limosa_server.rollouts import rollout_plan
+from limosa_server.rollouts.retracting import retract
 from limosa_server.tables.releases import Release
 from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.databases import Database
@@ -54,8 +56,10 @@ def test_a_challenger_of_higher_priority_keeps_no_device_from_a_rollout(fleet: S
     fleet.controller.tick()
     with fleet.store.read() as tx:
         planned = rollout_plan.plan(tx, spec_of(waves=ONE), salt="s", now=fleet.now)
+        as_high = rollout_plan.plan(tx, spec_of(waves=ONE, priority=5), salt="s", now=fleet.now)
     kept = [one for one in planned.warnings if "of higher priority" in one]
     assert len(kept) == (1 if mode == "replace" else 0), kept
+    assert not any("of higher priority" in one for one in as_high.warnings), "of two as high the newer has it"
 
 
 @pytest.mark.parametrize("mode", ["replace", "shadow"])
@@ -72,3 +76,24 @@ def test_a_release_that_only_ran_in_the_shadow_has_not_shown_what_production_ask
         (checked,) = promotion.gate(tx, blobs, release, at=fleet.now)
     words = "a rollout of it has completed" if mode == "replace" else "no rollout of it has completed"
     assert checked == Checked("completed_rollout", mode == "replace", words)
+
+
+def test_a_release_is_retracted_with_the_way_back_although_a_rollout_of_it_has_not_begun(
+    fleet: SmallFleet,
+) -> None:
+    """One is under way, one waits for its approval: from that one nobody goes back, and it ends all the same
+    (ADR 76). One that is on its way back already goes on."""
+    under_way = fleet.start(waves=[{"name": "all", "bake": "1h"}], rate={"max_in_progress": 2})
+    fleet.live(under_way, seconds=3)
+    waits = fleet.start(waves=ONE, approval={"approvers": 1}, priority=-1)
+    fleet.controller.tick()
+    assert (fleet.row(under_way).status, fleet.row(waits).status) == ("RUNNING", "WAITING_FOR_APPROVAL")
+    with fleet.store.transaction() as tx:
+        done = retract(
+            tx, ReleaseName.parse(f"{MODEL}@2.0.0"), at=fleet.now, actor="token 1 eva", by="eva",
+            reason="wrong labels", rollback=True,
+        )  # fmt: skip
+    assert (done.canceled, done.going_on) == ((under_way, waits), ())
+    fleet.live(under_way, seconds=60)
+    assert (fleet.row(under_way).status, fleet.row(waits).status) == ("ROLLED_BACK", "CANCELED")
+    assert set(fleet.running().values()) == {"1.0.0"}

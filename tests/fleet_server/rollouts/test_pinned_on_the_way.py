@@ -134,3 +134,30 @@ def test_unpinning_for_every_model_leaves_the_pin_of_one_model(fleet: SmallFleet
         assert not pins.unpin(tx, "d0", model="")
         assert list(pins.standing(tx, MODEL, now=fleet.now)) == ["d0"]
         assert list(pins.standing(tx, "demo/other", now=fleet.now)) == []
+
+
+def test_a_device_that_was_pinned_when_a_rollout_began_does_not_follow_it_later(fleet: SmallFleet) -> None:
+    """The pin ends, the group changes: it comes with the next rollout, as the how-to says."""
+    pin(fleet, "d1", until=fleet.now + 5)
+    with fleet.store.transaction() as tx:
+        groups.leave(tx, "all", ["d3"])
+    fleet.now += 1
+    rollout = fleet.start(waves=ONE, target_selection="continuous", abort=[])
+    fleet.live(rollout, seconds=8)
+    with fleet.store.transaction() as tx:
+        groups.join(tx, "all", ["d3"], now=fleet.now)
+    fleet.live(rollout, seconds=8)
+    assert sorted(fleet.runs(rollout)) == ["d0", "d2", "d3"]
+
+
+def test_a_device_that_leaves_the_group_while_it_waits_for_its_second_attempt_keeps_it(
+    fleet: SmallFleet,
+) -> None:
+    """Who was offered the release keeps it: it has the bytes on its disk, and wants room for the rest."""
+    rollout = fleet.start(waves=ONE, target_selection="continuous", abort=[], retry=RETRY)
+    fleet.controller.tick()
+    refuses(fleet, "d0", "disk_full")
+    with fleet.store.transaction() as tx:
+        groups.leave(tx, "all", ["d0"])
+    fleet.controller.tick()
+    assert state(fleet, rollout, "d0") == ("QUEUED", "disk_full")

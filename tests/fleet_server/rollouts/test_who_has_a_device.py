@@ -9,9 +9,11 @@ from sqlmodel import select
 
 from limosa_contracts.rollout.spec import RolloutSpec
 from limosa_server.core import operate
+from limosa_server.core.execution import Return
 from limosa_server.core.planning.candidates import LeftOut
 from limosa_server.fleet import groups
-from limosa_server.rollouts import rollout_plan
+from limosa_server.fleet.departure import Departed, Departure
+from limosa_server.rollouts import rollout_plan, withdrawing
 from limosa_server.rollouts.rollout_rows import rollout_of, write_rollout
 from limosa_server.tables.devices import Device, DeviceModel
 from limosa_server.tables.planning import FindingRow
@@ -128,3 +130,32 @@ def test_whom_the_database_rules_out_at_plan_time(fleet: SmallFleet) -> None:
         "d1": LeftOut.NOT_ACTIVE,
         "d2": LeftOut.KNOWN_BAD,
     }
+
+
+def test_a_device_that_is_decommissioned_leaves_what_has_ended_as_it_ended(fleet: SmallFleet) -> None:
+    """And in what has not, it is neither waited for nor sent back."""
+    done = fleet.start(waves=ONE)
+    assert fleet.live(done) == "COMPLETED"
+    under_way = fleet.start(release=NEXT, waves=LONG, rate={"max_in_progress": 1})
+    fleet.live(under_way, seconds=3)
+    open_ones = [name for name, state in states(fleet, under_way).items() if state == "QUEUED"]
+    before = {name: run.returning for name, run in fleet.runs(done).items()}
+    with fleet.store.transaction() as tx:
+        for device in ("d0", open_ones[-1]):
+            gone = Departure(device=device, how=Departed.DECOMMISSIONED, reason="sold", at=fleet.now)
+            withdrawing.on_leaving(tx, gone)
+    assert {name: run.returning for name, run in fleet.runs(done).items()} == before
+    assert fleet.runs(under_way)["d0"].returning == Return.NOT_NEEDED.value
+    assert states(fleet, under_way)[open_ones[-1]] == "REMOVED"
+
+
+def test_a_device_that_is_only_revoked_stays_in_its_rollouts(fleet: SmallFleet) -> None:
+    """It may be let in again, and then takes up where it was."""
+    rollout = fleet.start(waves=LONG, rate={"max_in_progress": 1})
+    fleet.controller.tick()
+    before = states(fleet, rollout)
+    with fleet.store.transaction() as tx:
+        for device in ("d0", "d3"):
+            gone = Departure(device=device, how=Departed.REVOKED, reason="lost", at=fleet.now)
+            assert withdrawing.on_leaving(tx, gone) == {}
+    assert states(fleet, rollout) == before
