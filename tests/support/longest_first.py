@@ -15,11 +15,19 @@ LONGEST: Final = (
     "tests/fleet_server/reliability",
     "tests/fleet_server/deploy",
     "tests/benchmarks",
+    "tests/test_packaging.py",
     "tests/compiler/litert",
     "tests/fleet_server/test_server_run.py",
     "tests/fleet_server/test_openapi.py",
+    "tests/fleet_server/test_controller.py",
     "tests/fleet_server/store",
     "tests/fleet_server/trust",
+    "tests/agent/attacks",
+    "tests/agent/health",
+    "tests/agent/test_supervisor.py",
+    "tests/agent/test_operator.py",
+    "tests/agent/test_hostile_world.py",
+    "tests/compiler/test_bad_input.py",
 )
 """Folders and files with tests of ten seconds and more; the others follow as they are found."""
 
