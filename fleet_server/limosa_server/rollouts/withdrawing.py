@@ -35,7 +35,8 @@ def on_leaving(tx: Transaction, gone: Departure) -> Mapping[str, JsonValue]:
     for row in rows:
         before = execution_of(row)
         if before.state.terminal:
-            if before.returning in (Return.NONE, Return.SENT) and row.rollout in still_open:
+            waits = before.returning is Return.SENT  # for ever, also where the rollout has ended
+            if waits or (before.returning is Return.NONE and row.rollout in still_open):
                 save(tx, row, before, changed(before, returning=Return.NOT_NEEDED))
             continue
         why = f"the device is decommissioned{f': {gone.reason}' if gone.reason else ''}"

@@ -38,6 +38,30 @@ def test_what_comes_next_is_said_of_a_last_wave_that_a_person_follows() -> None:
     assert said == f"`limosa rollout resume {fleet.rollout.id}` goes on, and it completes"
 
 
+@pytest.mark.parametrize("percent, ends", [(50, RolloutStatus.COMPLETED), (90, RolloutStatus.FAILED)])
+def test_what_accepting_failures_leads_to_is_said_before_anybody_accepts_them(
+    percent: int, ends: RolloutStatus
+) -> None:
+    """The rule is set aside, the share that the wave needs is not: resumed, it failed within a second."""
+    rule = {"threshold": 0.01, "min_executed": 2, "action": "pause"}
+    fleet = Fleet(
+        spec_of(
+            waves=[{"name": "all", "bake": "2s"}], timeouts=SHORT, abort=[rule], success={"percent": percent}
+        ),
+        behaviours={"d0": FALLS_BACK},
+    )
+    while fleet.rollout.status is not RolloutStatus.PAUSED or fleet.wave("all").counts.open:
+        fleet.run(1)
+    assert fleet.rollout.pause is Pause.GATE_FAILED
+    said = what_next(fleet.rollout, fleet.waves, now=fleet.now)
+    warned = "but wave all stays below the 90 % that it needs, and the rollout fails"
+    assert (warned in said) is (ends is RolloutStatus.FAILED)
+    assert said.endswith("`cancel` ends it")
+    fleet.rollout, after, _ = resume(fleet.rollout, fleet.waves, now=fleet.now, by="eva")
+    fleet.waves = list(after)
+    assert fleet.run(120) is ends
+
+
 @pytest.mark.parametrize("scope, keeps", [("wave", 1), ("all", 0)])
 def test_only_the_wave_that_failed_goes_back_where_the_file_says_so(scope: str, keeps: int) -> None:
     waves = [{"name": "canary", "count": 1, "bake": "2s"}, {"name": "rest", "bake": "2s"}]

@@ -149,6 +149,26 @@ def test_a_device_that_is_decommissioned_leaves_what_has_ended_as_it_ended(fleet
     assert states(fleet, under_way)[open_ones[-1]] == "REMOVED"
 
 
+def test_a_canceled_rollout_does_not_wait_for_a_device_that_was_decommissioned_to_go_back(
+    fleet: SmallFleet,
+) -> None:
+    """It had been offered the release and was never heard of again: its page said "on the way back: 1 sent"
+    for ever."""
+    rollout = fleet.start(waves=ONE)
+    fleet.offline = {"d0"}
+    fleet.live(rollout, seconds=3)
+    cancel(fleet, rollout)
+    fleet.live(rollout, seconds=3)
+    assert fleet.row(rollout).status == "CANCELED"
+    assert fleet.runs(rollout)["d0"].returning == Return.SENT.value
+    with fleet.store.transaction() as tx:
+        gone = Departure(device="d0", how=Departed.DECOMMISSIONED, reason="sold", at=fleet.now)
+        withdrawing.on_leaving(tx, gone)
+    assert fleet.runs(rollout)["d0"].returning == Return.NOT_NEEDED.value
+    fleet.check_counts()
+    assert fleet.row(rollout).status == "CANCELED"
+
+
 def test_a_device_that_is_only_revoked_stays_in_its_rollouts(fleet: SmallFleet) -> None:
     """It may be let in again, and then takes up where it was."""
     rollout = fleet.start(waves=LONG, rate={"max_in_progress": 1})

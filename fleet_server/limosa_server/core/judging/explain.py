@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from limosa_contracts.duration import about_duration, format_duration
 from limosa_contracts.rollout.modes import Mode
@@ -27,7 +28,7 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return _running(rollout, waves, now=now)
         case RolloutStatus.PAUSED:
             if rollout.pause is Pause.GATE_FAILED:
-                return f"`limosa rollout resume {rollout.id}` accepts the failures, `cancel` ends it"
+                return f"`limosa rollout resume {rollout.id}` accepts the failures{_below(rollout, waves)}"
             if rollout.pause is Pause.INCONCLUSIVE:
                 return f"`limosa rollout resume {rollout.id}` takes the wave as passed, `cancel` ends it"
             return _resumed(rollout, waves)
@@ -42,6 +43,21 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return f"{rollout.stragglers} stragglers get the release when they come back"
         case _:
             return ""
+
+
+def _below(rollout: Rollout, waves: Sequence[Wave]) -> str:
+    """What accepting them leads to: a rule is set aside, the share that a wave needs is not."""
+    wave = next((one for one in waves if one.status is not WaveStatus.SUCCEEDED), None)
+    if wave is None or wave.compares or not wave.counts.failed:
+        return ", `cancel` ends it"
+    needed = Fraction(str(rollout.spec.success.percent))
+    at_best = wave.counts.succeeded + wave.counts.open
+    if at_best * 100 >= needed * (wave.counts.executed + wave.counts.open):
+        return ", `cancel` ends it"
+    return (
+        f", but wave {wave.name} stays below the {float(needed):g} % that it needs, and the rollout fails;"
+        " `cancel` ends it"
+    )
 
 
 def _resumed(rollout: Rollout, waves: Sequence[Wave]) -> str:
