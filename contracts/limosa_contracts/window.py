@@ -217,6 +217,8 @@ def skim(data: bytes) -> Sketch:
     reader = _Leb128(body)
     features, classes, confidence, latency = _sizes(reader)
     for _ in range(features):
+        if reader.passes_row():
+            continue
         length, mean = _row_head(reader)
         if reader.deepest(length) > mean:
             raise InvalidField("a count is negative", where="window.packed")
@@ -291,6 +293,24 @@ class _Leb128:
         self._data = data
         self.at = 0
 
+    def passes_row(self) -> bool:
+        """Steps over a row that is all small numbers, as nearly every one is, with no count below zero; stays
+        before any other, whatever is wrong with it."""
+        data, at = self._data, self.at
+        head = data[at : at + 2]
+        if len(head) < 2 or not head.isascii():
+            return False
+        length, mean = head
+        end = at + 2 + length
+        row = data[at + 2 : end]
+        if len(row) < length or not row.isascii():
+            return False
+        below = row.translate(None, _NOT_BELOW)
+        if below and max(below) >> 1 >= mean:
+            return False
+        self.at = end
+        return True
+
     def deepest(self, count: int) -> int:
         """How far below zero the lowest of the next `count` zigzag numbers is, at least 0."""
         data, at = self._data, self.at
@@ -310,20 +330,25 @@ class _Leb128:
             self.at = at + count
             return list(small)
         found: list[int] = []
-        result = shift = 0
-        for byte in data[at : at + 10 * count]:  # 63 bits take ten bytes at most
+        coming = iter(data[at : at + 10 * count])  # 63 bits take ten bytes at most
+        for byte in coming:
             at += 1
-            result |= (byte & 0x7F) << shift
             if byte < 0x80:
-                found.append(result)
-                if len(found) == count:
-                    self.at = at
-                    return found
-                result = shift = 0
-            else:
-                shift += 7
-                if shift > 63:
-                    break
+                found.append(byte)
+            else:  # a loop of its own: what most numbers are costs nothing of it
+                result, shift = byte & 0x7F, 7
+                for more in coming:
+                    at += 1
+                    result |= (more & 0x7F) << shift
+                    if more < 0x80:
+                        found.append(result)
+                        break
+                    shift += 7
+                    if shift > 63:
+                        raise InvalidField("a packed number is too long", where="window.packed")
+            if len(found) == count:
+                self.at = at
+                return found
         raise InvalidField("a packed number is cut", where="window.packed")
 
 
