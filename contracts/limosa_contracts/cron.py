@@ -1,7 +1,8 @@
 """The five fields of a cron: minute, hour, day of month, month, day of week; a subset with one meaning.
 
 Lists, ranges, steps, and names of months and days of the week. Where both days are restricted, either
-will do, as in every cron since Vixie's. What never comes (`0 0 31 2 *`) is refused.
+will do, as in every cron since Vixie's; one that begins with * restricts nothing, not even as `*/2`: then
+both must hold. What never comes (`0 0 31 2 *`) is refused.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Cron:
     days: tuple[int, ...]
     months: tuple[int, ...]
     weekdays: tuple[int, ...]
-    any_day: bool  # day of month is *
-    any_weekday: bool  # day of week is *
+    any_day: bool  # day of month begins with *
+    any_weekday: bool  # day of week begins with *
 
     @classmethod
     def parse(cls, text: str, *, where: str) -> Self:
@@ -54,8 +55,8 @@ class Cron:
             days=_values(day, 1, 31, where=where, name="day of month"),
             months=_values(month, 1, 12, where=where, name="month", words=MONTHS, first=1),
             weekdays=_weekdays(weekday, where=where),
-            any_day=day == "*",
-            any_weekday=weekday == "*",
+            any_day=day.startswith("*"),
+            any_weekday=weekday.startswith("*"),
         )
         if not cron._ever():
             raise InvalidField(f"{text[:80]!r} never comes", where=where, why="no month has such a day")

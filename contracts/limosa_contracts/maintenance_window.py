@@ -22,7 +22,7 @@ DEVICE_ZONE: Final = "device"  # the time zone that the device itself is set to
 WINDOWS_MAX: Final = 16  # of one model
 DURATION_MIN_S: Final = 60.0  # a cron names minutes
 DURATION_MAX_S: Final = 7 * 86400.0
-LOOK_AHEAD_DAYS: Final = 366 * 8 + 2  # the 29th of February comes again within eight years
+LOOK_AHEAD_DAYS: Final = 366 * 40 + 2  # a 29th of February that is a Sunday comes again within 40 years
 SLACK: Final = timedelta(hours=26)  # no wall clock was ever put on or back by more (Samoa skipped a day)
 
 Zones: TypeAlias = Callable[[str], tzinfo | None]

@@ -66,7 +66,7 @@ def named(cron: str, wall: datetime) -> bool:
     weekday = wall.isoweekday() % 7
     in_month = holds(day, wall.day, 1, 31)
     in_week = holds(week, weekday, 0, 7) or (weekday == 0 and holds(week, 7, 0, 7))
-    days = in_month and in_week if "*" in (day, week) else in_month or in_week
+    days = in_month and in_week if "*" in (day[0], week[0]) else in_month or in_week
     return (
         holds(minute, wall.minute, 0, 59)
         and holds(hour, wall.hour, 0, 23)
@@ -148,6 +148,34 @@ def test_days_are_either_where_both_are_restricted() -> None:
     assert either.names_day(date(2026, 11, 20))
     assert either.names_day(date(2026, 12, 13))
     assert not either.names_day(date(2026, 12, 14))
+
+
+def test_day_that_begins_with_a_star_adds_no_other_days() -> None:
+    """`0 2 */1 * sat` is Saturdays in every cron, and was every night: devices switched on weekdays."""
+    saturdays = Cron.parse("0 2 */1 * sat", where="cron")
+    month = [date(2026, 11, day) for day in range(1, 31)]
+    assert [day.day for day in month if saturdays.names_day(day)] == [7, 14, 21, 28]
+    odd = Cron.parse("0 2 */2 * sat", where="cron")
+    assert [day.day for day in month if odd.names_day(day)] == [7, 21]
+    weekend = Cron.parse("0 2 1-7 * */6", where="cron")
+    assert [day.day for day in month if weekend.names_day(day)] == [1, 7]
+
+
+def test_leap_day_on_a_sunday_is_waited_for() -> None:
+    """The rarest that comes: over 2100 there are forty years between two."""
+    rare = window("0 0 29 2 */7", 60)
+    assert rare.next_start(at("2088-03-01T00:00"), UTC) == at("2128-02-29T00:00")
+
+
+def test_clock_that_is_put_back_over_midnight_opens_no_window_late() -> None:
+    """In St. John's 00:01 became 23:01 of the day before: midnight came, then half past eleven again."""
+    newfoundland = ZoneInfo("America/St_Johns")
+    nightly = window("0,30 0,23 * * *", 60)
+    first = at("2010-11-06T23:30", newfoundland)
+    starts = [first]
+    for _ in range(3):
+        starts.append(nightly.next_start(starts[-1], newfoundland))
+    assert [start - first for start in starts] == [0.0, 1800.0, 3600.0, 5400.0]
 
 
 @given(st.sampled_from(range(12)), st.sampled_from(range(7)))
