@@ -197,6 +197,8 @@ def test_a_name_or_a_label_that_is_mistyped_does_not_look_like_an_empty_fleet(
     assert "did you mean 'all'?" in capsys.readouterr().err
     assert limosa("device", "list", "--label", "rolle=canary") == 0
     assert "no device has such labels now" in capsys.readouterr().err
+    assert limosa("device", "list", "--version", "2.0") == 0
+    assert "no device runs 2.0 now" in capsys.readouterr().err
     assert limosa("group", "create", "first", "--selector", "rolle=canary") == 0
     assert "no device has such labels now" in capsys.readouterr().err
     assert limosa("device", "pin", devices[0].id, "--reason", "on the bench") == 0

@@ -112,6 +112,8 @@ def list_devices(
             client.get(f"{GROUPS}/{path_part(group)}")
     if (label or selector) and not found:
         progress(NOBODY)
+    if version and not found:
+        progress(f"note: no device runs {version} now: limosa release list")
     answer(
         {"items": list(found)},
         as_json=as_json,
