@@ -169,9 +169,8 @@ def start(fleet: Fleet) -> int:
     spec = RolloutSpec.parse(SPEC)  # type: ignore[arg-type]  # a literal of JSON
     with fleet.state.store.transaction() as tx:
         planned = rollout_plan.plan(tx, spec, salt="salt", now=fleet.clock.now)
-        row = rollout_start.start(
-            tx, planned, now=fleet.clock.now, actor="benchmark", key=None, request_sha256=""
-        )
+        ready = rollout_start.prepare(tx, planned, now=fleet.clock.now)
+        row = rollout_start.start(tx, ready, actor="benchmark", key=None, request_sha256="")
         assert row.id is not None
         return row.id
 

@@ -173,7 +173,8 @@ class SmallFleet:
         with self.store.transaction() as tx:
             planned = rollout_plan.plan(tx, spec, salt="salt", now=self.now)
             rollout_plan.refuse_bad(planned)
-            row = rollout_start.start(tx, planned, now=self.now, actor="test", key=None, request_sha256="")
+            ready = rollout_start.prepare(tx, planned, now=self.now)
+            row = rollout_start.start(tx, ready, actor="test", key=None, request_sha256="")
             assert row.id is not None
             return row.id
 

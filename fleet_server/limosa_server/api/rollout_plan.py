@@ -138,11 +138,11 @@ def planned(state: ServerState, caller: Caller, body: JsonObject) -> Plan:
     asked = Asked.parse(body)
     caller.scope.check_rollout(model=str(asked.spec.release.name), target=asked.spec.target)
     with state.store.read() as tx:
-        return plan_of(tx, state, asked, now=state.clock())
+        return made_of(tx, state, asked, now=state.clock()).plan
 
 
-def plan_of(tx: Transaction, state: ServerState, asked: Asked, *, now: float) -> Plan:
-    return rollout_plan.plan(
+def made_of(tx: Transaction, state: ServerState, asked: Asked, *, now: float) -> rollout_plan.Made:
+    return rollout_plan.make(
         tx,
         asked.spec,
         salt=asked.salt,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated
 
 from fastapi import Header, Query, Response
@@ -20,7 +21,7 @@ from limosa_server.api.auth import Operator, Viewer
 from limosa_server.api.bodies import JsonBody
 from limosa_server.api.paging import Cursor, Limit, decode_cursor, page
 from limosa_server.api.releases import number_of
-from limosa_server.api.rollout_plan import BODY, Asked, plan_of
+from limosa_server.api.rollout_plan import BODY, Asked, made_of
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
@@ -29,6 +30,8 @@ from limosa_server.core.rollout import RolloutStatus
 from limosa_server.rollouts import rollout_plan, rollout_start
 from limosa_server.rollouts.decisions import decisions_of
 from limosa_server.rollouts.rollout_view import decision_json, etag_of, execution_json, rollout_json
+from limosa_server.rollouts.starting import Starting
+from limosa_server.state import ServerState
 from limosa_server.store import Transaction
 from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
 
@@ -46,43 +49,48 @@ def start(
 ) -> dict[str, JsonValue]:
     """Starts a rollout. The same Idempotency-Key with the same body gives the same rollout again."""
     asked = Asked.parse(body)
-    spec = asked.spec
-    now = state.clock()
     request_sha256 = hashlib.sha256(encode_canonical(body)).hexdigest()
     key = f"{caller.token_id}/{idempotency_key}" if idempotency_key else None
-    with state.store.transaction() as tx:
-        row = _known(tx, key, request_sha256)
-        if row is None:
-            caller.scope.check_rollout(model=str(spec.release.name), target=spec.target)
-            found = plan_of(tx, state, asked, now=now)
-            if asked.fingerprint and found.fingerprint != asked.fingerprint:
-                raise PlanStale(
-                    "the rollout would not be as it was planned",
-                    where="plan.fingerprint",
-                    why="devices joined, left, came or went, or the release changed",
-                )
-            rollout_plan.refuse_bad(found)
-            row = rollout_start.start(
-                tx,
-                found,
-                now=now,
-                actor=caller.actor,
-                key=key,
-                request_sha256=request_sha256,
-                draft=asked.draft,
-            )
-            audit.record(
-                tx,
-                at=now,
-                actor=caller.actor,
-                action="rollout.draft" if asked.draft else "rollout.start",
-                object=f"rollout {row.id}",
-                after={**spec.as_json(), **({"despite": list(asked.despite)} if asked.despite else {})},
-            )
+
+    def make(tx: Transaction) -> rollout_plan.Made:
+        caller.scope.check_rollout(model=str(asked.spec.release.name), target=asked.spec.target)
+        return _made(tx, state, asked)
+
+    def write(tx: Transaction, ready: rollout_start.Prepared) -> RolloutRow:
+        row = rollout_start.start(
+            tx, ready, actor=caller.actor, key=key, request_sha256=request_sha256, draft=asked.draft
+        )
+        audit.record(
+            tx,
+            at=ready.now,
+            actor=caller.actor,
+            action="rollout.draft" if asked.draft else "rollout.start",
+            object=f"rollout {row.id}",
+            after={**asked.spec.as_json(), **({"despite": list(asked.despite)} if asked.despite else {})},
+        )
+        return row
+
+    def answer(tx: Transaction, row: RolloutRow) -> dict[str, JsonValue]:
         tx.flush()
         response.headers["Location"] = f"/api/v1/rollouts/{row.id}"
         response.headers["ETag"] = etag_of(row)
-        return rollout_json(tx, row, now=now)
+        return rollout_json(tx, row, now=state.clock())
+
+    known = partial(_known, key=key, request_sha256=request_sha256)
+    return Starting(known=known, make=make, write=write).run(state.store, answer)
+
+
+def _made(tx: Transaction, state: ServerState, asked: Asked) -> rollout_plan.Made:
+    """Raises PlanStale, KnownBad, PlanRefused for what is not to be started."""
+    made = made_of(tx, state, asked, now=state.clock())
+    if asked.fingerprint and made.plan.fingerprint != asked.fingerprint:
+        raise PlanStale(
+            "the rollout would not be as it was planned",
+            where="plan.fingerprint",
+            why="devices joined, left, came or went, or the release changed",
+        )
+    rollout_plan.refuse_bad(made.plan)
+    return made
 
 
 @router.get("")

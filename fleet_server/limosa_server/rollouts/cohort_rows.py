@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from limosa_server.core.judging.cohorts import Cohorts, WaveCohort
 
 TREATED, CONTROL = "treated", "control"
+COLUMNS: Final = ("wave", "device", "arm", "stratum")
 
 
-def cohort_rows(rollout: int, cohorts: Cohorts) -> list[dict[str, Any]]:
-    """Of the waves that are compared; of the others nothing needs to be known."""
+def cohort_rows(cohorts: Cohorts) -> list[tuple[Any, ...]]:
+    """Rows of COLUMNS, of the waves that are compared; of the others nothing needs to be known."""
     return [
-        {"rollout": rollout, "wave": wave, "device": device, "arm": arm, "stratum": stratum}
+        (wave, device, arm, stratum)
         for wave, cohort in enumerate(cohorts.waves)
         if cohort.compares
         for arm, members in ((TREATED, cohort.treated), (CONTROL, cohort.control))

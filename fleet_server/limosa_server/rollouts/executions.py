@@ -4,8 +4,8 @@ due, so that the next tick looks at it and at nothing else."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from sqlmodel import col, select
 
@@ -24,35 +24,50 @@ from limosa_server.store.bulk import Insert, Update
 from limosa_server.tables.rollouts import ExecutionRow, WaveRow
 
 _KEY: Final = ("rollout", "device")
+_QUEUED: Final = ("device", "wave", "size_bytes", "due_at", "away")
 CONTROLLER: Final = "controller"
 """Announced when the controller has something new to look at."""
 Change: TypeAlias = tuple[int, DeviceExecution, DeviceExecution]
 """(rollout, before, after)."""
 
 
-def queue(
-    tx: Transaction,
-    rollout: int,
-    wave: int,
-    devices: Sequence[str],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """Executions that wait, as rows without the number of their rollout, which is not known before it is
+    written: a hundred thousand are laid out while nobody waits. `same`: what all have alike."""
+
+    rows: Sequence[tuple[Any, ...]]
+    same: Mapping[str, Any]
+
+
+def queued(
+    waves: Sequence[Sequence[str]],
     *,
     sizes: Mapping[str, int],
     away: Collection[str] = (),
     now: float,
     look_within_s: float,
-) -> None:
-    """Devices that wait in a wave, inserted in one statement; counters are the caller's. They are due in
-    turn over the next `look_within_s` seconds, so that a large fleet is not looked at all at once."""
-    apart = look_within_s / max(1, len(devices))
-    blank = DeviceExecution(device="", wave=wave, since=now, clock_from=now)
-    here, gone = changing_values(blank), changing_values(replace(blank, away=True))
-    Insert.of(tx, ExecutionRow, (*_KEY, "size_bytes", "due_at", *CHANGING)).put(
-        tx,
-        [
-            (rollout, device, sizes.get(device, 0), now + place * apart, *(gone if device in away else here))
+) -> Queued:
+    """Devices that wait, by the index of their wave. They are due in turn over the next `look_within_s`
+    seconds, so that a large fleet is not looked at all at once."""
+    rows = []
+    for index, devices in enumerate(waves):
+        apart = look_within_s / max(1, len(devices))
+        rows += [
+            (device, index, sizes.get(device, 0), now + place * apart, device in away)
             for place, device in enumerate(devices)
-        ],
-    )
+        ]
+    # In the order of the table's key: each index is then written from its end, and not all over.
+    rows.sort()
+    blank = DeviceExecution(device="", wave=0, since=now, clock_from=now)
+    values = dict(zip(CHANGING, changing_values(blank), strict=True))
+    same = {name: value for name, value in values.items() if name not in _QUEUED}
+    return Queued(rows=rows, same=same)
+
+
+def queue(tx: Transaction, rollout: int, waiting: Queued) -> None:
+    """Inserted in one statement; counters are the caller's."""
+    Insert.of(tx, ExecutionRow, _QUEUED, {"rollout": rollout, **waiting.same}).put(tx, waiting.rows)
 
 
 def save(tx: Transaction, row: ExecutionRow, before: DeviceExecution, after: DeviceExecution) -> bool:

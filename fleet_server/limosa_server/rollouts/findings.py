@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement, and_
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
@@ -17,7 +18,7 @@ from limosa_server.core.rollout import Pause, RolloutStatus
 from limosa_server.store import Transaction
 from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.planning import FindingRow
-from limosa_server.tables.rollouts import ExecutionRow, RolloutRow
+from limosa_server.tables.rollouts import ExecutionRow, RolloutRow, WaveRow
 
 AGAIN_AFTER_S: Final = 60.0  # while it runs; what stops it is looked at at once
 REASONS_MAX: Final = 8
@@ -156,22 +157,41 @@ def _reasons(ran: Sequence[_Ran]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:REASONS_MAX]
 
 
-def against(tx: Transaction, index_sha256: str) -> list[Finding]:
-    """What is remembered of these bytes, the newest first."""
+def against(tx: Transaction, index_sha256: str, *, within: Any) -> list[Finding]:
+    """What is remembered of these bytes, the newest first. `within`: a query for the devices that matter:
+    of those where it failed, no others are named."""
     rows = tx.exec(
         select(FindingRow)
         .where(FindingRow.index_sha256 == index_sha256)
         .order_by(col(FindingRow.rollout).desc())
     ).all()
-    return [finding_of(row, _failed_devices(tx, row.rollout) if row.bad else frozenset()) for row in rows]
+    return [finding_of(row, _failed_devices(tx, row, within) if row.bad else frozenset()) for row in rows]
 
 
-def _failed_devices(tx: Transaction, rollout: int) -> frozenset[str]:
-    faults = [state.value for state in FAULTS]
-    query = select(ExecutionRow.device).where(
-        ExecutionRow.rollout == rollout, col(ExecutionRow.state).in_(faults)
+def _failed_devices(tx: Transaction, row: FindingRow, within: Any) -> frozenset[str]:
+    """Those that what is common to the failures does not cover; the others are ruled out by that."""
+    waves = select(WaveRow.index).where(WaveRow.rollout == row.rollout)
+    query = select_columns(col(ExecutionRow.device)).where(
+        col(ExecutionRow.rollout) == row.rollout,
+        col(ExecutionRow.wave).in_(waves),  # so that the index on what is where finds the few
+        col(ExecutionRow.state).in_([state.value for state in FAULTS]),
+        col(ExecutionRow.device).in_(within),
     )
-    return frozenset(tx.exec(query).all())
+    covered = _covered(row)
+    if covered is not None:
+        query = query.join(Device, col(Device.id) == col(ExecutionRow.device)).where(~covered)
+    return frozenset(tx.connection().execute(query).scalars())
+
+
+def _covered(row: FindingRow) -> ColumnElement[bool] | None:
+    """Of a row of `devices`: whether the class that the finding names has it; None where other tables
+    would have to tell."""
+    columns = {"profile": col(Device.profile), "agent": col(Device.agent)}
+    if any(name not in columns for name, _ in row.terms):
+        return None
+    if row.terms:
+        return and_(*(columns[name] == value for name, value in row.terms))
+    return col(Device.profile).in_(row.profiles)
 
 
 def finding_of(row: FindingRow, devices: frozenset[str] = frozenset()) -> Finding:

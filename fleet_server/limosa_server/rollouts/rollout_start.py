@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from sqlmodel import select
 
 from limosa_contracts.errors import NotFound
@@ -12,10 +15,11 @@ from limosa_server.core.planning.plan import Plan
 from limosa_server.core.rollout import RolloutStatus, lane_of
 from limosa_server.core.wave import WaveStatus
 from limosa_server.registry.release_rows import check_offerable
-from limosa_server.rollouts.cohort_rows import cohort_rows, judge_columns
-from limosa_server.rollouts.executions import CONTROLLER, queue
-from limosa_server.rollouts.shadow_lane import arm_rows
+from limosa_server.rollouts.cohort_rows import COLUMNS, cohort_rows, judge_columns
+from limosa_server.rollouts.executions import CONTROLLER, Queued, queue, queued
+from limosa_server.rollouts.shadow_lane import ARM_COLUMNS, arm_rows
 from limosa_server.store import Transaction
+from limosa_server.store.bulk import Insert
 from limosa_server.tables.judging import CohortRow
 from limosa_server.tables.modes import ArmRow
 from limosa_server.tables.releases import Release
@@ -53,11 +57,38 @@ def check_way_back(tx: Transaction, spec: RolloutSpec) -> None:
     check_offerable(back, where="rollout.on_failure.to")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Rows of a plan, as databases take them; `now` is when its devices began to wait."""
+
+    plan: Plan
+    now: float
+    waiting: Queued
+    cohorts: Sequence[tuple[Any, ...]]
+    arms: Sequence[tuple[Any, ...]]
+
+
+def prepare(tx: Transaction, planned: Plan, *, now: float) -> Prepared:
+    """Lays out what `start` writes, so that nobody who writes waits for it."""
+    return Prepared(
+        plan=planned,
+        now=now,
+        waiting=queued(
+            _members(planned),
+            sizes=planned.sizes,
+            away=frozenset(planned.offline),
+            now=now,
+            look_within_s=planned.spec.timeouts.silence_s,
+        ),
+        cohorts=cohort_rows(planned.cohorts),
+        arms=arm_rows(tx, str(planned.spec.release.name), planned.arms),
+    )
+
+
 def start(
     tx: Transaction,
-    planned: Plan,
+    ready: Prepared,
     *,
-    now: float,
     actor: str,
     key: str | None,
     request_sha256: str,
@@ -65,6 +96,7 @@ def start(
 ) -> RolloutRow:
     """Writes the rollout, its waves and one execution per device; the controller starts it, a draft once
     it is submitted. Devices of other rollouts are taken over when it starts, not before."""
+    planned, now = ready.plan, ready.now
     release = find_release(tx, planned.spec)
     row = RolloutRow(
         model=str(planned.spec.release.name),
@@ -88,18 +120,11 @@ def start(
     tx.add(row)
     tx.flush()
     assert row.id is not None
-    away = frozenset(planned.offline)
-    _write_waves(tx, row.id, planned, away)
-    for index, members in enumerate(_members(planned)):
-        queue(
-            tx, row.id, index, members, sizes=planned.sizes, away=away, now=now,
-            look_within_s=planned.spec.timeouts.silence_s,
-        )  # fmt: skip
-    cohorts = cohort_rows(row.id, planned.cohorts)
-    if cohorts:
-        tx.execute(insert(CohortRow), cohorts)
-    if planned.arms:
-        tx.execute(insert(ArmRow), arm_rows(tx, row.id, row.model, planned.arms))
+    _write_waves(tx, row.id, planned, frozenset(planned.offline))
+    queue(tx, row.id, ready.waiting)
+    same = {"rollout": row.id}
+    Insert.of(tx, CohortRow, COLUMNS, same).put(tx, ready.cohorts)
+    Insert.of(tx, ArmRow, ARM_COLUMNS, same).put(tx, ready.arms)
     tx.announce(CONTROLLER, "rollouts", f"rollout {row.id}")
     return row
 

@@ -11,9 +11,11 @@ from sqlmodel import col, select
 from limosa_server.core.modes.eligible import Drawn
 from limosa_server.core.rollout import Rollout, RolloutStatus
 from limosa_server.store import Transaction
+from limosa_server.store.bulk import as_text
 from limosa_server.tables.modes import DeviceKpiRow, ShadowAssignmentRow
 from limosa_server.tables.rollouts import RolloutRow
 
+ARM_COLUMNS: Final = ("device", "arm", "stratum", "version", "before")
 ENDED: Final = tuple(status.value for status in RolloutStatus if status.terminal)
 
 
@@ -41,8 +43,10 @@ def take_away(tx: Transaction, device: str, rollout: Rollout) -> None:
         tx.delete(row)
 
 
-def arm_rows(tx: Transaction, rollout: int, model: str, arms: Mapping[str, Drawn]) -> list[dict[str, Any]]:
-    """Of a comparison that starts: one row of ArmRow for each device that was drawn."""
+def arm_rows(tx: Transaction, model: str, arms: Mapping[str, Drawn]) -> list[tuple[Any, ...]]:
+    """Of a comparison that starts: a row of ARM_COLUMNS for each device that was drawn."""
+    if not arms:
+        return []
     before: dict[tuple[str, str], dict[str, list[float]]] = {}
     rows = tx.execute(
         select_columns(
@@ -56,14 +60,7 @@ def arm_rows(tx: Transaction, rollout: int, model: str, arms: Mapping[str, Drawn
     for device, version, kpi, n, total in rows:
         before.setdefault((device, version), {})[kpi] = [n, total]
     return [
-        {
-            "rollout": rollout,
-            "device": device,
-            "arm": one.arm,
-            "stratum": one.stratum,
-            "version": one.version,
-            "before": before.get((device, one.version), {}),
-        }
+        (device, one.arm, one.stratum, one.version, as_text(before.get((device, one.version), {})))
         for device, one in sorted(arms.items())
     ]
 

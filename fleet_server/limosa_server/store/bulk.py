@@ -13,18 +13,19 @@ objects.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Self
 
-from sqlalchemy import Dialect, bindparam, literal_column, select, text, update
+from sqlalchemy import Dialect, String, bindparam, cast, literal, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlmodel import SQLModel
 
 from limosa_server.store.packed import packed
+from limosa_server.store.table_of import table_of
 from limosa_server.store.transaction import Transaction
 
 
@@ -73,7 +74,7 @@ class Upsert(_Bulk):
         newer: str, kept: tuple[str, ...],
     ) -> Self:  # fmt: skip
         changing = [name for name in columns if name not in key and name not in kept]
-        target = _table(table)
+        target = table_of(table)
         if dialect.name == "postgresql":
             kinds = _kinds(target, columns, dialect)
             statement = postgresql.insert(target).from_select(columns, _rows(columns, kinds))
@@ -88,20 +89,33 @@ class Insert(_Bulk):
     """INSERT, in the order of the rows."""
 
     @classmethod
-    def of(cls, tx: Transaction, table: type[SQLModel], columns: tuple[str, ...]) -> Self:
-        """`columns`: all but those that the database itself fills."""
-        return cls._of(tx.get_bind().dialect, table, columns)
+    def of(
+        cls, tx: Transaction, table: type[SQLModel], columns: tuple[str, ...],
+        same: Mapping[str, Any] | None = None,
+    ) -> Self:  # fmt: skip
+        """`columns`: all but those that the database itself fills. `same`: those that all rows have alike;
+        they are said once, not with each of a hundred thousand rows."""
+        dialect = tx.get_bind().dialect
+        return cls._with(dialect, table, columns, same) if same else cls._of(dialect, table, columns)
 
     @classmethod
     @lru_cache(maxsize=64)
     def _of(cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...]) -> Self:
-        target = _table(table)
+        return cls._with(dialect, table, columns, {})
+
+    @classmethod
+    def _with(
+        cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...], same: Mapping[str, Any]
+    ) -> Self:
+        target = table_of(table)
+        alike = {name: _said_once(target.c[name], value, dialect) for name, value in same.items()}
         if dialect.name == "postgresql":
             kinds = _kinds(target, columns, dialect)
-            statement = postgresql.insert(target).from_select(columns, _rows(columns, kinds))
+            rows = _rows(columns, kinds).add_columns(*alike.values())
+            statement = postgresql.insert(target).from_select((*columns, *alike), rows)
             return cls(statement.execution_options(preserve_rowcount=True), "", columns, (), kinds)
-        compiled = sqlite.insert(target).compile(dialect=dialect, column_keys=columns)
-        sql, order = _text(compiled, columns)
+        plain = sqlite.insert(target).values(alike).inline() if alike else sqlite.insert(target)
+        sql, order = _text(plain.compile(dialect=dialect, column_keys=columns), columns)
         return cls(None, sql, columns, order, ())
 
 
@@ -120,7 +134,7 @@ class Update(_Bulk):
     def _of(
         cls, dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...], key: tuple[str, ...]
     ) -> Self:
-        target = _table(table)
+        target = table_of(table)
         changing = [name for name in columns if name not in key]
         if dialect.name == "postgresql":
             kinds = _kinds(target, columns, dialect)
@@ -139,8 +153,13 @@ def as_text(value: Any) -> str:
     return "{}" if value == {} else json.dumps(value)
 
 
-def _table(table: type[SQLModel]) -> Any:
-    return table.__table__  # type: ignore[attr-defined]  # every table has one
+def _said_once(column: Any, value: Any, dialect: Dialect) -> Any:
+    """A value as a part of the statement. JSON comes as text here, as in rows."""
+    given = literal(value, String() if isinstance(value, str) else column.type)
+    if dialect.name == "postgresql":
+        return cast(given, column.type)
+    # SQLite's driver binds a row's values and no others.
+    return literal_column(str(given.compile(dialect=dialect, compile_kwargs={"literal_binds": True})))
 
 
 def _kinds(target: Any, columns: Sequence[str], dialect: Dialect) -> tuple[str, ...]:

@@ -98,5 +98,28 @@ def test_rows_are_inserted_in_their_order_also_with_nothing_in_a_column(store: S
     assert [(row.topic, row.payload, row.retain, row.expiry_s) for row in found] == [row[:4] for row in rows]
 
 
+@pytest.mark.both_databases
+def test_what_all_rows_have_alike_is_said_once_and_comes_back_as_it_was(store: Store) -> None:
+    rows = [("d0", 3), ("d1", 4), ("d2", 5)]
+    same = {
+        "rollout": 2, "wave": 1, "state": "QUEUED", "step": "it's 50 % of :this “ü”", "reason": "",
+        "reason_code": "", "since": 1700000000.125, "attempt": 1, "offered_at": None, "clock_from": 0.1,
+        "away": True, "from_version": "", "from_index": "", "committed": False, "way_back": "",
+        "return_version": "", "return_index": "", "document_epoch": 0,
+        "document_counter": 9_000_000_000_000_000, "silent": False, "verify_from": 0.0, "not_before": None,
+        "failed_as": "", "failed_under": '{"about": "50 %"}', "due_at": None,
+    }  # fmt: skip
+    with store.transaction() as tx:
+        tx.add(RolloutRow(**{**tx.get_one(RolloutRow, 1).model_dump(), "id": 2}))
+        tx.flush()
+        assert Insert.of(tx, ExecutionRow, ("device", "size_bytes"), same).put(tx, rows) == 3
+    with store.read() as tx:
+        found = tx.exec(select(ExecutionRow).where(ExecutionRow.rollout == 2)).all()
+    assert sorted((row.device, row.size_bytes) for row in found) == rows
+    for row in found:
+        said = {**row.model_dump(), "way_back": row.returning, "failed_under": row.failed_under}
+        assert {name: said[name] for name in same} == {**same, "failed_under": {"about": "50 %"}}
+
+
 def _fields(run: DeviceExecution) -> dict[str, object]:
     return {name: getattr(run, name) for name in DeviceExecution.__slots__}
