@@ -127,11 +127,11 @@ def digest_of(name: str, way: Way, folder: Path, *, replay: Path | None) -> tupl
     return result.index_digest or result.error[:160], evidence
 
 
-def compared(name: str, programs: Mapping[str, str], scratch: Path) -> list[dict[str, object]]:
+def compared(name: str, chosen: Sequence[Way], scratch: Path) -> list[dict[str, object]]:
     """A row per way; the first build's evidence is replayed by the others."""
     case, replay = case_of(name), None
     rows: list[dict[str, object]] = []
-    for at, way in enumerate(ways(programs)):
+    for at, way in enumerate(chosen):
         folder = scratch / f"{name}-{at}"
         write_case(case, folder)
         digest, evidence = digest_of(name, way, folder, replay=replay)
@@ -167,7 +167,7 @@ def main(words: Sequence[str]) -> int:
             else {key: with_compiler(program, scratch / key) for key, program in found.items()}
         )
         for model in ("motion",) if arguments.quick else arguments.only:
-            found_rows = compared(model, programs, scratch)
+            found_rows = compared(model, ways(programs), scratch)
             print_table(found_rows)
             rows += found_rows
             wrong = sum(not str(row["digest"]).startswith("sha256:") for row in found_rows)
