@@ -37,8 +37,8 @@ from limosa_compiler.litert.toolchain import install
 def check(toolchain):
     print("checking", flush=True)
 
-root, pins = (Path(word) for word in sys.argv[1:3])
-install(check=check, root=root, pins_file=pins, on_step=lambda text: print(text, flush=True))
+root, pins, python = (Path(word) for word in sys.argv[1:4])
+install(check=check, root=root, pins_file=pins, python=python, on_step=lambda text: print(text, flush=True))
 print("installed", flush=True)
 """
 
@@ -47,33 +47,38 @@ def nothing(toolchain: Toolchain) -> None:
     """A check that finds nothing wrong."""
 
 
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """One that is new enough; to look for it, a dozen may have to be started."""
+    try:
+        return find_python().path
+    except NoPython as missing:
+        unavailable(str(missing))
+
+
 @pytest.fixture
 def no_pins(tmp_path: Path) -> Path:
     """An environment without packages: made in seconds, from nothing outside."""
-    try:
-        find_python()
-    except NoPython as missing:
-        unavailable(str(missing))
     file = tmp_path / "pins.txt"
     file.write_text("# nothing\n")
     return file
 
 
-def test_what_fails_its_check_is_not_kept(tmp_path: Path, no_pins: Path) -> None:
+def test_what_fails_its_check_is_not_kept(tmp_path: Path, no_pins: Path, python: Path) -> None:
     def broken(toolchain: Toolchain) -> None:
         assert subprocess.run([toolchain.python, "-c", "import pip"], check=False).returncode == 0
         raise ToolchainFailed("it does not do its work")
 
     with pytest.raises(ToolchainFailed):
-        install(check=broken, root=tmp_path / "root", pins_file=no_pins)
+        install(check=broken, root=tmp_path / "root", pins_file=no_pins, python=python)
     assert [path.name for path in (tmp_path / "root").iterdir()] == [".lock"]
 
 
 def test_killed_in_the_middle_while_two_wait_and_one_environment_is_there(
-    tmp_path: Path, no_pins: Path
+    tmp_path: Path, no_pins: Path, python: Path
 ) -> None:
     root = tmp_path / "root"
-    command: list[str | Path] = [sys.executable, "-c", INSTALL, root, no_pins]
+    command: list[str | Path] = [sys.executable, "-c", INSTALL, root, no_pins, python]
     processes = Processes(tmp_path)
     try:
         first = processes.start(command, name="killed")
@@ -98,10 +103,12 @@ def test_killed_in_the_middle_while_two_wait_and_one_environment_is_there(
     assert [path.name for path in root.iterdir()] == [".lock"]
 
 
-def test_pins_that_do_not_exist_are_an_error_with_pips_own_words(tmp_path: Path, no_pins: Path) -> None:
+def test_pins_that_do_not_exist_are_an_error_with_pips_own_words(
+    tmp_path: Path, no_pins: Path, python: Path
+) -> None:
     no_pins.write_text(f"nothing @ {(tmp_path / 'nowhere.whl').as_uri()}\n# a==1\n")
     with pytest.raises((ToolchainFailed, ValueError)):
-        install(check=nothing, root=tmp_path / "root", pins_file=no_pins)
+        install(check=nothing, root=tmp_path / "root", pins_file=no_pins, python=python)
     assert installed(tmp_path / "root") == ()
 
 
