@@ -17,12 +17,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from limosa_compiler.artifact.archive_file import archive_name, write_archive
-from limosa_compiler.artifact.package import VariantFiles, package_release
 from limosa_contracts.delta.wire import MEDIA_TYPE
-from limosa_contracts.oci import Requirements, digest_of
+from limosa_contracts.oci import digest_of
 from limosa_devices.demo.world import World
-from tests.agent.serving.releases import MOTION, install, slow_plan
+from tests.agent.serving.releases import MOTION, slow_plan
+from tests.e2e.motion_releases import publish
 from tests.support.programs import require_program
 from tests.support.waiting import wait_until
 
@@ -92,13 +91,7 @@ def _model(version: str) -> bytes:
 def _publish(world: World, version: str) -> str:
     """The version, with the digest of its model: `1.0.0 sha256:…`."""
     plan = replace(slow_plan(size=SIZE, layers=1), version=version, model=MOTION, onnx_bytes=_model(version))
-    folder = Path(install(plan, world.folder / "built").directory)
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    packaged = package_release([VariantFiles(name="cpu", files=files, requirements=Requirements())])
-    path = world.folder / archive_name(packaged.release)
-    name = str(packaged.release.name)
-    write_archive(path, packaged.blobs, packaged.index, name=name, version=version)
-    world.limosa("publish", str(path), "--offline", str(world.offline_keys))
+    publish(world, plan)
     return f"{version} {digest_of(plan.onnx_bytes)}"
 
 

@@ -14,9 +14,11 @@ import pytest
 
 from limosa_devices.demo.ledger import Event
 from limosa_devices.demo.motion import load
-from limosa_devices.demo.releases import NAME, STORIES, build
+from limosa_devices.demo.releases import NAME
 from limosa_devices.demo.stream import LiveStream
-from limosa_devices.demo.world import BIN, World
+from limosa_devices.demo.world import World
+from tests.agent.serving.releases import motion_plan
+from tests.e2e.motion_releases import publish
 from tests.support.programs import require_program
 from tests.support.stock_client import INFERENCES, ask_with_stock_client
 from tests.support.waiting import wait_until
@@ -97,9 +99,7 @@ def test_kill_9_of_server_broker_and_agent_loses_nothing_and_counts_nothing_twic
 
 
 def _roll_out(world: World, version: str) -> int:
-    story = next(story for story in STORIES if story.version == version)
-    archive = build(world.processes, world.folder / "releases", story, limosa=str(BIN / "limosa"))
-    world.limosa("publish", str(archive), "--offline", str(world.offline_keys))
+    publish(world, motion_plan(version))
     path = world.folder / f"rollout-{version}.toml"
     path.write_text(ROLLOUT.format(version=version), encoding="utf-8")
     return int(str(world.limosa("rollout", "start", str(path))["id"]))

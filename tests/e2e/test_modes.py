@@ -13,13 +13,11 @@ import httpx
 import numpy as np
 import pytest
 
-from limosa_compiler.artifact.archive_file import archive_name, write_archive
-from limosa_compiler.artifact.package import VariantFiles, package_release
-from limosa_contracts.oci import Requirements
 from limosa_devices.demo import motion
 from limosa_devices.demo.world import BIN, DemoDevice, World
 from tests.agent.serving.http_client import Client
-from tests.agent.serving.releases import MOTION, install, motion_plan
+from tests.agent.serving.releases import MOTION, motion_plan
+from tests.e2e.motion_releases import publish
 from tests.support.programs import require_program
 from tests.support.waiting import wait_until
 
@@ -54,8 +52,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     try:
         world.start_server()
         world.start_devices()
-        for version in ("1.0.0", "1.1.0"):
-            _publish(world, version)
+        for version in ("1.0.0", "1.1.0"):  # the same model: two of them always agree
+            publish(world, motion_plan(version, asset="1.0.0"))
         _complete(world, _start(world, REPLACE, "1.0.0"))
         yield world
     finally:
@@ -131,16 +129,6 @@ def _compared(world: World) -> int:
     assert accuracy["effect"]["challenger"]["mean"] == 1.0
     assert report["sentence"] == "1.1.0 is better in clicked: roll it out"
     return rollout
-
-
-def _publish(world: World, version: str) -> None:
-    """The demo's first model under this version: two of them always agree."""
-    folder = Path(install(motion_plan(version, asset="1.0.0"), world.folder / "built").directory)
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    packaged = package_release([VariantFiles(name="cpu", files=files, requirements=Requirements())])
-    path = world.folder / archive_name(packaged.release)
-    write_archive(path, packaged.blobs, packaged.index, name=str(packaged.release.name), version=version)
-    world.limosa("publish", str(path), "--offline", str(world.offline_keys))
 
 
 def _start(world: World, template: str, version: str) -> int:
