@@ -21,7 +21,8 @@ from limosa_server.tables.devices import Device, DeviceLabel
 from limosa_server.tables.groups import Membership
 from limosa_server.tables.releases import Release
 from limosa_server.tables.reports import OutboxRow
-from limosa_server.tables.rollouts import DecisionRow, RolloutRow
+from limosa_server.tables.rollouts import DecisionRow, DesiredDocument, RolloutRow
+from limosa_server.trust import director
 from tests.fleet_server.databases import Database
 from tests.fleet_server.small_fleet import Killed, SmallFleet, spec_of
 
@@ -127,6 +128,21 @@ def test_a_document_is_renewed_at_half_of_its_life_with_a_higher_counter(fleet: 
     after = fleet.document("d0")
     assert after is not None
     assert (after.counter > before.counter, after.models) == (True, before.models)
+
+
+def test_a_fleets_documents_are_gone_through_a_part_at_a_time_and_again_from_the_beginning(
+    fleet: SmallFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(director, "LOOKED_AT", 2)
+    fleet.live(fleet.start())
+    for epoch in (2, 3):
+        fleet.epoch = epoch
+        looks = -(-len(fleet.names()) // 2)
+        for _ in range(looks + 1):  # one may find that nothing is left
+            fleet.now += DOCUMENTS_EVERY_S
+            fleet.controller.tick()
+        with fleet.store.read() as tx:
+            assert {row.epoch for row in tx.exec(select(DesiredDocument))} == {epoch}
 
 
 def test_a_server_from_a_backup_jumps_over_the_counter_its_devices_have_seen(fleet: SmallFleet) -> None:

@@ -152,11 +152,15 @@ def test_options_of_the_url_hold_beside_the_servers_own(cluster: Cluster, name: 
     with closing(Store.open(plain(url))) as store, store.read() as tx:
         shown_of = {
             setting: tx.connection().execute(text(f"SHOW {setting}")).scalar()
-            for setting in ("work_mem", "timezone", "application_name", "lock_timeout")
+            for setting in ("work_mem", "timezone", "application_name", "lock_timeout", "random_page_cost")
         }
     assert shown_of == {
         "work_mem": "7MB", "timezone": "UTC", "application_name": "mine", "lock_timeout": "15s",
+        "random_page_cost": "1.1",
     }  # fmt: skip
+    turning = url.update_query_dict({"options": "-c random_page_cost=4"})
+    with closing(Store.open(plain(turning))) as store, store.read() as tx:
+        assert tx.connection().execute(text("SHOW random_page_cost")).scalar() == "4"
 
 
 def test_a_host_that_vanishes_is_noticed_within_half_a_minute(cluster: Cluster, name: str) -> None:
