@@ -10,6 +10,7 @@ import pytest
 from limosa_server.access.roles import Role
 from limosa_server.assembly import make_controller
 from limosa_server.rollouts.controller import Controller
+from limosa_server.store import postgresql, sqlite
 from tests.fleet_server.databases import (
     Database,
     database,
@@ -17,6 +18,7 @@ from tests.fleet_server.databases import (
     postgresql_cluster,
     postgresql_database,
 )
+from tests.fleet_server.kept_statements import sharing_engine
 from tests.fleet_server.obedient import publish
 from tests.fleet_server.world import Device, Fleet, running_fleet
 
@@ -31,6 +33,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Which databases a test runs on."""
     if "database" in metafunc.fixturenames:
         metafunc.parametrize("database", kinds_of(metafunc), indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_are_kept() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (sqlite, postgresql):
+            patch.setattr(module, "create_engine", sharing_engine)
+        yield
 
 
 @pytest.fixture
