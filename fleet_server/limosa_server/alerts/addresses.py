@@ -17,6 +17,8 @@ from limosa_server.errors import WebhookRefused
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 URL_MAX_CHARS: Final = 1024
+_ASSIGNED: Final = ipaddress.IPv4Network("192.0.0.0/24")
+"""For protocols (RFC 6890), and one cloud's metadata service; older Pythons take most of it for public."""
 _NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
 
@@ -102,6 +104,8 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if any(address in network for network in _NAT64) or address.is_site_local:
             return False
+    elif address in _ASSIGNED:
+        return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     )

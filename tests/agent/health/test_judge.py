@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limosa_agent.health.config import LIMITS
 from limosa_agent.health.facts import (
     Failed,
     Growth,
@@ -177,3 +178,29 @@ def test_every_failure_carries_its_limit() -> None:
         verdict = judge(facts(**seen))
         assert isinstance(verdict, Failed)
         assert limit in verdict.reason.evidence
+
+
+def test_requests_that_never_fitted_are_not_laid_at_the_new_versions_door() -> None:
+    """A client that sends rubbish half of the time did so with the previous version (agent 4.2)."""
+    half = Observed(manifest_sha256="b" * 64, n=50, refused=50)
+    tenth = Observed(manifest_sha256="b" * 64, n=90, refused=10)
+    assert isinstance(judge(facts(n=20, refused=40, previous=half)), Passed)
+    assert code(judge(facts(n=20, refused=40, previous=tenth))) == "refused_inputs"
+    assert code(judge(facts(n=20, refused=40))) == "refused_inputs"
+
+
+def test_one_nan_among_the_first_answers_is_held_against_the_whole_trial() -> None:
+    """Of ten so far it is a tenth; of the hundred that the trial is long it is allowed."""
+    trial = replace(TRIAL, inferences=100, max_error_ratio=0.02)
+    assert judge(facts(n=10, nan_outputs=2, trial=trial)) == Undecided()
+    assert code(judge(facts(n=10, nan_outputs=3, trial=trial))) == "nan_outputs"
+
+
+def test_twice_as_slow_as_a_fifth_of_a_millisecond_is_not_slow() -> None:
+    """Below the floor a ratio is noise: the scheduler's, not the model's."""
+    previous = Observed(manifest_sha256="b" * 64, n=100, latency=latencies(100.0, 100))
+    assert isinstance(
+        judge(facts(n=100, latency=latencies(LIMITS.latency_floor_us / 2, 100), previous=previous)), Passed
+    )
+    slow = facts(n=100, latency=latencies(LIMITS.latency_floor_us * 20, 100), previous=previous)
+    assert code(judge(slow)) == "latency"

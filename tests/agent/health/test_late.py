@@ -204,3 +204,9 @@ def test_a_probe_that_passed_in_the_trial_counts_after_the_commit() -> None:
     for at_s in (50.0, 100.0, 151.0):
         device.tick(watch, at_s, ok=False)
     assert device.failed == [("a/b", "probe_failed")]
+
+
+def test_version_that_answers_nothing_any_more_is_judged_by_its_errors() -> None:
+    """Not one answer in the window, only errors: that is traffic, and no silence (agent 4.3)."""
+    assert code_after(usual(), 7, n=0, errors=100, classes=(0, 0, 0, 0)) == "error_rate"
+    assert code_after(usual(), 7, n=0, errors=0, classes=(0, 0, 0, 0)) is None

@@ -66,3 +66,16 @@ def test_never_failing_and_excused_nor_bad_beyond_the_last_m(oks: list[bool], sw
     assert 0 <= facts.bad <= PROBE.of
     if all(oks[switch:]):
         assert not facts.failing
+
+
+def test_one_good_answer_in_the_grace_ends_the_excuse_and_what_is_bad_after_it_counts() -> None:
+    """It passed at once after the switch, so the version can be blamed from there on."""
+    before = ((-3.0, False), (-2.0, False), (-1.0, False))
+    facts = since(answered(*before, (1.0, True), (11.0, False), (12.0, False), (13.0, True)), 0.0)
+    assert (facts.excused, facts.bad, facts.failing) == (False, 2, True)
+
+
+def test_what_is_asked_in_the_moment_of_the_switch_is_asked_of_what_serves_after_it() -> None:
+    results = answered((-2.0, True), (-1.0, False), (0.0, False))
+    assert not results.failing_before(0.0)
+    assert results.since(0.0, failed_before=False).asked == 1
