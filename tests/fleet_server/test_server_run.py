@@ -18,8 +18,9 @@ from limosa_contracts.signing_keys import Algorithm, SigningKey
 from limosa_server.mqtt.broker_config import BrokerTls
 from limosa_server.store import Store
 from limosa_server.tables.reports import EventRow
+from tests.fleet_server.databases import with_schema
 from tests.fleet_server.mqtt_device import connected
-from tests.fleet_server.world import Device, make_trust
+from tests.fleet_server.world import Device, make_trust, running_fleet
 from tests.support.ports import free_port
 from tests.support.processes import Processes, Started, script
 from tests.support.waiting import wait_until
@@ -62,8 +63,16 @@ class Running:
 
 
 def start(
-    processes: Processes, folder: Path, *options: str, http_port: int = 0, mqtt_port: int = 0
+    processes: Processes,
+    folder: Path,
+    *options: str,
+    http_port: int = 0,
+    mqtt_port: int = 0,
+    from_nothing: bool = False,
 ) -> Running:
+    """`from_nothing`: it makes its tables itself, and not only what a server of yesterday left behind."""
+    if not from_nothing:
+        with_schema(folder / "data" / "limosa.db")
     command = [
         script("limosa"), "server", "run", "--data", str(folder / "data"),
         "--listen", f"127.0.0.1:{http_port}", "--mqtt-port", str(mqtt_port), *options,
@@ -84,7 +93,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_server_starts_on_free_ports_gives_one_admin_token_and_ends_in_five_seconds(
     processes: Processes, folder: Path
 ) -> None:
-    server = start(processes, folder, "--dev")
+    server = start(processes, folder, "--dev", from_nothing=True)
     token_file = folder / "data" / "admin.token"
     assert token_file.stat().st_mode & 0o777 == 0o600
     assert str(token_file) in server.process.log()
@@ -164,8 +173,8 @@ def test_a_damaged_database_is_named(processes: Processes, folder: Path) -> None
 def test_what_the_server_signed_itself_may_be_lost(
     processes: Processes, folder: Path, name: str, damage: bytes
 ) -> None:
-    server = start(processes, folder, "--dev")
-    server.process.stop()
+    with running_fleet(folder):
+        assert (folder / "data" / "tuf" / name).exists()
     (folder / "data" / "tuf" / name).write_bytes(damage)
     again = start(processes, folder, "--dev")
     with again.http() as http:
