@@ -206,6 +206,7 @@ def test_a_name_or_a_label_that_is_mistyped_does_not_look_like_an_empty_fleet(
     assert limosa("device", "show", devices[0].id) == 0
     shown = capsys.readouterr().out
     assert "groups     all" in shown
+    assert "enrolled   " in shown
     assert "for every model: on the bench" in shown
 
 

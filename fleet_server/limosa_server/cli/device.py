@@ -181,6 +181,7 @@ def _page(device: JsonObject) -> str:
             ["link", link(device)],
             ["last seen", seen(device)],
             *_ended(device),
+            ["enrolled", second(device["enrolled_at"])],  # new hardware's since it is this device
             ["serial", printable(str(device["serial"])) or "-"],
             ["agent", printable(str(device["agent"])) or "-"],
             ["profile", printable(str(device["profile"])) or "-"],

@@ -9,6 +9,7 @@ from typing import Final
 
 from limosa_contracts.json_value import JsonValue
 from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.device_state import DeviceState
 from limosa_server.core.planning.candidates import Candidate, Exclusion, FitMemo, LeftOut, memo_of, place_of
 from limosa_server.core.planning.known_bad import ruled_out
 from limosa_server.rollouts.findings import traits_of
@@ -99,7 +100,7 @@ class _Shape:
     def _barred(
         self, device: str, state: str, quarantined: str, traits: Mapping[str, str]
     ) -> Exclusion | None:
-        if state != "active":
+        if state != DeviceState.ACTIVE:
             return Exclusion(kind=LeftOut.NOT_ACTIVE, why=f"it is {state}")
         pin = self._shared.pins.get(device)
         if pin is not None:

@@ -18,6 +18,7 @@ from limosa_contracts.canonical import encode_canonical
 from limosa_contracts.oci import Requirements
 from limosa_contracts.rollout.control import PREVIOUS_VERSION, PROFILE
 from limosa_contracts.rollout.spec import RolloutSpec
+from limosa_server.core.device_state import DeviceState
 from limosa_server.core.habit import Habit
 from limosa_server.core.planning.candidates import ReleaseFacts, VariantFacts
 from limosa_server.core.planning.known_bad import Finding
@@ -178,7 +179,7 @@ def _rows(
 def _target(spec: RolloutSpec, only: Sequence[str] | None) -> Any:
     """The names of its devices, as a query."""
     if spec.selector is not None:
-        return select(Device.id).where(Device.state == "active", selected(spec.selector))
+        return select(Device.id).where(Device.state == DeviceState.ACTIVE, selected(spec.selector))
     return select(Membership.device).where(Membership.group == spec.group)
 
 

@@ -253,7 +253,9 @@ def _problems(
     waves: Sequence[PlannedWave],
 ) -> tuple[str, ...]:
     if not candidates:
-        return ("no device is in the target",)
+        if spec.group:
+            return (f"no device is in the group {spec.group}: limosa group show {spec.group}",)
+        return (f"no device of the fleet has such labels: {spec.target}",)
     if len(excluded) == len(candidates):
         bad = [one.why for one in excluded.values() if one.kind is LeftOut.KNOWN_BAD]
         if bad:

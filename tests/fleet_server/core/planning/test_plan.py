@@ -149,6 +149,14 @@ def test_a_wave_that_somebody_wrote_down_and_that_is_empty_is_a_problem() -> Non
     assert plan.problems == ("wave rest has no device",)
 
 
+def test_a_target_without_a_device_is_told_with_where_to_look() -> None:
+    assert planned([]).problems == ("no device is in the group all: limosa group show all",)
+    spec = RolloutSpec.parse({"release": "demo/motion@2.0.0", "selector": "role=cannary"})
+    assert make_plan(spec, RELEASE, [], salt="salt").problems == (
+        "no device of the fleet has such labels: selector role=cannary",
+    )
+
+
 def test_200_devices_are_told_what_20_canaries_see_against_their_controls() -> None:
     plan = planned(fleet(200, labels={"site": "hq"}))
     assert plan.power.judge == "compare"
