@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func
+from sqlalchemy import exists, func
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
-from limosa_server.core.device_state import DeviceState
+from limosa_server.core.device_state import GONE, DeviceState
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.fleet.inventory import TROUBLE, unreachable
 from limosa_server.pages.limits import LIMITS
@@ -28,6 +29,7 @@ _ENDED_BADLY: Final = (
     RolloutStatus.INVALID.value,
 )
 _STANDS: Final = (RolloutStatus.PAUSED.value, RolloutStatus.ROLLING_BACK.value)
+REASONS_SHOWN: Final = 2
 _ORDER: Final[tuple[Tone, ...]] = ("bad", "warn", "busy", "calm", "good")
 
 
@@ -117,21 +119,33 @@ def _broker(tx: Transaction, down_since: float | None, now: float) -> list[Conce
 
 
 def _fallen(tx: Transaction) -> list[Concern]:
-    rows = tx.exec(
-        select(DeviceModel.device, DeviceModel.reason)
-        .join(Device, col(Device.id) == col(DeviceModel.device))
-        .where(col(DeviceModel.phase).in_(TROUBLE), Device.state == DeviceState.ACTIVE)
-        .order_by(col(DeviceModel.device))
-    ).all()
-    if not rows:
+    where = (col(DeviceModel.phase).in_(TROUBLE), Device.state == DeviceState.ACTIVE)
+    of_device = col(Device.id) == col(DeviceModel.device)
+    count = tx.exec(select(func.count()).select_from(DeviceModel).join(Device, of_device).where(*where)).one()
+    if not count:
         return []
-    reasons = list(dict.fromkeys(reason for _, reason in rows if reason))
+    first = func.min(DeviceModel.device)
+    reasons = tx.exec(
+        select(DeviceModel.reason)
+        .join(Device, of_device)
+        .where(*where, DeviceModel.reason != "")
+        .group_by(DeviceModel.reason)
+        .order_by(first, col(DeviceModel.reason))
+        .limit(REASONS_SHOWN)
+    ).all()
+    named = () if reasons else tx.exec(
+        select(DeviceModel.device)
+        .join(Device, of_device)
+        .where(*where)
+        .order_by(col(DeviceModel.device))
+        .limit(LIMITS.named_max + 1)
+    ).all()  # fmt: skip
     return [
         Concern(
             tone="warn",
             mark="↩",
-            what=f"{_so_many(len(rows))} refused a release or went back from it",
-            why="; ".join(reasons[:2]) or _named([device for device, _ in rows]),
+            what=f"{_so_many(count)} refused a release or went back from it",
+            why="; ".join(reasons) or _named(named),
             link="/devices?state=trouble",
         )
     ]
@@ -159,12 +173,11 @@ def _refused(tx: Transaction, now: float) -> list[Concern]:
 
 def _unreachable(tx: Transaction, now: float) -> list[Concern]:
     where = (unreachable(now), Device.state == DeviceState.ACTIVE)
-    count = tx.exec(select(func.count()).select_from(Device).where(*where)).one()
+    last = func.coalesce(col(Device.last_seen), col(Device.enrolled_at))
+    count, oldest = tx.exec(select(func.count(), func.min(last)).select_from(Device).where(*where)).one()
     if not count:
         return []
-    last = func.coalesce(col(Device.last_seen), col(Device.enrolled_at))
     named = tx.exec(select(Device.id).where(*where).order_by(last).limit(LIMITS.named_max + 1)).all()
-    oldest = tx.exec(select(func.min(last)).select_from(Device).where(*where)).one()
     longest = f"; the longest silent one for {span(now - oldest)}" if count > 1 else ""
     return [
         Concern(
@@ -179,13 +192,26 @@ def _unreachable(tx: Transaction, now: float) -> list[Concern]:
 
 
 def _certificates(tx: Transaction, now: float) -> list[Concern]:
+    soon = now + LIMITS.certificate_warn_s
     newest = func.max(DeviceCertificate.not_after)
+    later = aliased(DeviceCertificate)
+    renewed = exists().where(
+        col(later.device) == col(DeviceCertificate.device),
+        col(later.revoked_at).is_(None),
+        col(later.not_after) >= soon,
+    )
     rows = tx.exec(
         select(DeviceCertificate.device, newest)
         .join(Device, col(Device.id) == col(DeviceCertificate.device))
-        .where(Device.state == DeviceState.ACTIVE, col(DeviceCertificate.revoked_at).is_(None))
+        # The few that end soon are found by the index on when they end; the whole fleet's are not grouped.
+        .where(
+            col(DeviceCertificate.not_after) < soon,
+            col(DeviceCertificate.revoked_at).is_(None),
+            # Not "= active": SQLite would begin with the index on that, which is the whole fleet.
+            col(Device.state).not_in(GONE),
+            ~renewed,
+        )
         .group_by(col(DeviceCertificate.device))
-        .having(newest < now + LIMITS.certificate_warn_s)
         .order_by(newest)
         .limit(LIMITS.named_max)
     ).all()
