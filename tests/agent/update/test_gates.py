@@ -344,3 +344,14 @@ def test_oldest_of_many_bad_releases_is_forgotten_and_never_the_one_that_failed_
         )  # fmt: skip
     kept = [bad.manifest_sha256 for bad in state.quarantine]
     assert kept == [release(number).manifest_sha256 for number in range(4, QUARANTINE_MAX + 4)]
+
+
+def test_model_that_was_taken_away_does_not_come_back_lower_than_it_was() -> None:
+    """trust 2.4: a removal is no way around the committed counter."""
+    from limosa_agent.update.events import Fetched, Linked
+    from tests.agent.update.test_machine import release
+
+    gone = run(committed(3), Wanted(target=replace(target(3), mode="absent", rollout="9")), Linked())
+    assert (gone.phase, gone.active, gone.committed_counter) == (Phase.REMOVED, None, 3)
+    lower = run(gone, Wanted(target=target(2)), Fetched(release=release(2)))
+    assert (lower.phase, lower.reason.code) == (Phase.REJECTED, "downgrade")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from sqlmodel import select
 
 from limosa_server.access.roles import Role
+from limosa_server.access.two_person import confirm
+from limosa_server.errors import SecondPersonNeeded
 from limosa_server.tables.access import AuditRow
 from limosa_server.tables.devices import Device
 from tests.fleet_server.world import Fleet
@@ -70,6 +72,28 @@ def test_what_two_have_asked_for_is_that_and_nothing_else(ruled: Fleet) -> None:
     assert revoke(ruled, one, person(ruled, "alice", Role.OPERATOR)) == 409
     assert revoke(ruled, other, person(ruled, "bob", Role.OPERATOR)) == 409
     assert (state_of(ruled, one), state_of(ruled, other)) == ("active", "active")
+
+
+def test_two_who_ask_for_different_things_in_one_name_have_not_agreed(ruled: Fleet) -> None:
+    """One asked for a token that reads, the other for one of the same name that may do all."""
+    from limosa_server.access.tokens import split
+
+    def asks(name: str, role: str) -> str:
+        token = person(ruled, name)["Authorization"].removeprefix("Bearer ")
+        who = Asker(token_id=split(token)[0], name=name, actor=f"token {split(token)[0]} {name}")
+        return confirm(ruled.state, who, action="token.create", object="token ci", detail={"role": role})
+
+    for name, role in (("alice", "viewer"), ("bob", "admin")):
+        with pytest.raises(SecondPersonNeeded):
+            asks(name, role)
+    assert asks("carol", "admin") == "bob"
+
+
+@dataclass(frozen=True)
+class Asker:
+    token_id: str
+    name: str
+    actor: str
 
 
 def test_nobody_is_their_own_second_person(ruled: Fleet) -> None:

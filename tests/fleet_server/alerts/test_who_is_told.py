@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import closing
 
 import pytest
 
-from limosa_server.alerts.addresses import is_public
+from limosa_server.alerts import deliveries
+from limosa_server.alerts.addresses import is_public, parse_destination
 from limosa_server.alerts.deliveries import wants
 from limosa_server.core.alerts.back_off import GIVE_UP_S, PAUSES_S, next_attempt
 from limosa_server.core.alerts.finding import Finding
 from limosa_server.core.alerts.machine import Alert, State
 from limosa_server.core.alerts.rules import Severity
+from limosa_server.store import Store
 from limosa_server.tables.alerts import WebhookRow
+from tests.fleet_server.databases import Database
 
 
 def alert(severity: Severity) -> Alert:
@@ -61,3 +65,29 @@ def test_pauses_between_attempts_are_those_of_the_table() -> None:
 )
 def test_addresses_that_lead_back_inside_by_another_way(text: str) -> None:
     assert not is_public(ipaddress.ip_address(text))
+
+
+def test_a_webhook_that_is_down_for_long_keeps_the_newest_messages(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounded for each: what waits for one takes nothing from another."""
+    monkeypatch.setattr(deliveries, "WAITING_MAX", 3)
+    with closing(Store.open(database.place())) as store, store.transaction() as tx:
+        for name in ("down", "up"):
+            webhook = WebhookRow(
+                name=name, url="https://example.com", salt="s", severity="info", matcher="", created_at=0.0,
+                created_by="eva",
+            )  # fmt: skip
+            tx.add(webhook)
+            tx.flush()
+            for number in range(5 if name == "down" else 2):
+                deliveries.add(tx, webhook, "firing", alert=number, body={}, now=float(number))
+        waiting = [(row.webhook, row.alert) for row in deliveries.due(tx, now=9.0, limit=99)]
+    assert sorted(waiting) == [("down", 2), ("down", 3), ("down", 4), ("up", 0), ("up", 1)]
+
+
+def test_a_host_is_the_same_with_a_dot_at_its_end_and_in_capitals() -> None:
+    for text in ("https://hooks.lan/x", "https://Hooks.LAN./x"):
+        found = parse_destination(text, ("hooks.lan.",))
+        assert (found.allowed, found.host) == (True, "hooks.lan")
+    assert not parse_destination("https://evil-hooks.lan/x", ("hooks.lan",)).allowed

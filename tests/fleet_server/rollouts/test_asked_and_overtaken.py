@@ -97,3 +97,36 @@ def test_a_release_is_retracted_with_the_way_back_although_a_rollout_of_it_has_n
     fleet.live(under_way, seconds=60)
     assert (fleet.row(under_way).status, fleet.row(waits).status) == ("ROLLED_BACK", "CANCELED")
     assert set(fleet.running().values()) == {"1.0.0"}
+
+
+def test_a_release_is_retracted_while_a_rollout_of_it_is_on_its_way_back(fleet: SmallFleet) -> None:
+    """What ends already is let go on: the retraction must not fail for it (ADR 76)."""
+    rollout = fleet.start()
+    fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
+    for _ in range(30):
+        fleet.live(rollout, seconds=1)
+        if fleet.row(rollout).status == "ROLLING_BACK":
+            break
+    assert fleet.row(rollout).status == "ROLLING_BACK"
+    with fleet.store.transaction() as tx:
+        done = retract(
+            tx, ReleaseName.parse(f"{MODEL}@2.0.0"), at=fleet.now, actor="token 1 eva", by="eva",
+            reason="wrong labels", rollback=False,
+        )  # fmt: skip
+    assert (done.canceled, done.going_on) == ((), (rollout,))
+    assert fleet.live(rollout) == "ROLLED_BACK"
+
+
+@pytest.mark.parametrize("what", ["retracted", "delisted", ""])
+def test_what_nobody_may_have_any_more_is_not_promoted_by_a_rollout_that_completes(
+    fleet: SmallFleet, what: str
+) -> None:
+    """Its team took it out of its list while the last devices were at it."""
+    rollout = fleet.start(waves=ONE)
+    with fleet.store.transaction() as tx:
+        release = tx.exec(select(Release).where(Release.version == "2.0.0")).one()
+        release.retracted_at = fleet.now if what == "retracted" else None
+        release.delisted = what == "delisted"
+        blobs = Blobs(fleet.folder / "blobs", max_bytes=2**20)
+        promoted = promotion.promote_if_shown(tx, blobs, release, at=fleet.now, rollout=rollout)
+    assert promoted == (what == "")
