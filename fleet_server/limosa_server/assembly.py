@@ -26,6 +26,7 @@ from limosa_server.metrics import make_metrics
 from limosa_server.registry import running
 from limosa_server.registry.blobs import Blobs
 from limosa_server.registry.deltas import Deltas
+from limosa_server.reports import event_rows
 from limosa_server.rollouts import modes_ingest, rollout_ingest, withdrawing
 from limosa_server.rollouts.controller import Controller
 from limosa_server.settings import ServerSettings
@@ -107,7 +108,12 @@ def make_state(settings: ServerSettings, endpoints: Endpoints, clock: Callable[[
             TroubleNotes.over(store).on_reports,
         ],
         device_handlers=[_follow_labels],
-        leaving_handlers=[running.on_leaving, noting.on_leaving, withdrawing.on_leaving],
+        leaving_handlers=[
+            running.on_leaving,
+            noting.on_leaving,
+            withdrawing.on_leaving,
+            event_rows.on_leaving,
+        ],
         desired=SignedDocuments(),
     )
 

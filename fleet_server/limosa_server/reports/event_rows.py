@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sqlalchemy import literal, update
 from sqlmodel import col, select
 
 from limosa_contracts.event import UpdateEvent
+from limosa_contracts.json_value import JsonValue
+from limosa_server.fleet.departure import Departed, Departure
 from limosa_server.store import Transaction
 from limosa_server.store.upsert import insert
 from limosa_server.tables.reports import EventRow
 from limosa_server.tables.retention import EventQuota
 
 DAY_S: Final = 86400.0
+FORMER: Final = "former:"  # of hardware that was replaced
 
 
 def store(
@@ -35,6 +39,16 @@ def store(
     written = tx.connection().execute(insert(tx, EventRow).on_conflict_do_nothing(), rows).rowcount
     tx.announce("events")
     return Counter(stored=written, duplicate=len(rows) - written, dropped=dropped)
+
+
+def on_leaving(tx: Transaction, gone: Departure) -> Mapping[str, JsonValue]:
+    """New hardware under a device's name tells of the same updates under the same keys: what the old one
+    said of them is kept under keys of its own, or the new one's would be taken for said already."""
+    if gone.how is Departed.REPLACED:
+        own = ~col(EventRow.key).startswith(FORMER)
+        kept = literal(f"{FORMER}{gone.at:.6f}:") + col(EventRow.key)
+        tx.execute(update(EventRow).where(col(EventRow.device) == gone.device, own).values(key=kept))
+    return {}
 
 
 def _within_quota(
