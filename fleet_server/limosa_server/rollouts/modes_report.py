@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import Float, cast, func
+from sqlalchemy import Float, Text, cast, func
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
@@ -28,6 +30,7 @@ from limosa_server.tables.rollouts import RolloutRow
 SCHEMA: Final = "limosa.rollout_report/1"
 SKETCHES_MAX: Final = 500  # windows whose sketch of disagreement is added up, the newest first
 PAIRS_TOLD: Final = 10
+_NOTHING: Final[Mapping[str, object]] = {}
 
 
 def report_of(tx: Transaction, row: RolloutRow, *, now: float) -> dict[str, JsonValue]:
@@ -68,7 +71,8 @@ def _comparison(
     over = left <= 0 or rollout.status is RolloutStatus.COMPLETED
     champions = {version for arm, version, _ in drawn if arm == CHAMPION}
     champion = test.against or ", ".join(sorted(champions)) or "what ran before"
-    values = {rule.name: _values(tx, rollout, rule.name) for rule in test.kpis}
+    members = _drawn(tx, rollout.id)
+    values = {rule.name: _values(tx, rollout.id, rule.name, members) for rule in test.kpis}
     found = report(
         test,
         values,
@@ -86,26 +90,36 @@ def _comparison(
     }
 
 
-def _values(tx: Transaction, rollout: Rollout, kpi: str) -> list[DeviceValues]:
-    rows = tx.execute(
-        select_columns(
-            col(ArmKpiRow.device),
-            col(ArmRow.arm),
-            col(ArmKpiRow.n),
-            col(ArmKpiRow.total),
-            col(ArmKpiRow.squares),
-            col(ArmRow.before),
+def _drawn(tx: Transaction, rollout: int) -> dict[str, tuple[str, Mapping[str, object]]]:
+    """Device -> its arm, and what it said before it was drawn; read once for all KPIs. Below the session,
+    and one row after the other: in a large fleet the rows would cost more than the numbers in them."""
+    rows = tx.connection().execute(
+        select_columns(col(ArmRow.device), col(ArmRow.arm), cast(col(ArmRow.before), Text)).where(
+            col(ArmRow.rollout) == rollout
         )
-        .join(
-            ArmRow,
-            (col(ArmRow.rollout) == col(ArmKpiRow.rollout)) & (col(ArmRow.device) == col(ArmKpiRow.device)),
-        )
-        .where(col(ArmKpiRow.rollout) == rollout.id, col(ArmKpiRow.kpi) == kpi, col(ArmKpiRow.n) > 0)
+    )
+    return {device: (arm, _NOTHING if before == "{}" else json.loads(before)) for device, arm, before in rows}
+
+
+def _values(
+    tx: Transaction, rollout: int, kpi: str, drawn: Mapping[str, tuple[str, Mapping[str, object]]]
+) -> list[DeviceValues]:
+    rows = tx.connection().execute(
+        select_columns(col(ArmKpiRow.device), col(ArmKpiRow.n), col(ArmKpiRow.total), col(ArmKpiRow.squares))
+        .where(col(ArmKpiRow.rollout) == rollout, col(ArmKpiRow.kpi) == kpi, col(ArmKpiRow.n) > 0)
         .order_by(col(ArmKpiRow.device))
-    ).all()
+    )
     return [
-        DeviceValues(device=device, arm=arm, n=n, total=total, squares=squares, before=_mean(before.get(kpi)))
-        for device, arm, n, total, squares, before in rows
+        DeviceValues(
+            device=device,
+            arm=drawn[device][0],
+            n=n,
+            total=total,
+            squares=squares,
+            before=_mean(drawn[device][1].get(kpi)),
+        )
+        for device, n, total, squares in rows
+        if device in drawn
     ]
 
 
