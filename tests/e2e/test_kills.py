@@ -63,9 +63,7 @@ def test_kill_9_of_server_broker_and_agent_loses_nothing_and_counts_nothing_twic
     assert world.await_rollout(first, ("COMPLETED", "FAILED"), timeout_s=90) == "COMPLETED"
     ask_with_stock_client(world.devices[0].port)
     streams = [
-        LiveStream(
-            device=device.name, port=device.port, motion=load("live"), seed=device.number, every_s=0.1
-        )
+        LiveStream(device=device.name, port=device.port, motion=load("live"), seed=device.number, every_s=0.1)
         for device in world.devices
     ]
     for stream in streams:
