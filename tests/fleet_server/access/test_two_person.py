@@ -10,7 +10,7 @@ from sqlmodel import select
 from limosa_server.access.roles import Role
 from limosa_server.access.two_person import confirm
 from limosa_server.errors import SecondPersonNeeded
-from limosa_server.tables.access import AuditRow
+from limosa_server.tables.access import ApiToken, AuditRow
 from limosa_server.tables.devices import Device
 from tests.fleet_server.world import Fleet
 
@@ -87,6 +87,42 @@ def test_two_who_ask_for_different_things_in_one_name_have_not_agreed(ruled: Fle
         with pytest.raises(SecondPersonNeeded):
             asks(name, role)
     assert asks("carol", "admin") == "bob"
+
+
+def asker(fleet: Fleet, name: str, *, made_by: str = "test") -> Asker:
+    from limosa_server.access import tokens
+
+    with fleet.state.store.transaction() as tx:
+        drawn = tokens.create_api_token(
+            tx, name=name, role=Role.ADMIN, team="", created_by=made_by, at=fleet.clock.now,
+            expires_at=fleet.clock.now + 86400,
+        )  # fmt: skip
+    return Asker(token_id=drawn.id, name=name, actor=f"token {drawn.id} {name}")
+
+
+def ask(fleet: Fleet, who: Asker) -> str:
+    return confirm(fleet.state, who, action="server.epoch", object="server")
+
+
+def test_whoever_made_the_token_that_asked_first_is_no_second_person(ruled: Fleet) -> None:
+    """The puppet asks, and its maker confirms: the line is looked at from both ends."""
+    eva = asker(ruled, "eva")
+    puppet = asker(ruled, "bob", made_by=eva.actor)
+    for who in (puppet, eva):
+        with pytest.raises(SecondPersonNeeded):
+            ask(ruled, who)
+    assert ask(ruled, asker(ruled, "carol")) == "bob"
+
+
+def test_what_a_token_asked_for_that_was_revoked_since_is_confirmed_by_nobody(ruled: Fleet) -> None:
+    """It had been stolen: whoever stole it waited for somebody to do the same in good faith."""
+    stolen = asker(ruled, "dave")
+    with pytest.raises(SecondPersonNeeded):
+        ask(ruled, stolen)
+    with ruled.state.store.transaction() as tx:
+        tx.get_one(ApiToken, stolen.token_id).revoked_at = ruled.clock.now
+    with pytest.raises(SecondPersonNeeded):
+        ask(ruled, asker(ruled, "carol"))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from limosa_contracts.cli import run
 from limosa_contracts.cli_host import make_host
 from limosa_server.access.roles import Role
+from limosa_server.fleet import groups
 from limosa_server.rollouts.controller import Controller
 from limosa_server.tables.releases import Release
 from tests.fleet_server.obedient import ROLLOUT, live, start
@@ -153,3 +154,33 @@ def test_the_commands(
     assert (code, name in shown, "demo" in shown) == (0, True, True)
     assert limosa("device", "unpin", name) == (0, f"device {name} is pinned no more\n")
     assert name not in limosa("device", "pins")[1]
+
+
+def test_a_bound_token_sees_and_ends_the_pins_within_its_bounds(
+    fleet: Fleet, devices: list[Device], operator: dict[str, str]
+) -> None:
+    """trust 6.4: a team sees those of its models and of every model, a group those of its devices."""
+    with fleet.state.store.transaction() as tx:
+        groups.create(tx, "desk", selector=None, description="", now=fleet.clock.now, actor="test")
+        groups.join(tx, "desk", [devices[0].id], now=fleet.clock.now)
+    first, other = devices[0].id, devices[1].id
+    pin(fleet, devices[0], operator)
+    pin(fleet, devices[0], operator, model=MODEL)
+    pin(fleet, devices[1], operator, model=MODEL)
+    alien = {"Authorization": f"Bearer {fleet.token(Role.OPERATOR, team='alien')}"}
+    desk = {"Authorization": f"Bearer {fleet.token(Role.OPERATOR, group='desk')}"}
+
+    def listed(path: str, who: dict[str, str]) -> list[tuple[str, str]]:
+        answer = fleet.http.get(path, headers=who)
+        assert answer.status_code == 200, answer.text
+        return [(one["device"], one["model"]) for one in answer.json()["items"]]
+
+    assert listed("/api/v1/pins", alien) == [(first, "")]
+    assert listed("/api/v1/pins", desk) == [(first, ""), (first, MODEL)]
+    assert listed(f"/api/v1/devices/{first}/pins", alien) == [(first, "")]
+    for model in ("", MODEL):
+        query = {"model": model}
+        answer = fleet.http.delete(f"/api/v1/devices/{first}/pin", params=query, headers=alien)
+        assert answer.status_code == 403, "who is bound to a team ends no pin of the others"
+    assert fleet.http.delete(f"/api/v1/devices/{other}/pin", headers=desk).status_code == 404
+    assert len(listed("/api/v1/pins", operator)) == 3
