@@ -8,8 +8,10 @@ import pytest
 from sqlmodel import select
 
 from limosa_server.core.errors import KnownBad
-from limosa_server.rollouts import rollout_plan
+from limosa_server.fleet import groups
+from limosa_server.rollouts import findings, rollout_plan
 from limosa_server.tables.devices import Device
+from limosa_server.tables.groups import Membership
 from limosa_server.tables.planning import FindingRow
 from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.databases import Database
@@ -133,3 +135,28 @@ def test_the_first_failures_are_looked_at_once_not_in_every_tick(fleet: SmallFle
     assert again is not None
     assert again.failed == first.failed == 2
     assert index_of("2.0.0") == again.index_sha256
+
+
+def test_of_devices_where_it_failed_a_plan_names_only_its_own_that_the_class_does_not_cover(
+    fleet: SmallFleet,
+) -> None:
+    fleet.bad = set(BAD)
+    assert fleet.live(fleet.start(**WIDE)) == "ROLLED_BACK"
+
+    def named() -> list[str]:
+        with fleet.store.read() as tx:
+            members = select(Membership.device).where(Membership.group == "all")
+            (found,) = findings.against(tx, index_of("2.0.0"), within=members)
+        return sorted(found.devices)
+
+    assert named() == []  # all of them are rpi4
+    with fleet.store.transaction() as tx:
+        for device in ("d0", "d1"):
+            tx.get_one(Device, device).profile = "rpi5"  # a new board under an old name
+    assert named() == ["d0", "d1"]
+    with fleet.store.transaction() as tx:
+        groups.leave(tx, "all", ["d1"])
+    assert named() == ["d0"]
+    with fleet.store.read() as tx:
+        planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now)
+    assert sorted(planned.excluded) == sorted({*BAD} - {"d1"})
