@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import select
 
 from limosa_contracts.names import ReleaseName
-from limosa_server.core.lifecycle.gates import Checked
+from limosa_server.core.lifecycle.gates import Checked, scope_for
 from limosa_server.registry import promotion
 from limosa_server.registry.blobs import Blobs
 from limosa_server.rollouts import rollout_plan
@@ -130,3 +130,11 @@ def test_what_nobody_may_have_any_more_is_not_promoted_by_a_rollout_that_complet
         blobs = Blobs(fleet.folder / "blobs", max_bytes=2**20)
         promoted = promotion.promote_if_shown(tx, blobs, release, at=fleet.now, rollout=rollout)
     assert promoted == (what == "")
+
+
+def test_the_gate_of_a_model_goes_before_that_of_its_team() -> None:
+    """The most particular one holds, alone, in whichever order they were set."""
+    for scopes in (["vision", "vision/detector", "*"], ["*", "vision/detector", "vision"]):
+        assert scope_for(scopes, "vision/detector") == "vision/detector"
+        assert scope_for(scopes, "vision/other") == "vision"
+        assert scope_for(scopes, "audio/detector") == "*"
