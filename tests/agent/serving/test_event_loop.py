@@ -37,6 +37,7 @@ def test_without_uvloop_a_switch_under_load_fails_no_request(start_pool: StartPo
         wait_until(lambda: with_load.has_more_than(20), what="requests are answered", timeout_s=20)
         pool.switch(two)
         assert version_that_answers(pool.port) == "2.0.0"
+        wait_until(lambda: with_load.answered["2.0.0"], what="the load is answered by it", timeout_s=20)
     finally:
         with_load.stop()
     assert set(with_load.answered) == {"1.0.0", "2.0.0"}
