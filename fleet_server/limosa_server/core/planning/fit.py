@@ -12,7 +12,8 @@ from limosa_contracts.oci import Requirements
 
 LITERT: Final = "litert"
 OLDER_LITERT: Final = "tflite"  # runs .tflite files too, and is older than any LiteRT (agent 5.3)
-_NUMBERS: Final = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
+SAID_MAX_CHARS: Final = 64  # of a version or an architecture that a device reports
+_NUMBERS: Final = re.compile(r"(\d{1,64})(?:\.(\d{1,64}))?(?:\.(\d{1,64}))?")  # more, and int() may refuse
 
 
 def why_not(
@@ -24,7 +25,7 @@ def why_not(
     """
     arch = capabilities.get("arch")
     if requires.architectures and isinstance(arch, str) and arch not in requires.architectures:
-        return f"needs {' or '.join(requires.architectures)}, it is {arch}"
+        return f"needs {' or '.join(requires.architectures)}, it is {arch[:SAID_MAX_CHARS]}"
     missing = _missing(requires.cpu_features, capabilities.get("cpu_features"))
     if missing:
         return f"its CPU lacks {missing}"
@@ -59,7 +60,7 @@ def _version(runtimes: Mapping[str, JsonValue], wanted: str) -> str | None:
     has = runtimes.get(wanted)
     if has is None and wanted == LITERT and OLDER_LITERT in runtimes:
         return "0"
-    return has if isinstance(has, str) else None
+    return has[:SAID_MAX_CHARS] if isinstance(has, str) else None
 
 
 def best_variant(

@@ -97,3 +97,13 @@ def test_of_devices_that_are_alike_the_one_whose_disk_is_full_is_told_apart() ->
         return fit(Candidate(device="d", capabilities=alike, resources={"disk_free_bytes": free}))[0]
 
     assert [place(free) for free in (5000, 500, 1000, 999, 5, 10)] == [0, 1, 0, 1, None, 1]
+
+
+@pytest.mark.parametrize("says", ["9" * 5000, "1." + "9" * 5000, "1.2." + "9" * 5000])
+def test_a_device_with_an_endless_version_stops_no_plan(says: str) -> None:
+    """One device said so, and nobody could plan a rollout over its group: Python reads no such number."""
+    said: dict[str, JsonValue] = {"runtimes": {"litert": says}}
+    version_numbers(says)
+    assert why_not(Requirements(runtime="litert", runtime_min="0.1.0"), said, {}) == ""
+    told = why_not(Requirements(architectures=("x86_64",)), {"arch": says}, {})
+    assert len(told) < 100
