@@ -1,8 +1,8 @@
 """The five fields of a cron: minute, hour, day of month, month, day of week; a subset with one meaning.
 
 Lists, ranges, steps, and names of months and days of the week. Where both days are restricted, either
-will do, as in every cron since Vixie's; one that begins with * restricts nothing, not even as `*/2`: then
-both must hold. What never comes (`0 0 31 2 *`) is refused.
+will do, as in every cron since Vixie's. One that begins with * does not count as restricted, not even
+`*/2`: then both must hold. What never comes (`0 0 31 2 *`) is refused.
 """
 
 from __future__ import annotations
