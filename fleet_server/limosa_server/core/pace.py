@@ -28,8 +28,8 @@ def budget(board: Board) -> int:
 
 def at_it(waves: Iterable[Wave]) -> int:
     """Devices that take up a place of `rate.max_in_progress`. One that is away takes none: it would hold up
-    all the others for as long as it pleases, and no clock runs for it (rollouts 3.5); unless it vanished
-    after the switch, for a release that kills devices must not get one more for each that it killed."""
+    all the others for as long as it pleases, and no clock runs for it (rollouts 3.5); unless it is silent
+    since the switch (3.4), for a release that kills devices must not get one more for each that it killed."""
     states = (Execution.NOTIFIED, Execution.IN_PROGRESS)
     return sum(wave.counts.of(*states) - wave.away.of(*states) + wave.silent for wave in waves)
 
