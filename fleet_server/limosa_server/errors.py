@@ -174,7 +174,7 @@ class StoreDamaged(FaultError):
 
 class AlreadyRunning(FaultError):
     code = "LM-623"
-    summary = "another server already works in this data folder"
+    summary = "another server already works in this data folder, or with this database"
     default_hint = "stop it first, or name another folder with --data"
 
 
