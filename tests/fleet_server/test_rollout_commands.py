@@ -148,7 +148,7 @@ def test_the_command_that_takes_a_device_out(
 ) -> None:
     assert limosa("device", "revoke", devices[0].id, "--reason", "stolen") == 0
     first = capsys.readouterr().out
-    assert first.startswith(f"device {devices[0].id} is revoked since ")
+    assert first.startswith(f"device {devices[0].id} has been revoked since ")
     assert first.endswith(": stolen\n")
     assert limosa("device", "revoke", devices[0].id, "--reason", "lost") == 0
     assert capsys.readouterr().out == first  # what was said when it left holds

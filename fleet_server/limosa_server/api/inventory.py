@@ -17,6 +17,7 @@ from limosa_server.api.bodies import read_body
 from limosa_server.api.routing import Router
 from limosa_server.api.scoped import scoped
 from limosa_server.api.state import State
+from limosa_server.core.device_state import DeviceState
 from limosa_server.fleet import bulk, bulk_export
 from limosa_server.fleet.csv_cells import BYTES_MAX
 from limosa_server.fleet.device_states import STATES
@@ -24,7 +25,7 @@ from limosa_server.fleet.inventory import TEXT_MAX_CHARS, DeviceFilter
 
 router = Router(route_class=AnswerRoute, prefix="/api/v1", tags=["devices"])
 CSV: Final = "text/csv"
-_STATE_PATTERN: Final = f"^({'|'.join(('active', 'all', *STATES))})?$"
+_STATE_PATTERN: Final = f"^({'|'.join((DeviceState.ACTIVE.value, 'all', *STATES))})?$"
 
 
 def device_filter(

@@ -17,7 +17,7 @@ PATH = "/api/v1/devices"
 def left(device: str, row: JsonObject) -> str:
     """How it stands now, since when and why: of one that had left before, what was said then holds."""
     reason = f": {row['ended_reason']}" if row["ended_reason"] else ""
-    return printable(f"device {device} is {row['state']} since {second(row['ended_at'])}{reason}")
+    return printable(f"device {device} has been {row['state']} since {second(row['ended_at'])}{reason}")
 
 
 @command(

@@ -108,8 +108,8 @@ def _ask(listener: _Listener, answer_s: float) -> str:
 
 
 def _unverified() -> ssl.SSLContext:
-    """Without a certificate of ours: with the server's the broker would take this for the server itself, and
-    end its session. And whom the broker shows to be is not what is asked here."""
+    """Without a certificate of ours: with the server's, the broker would take this for the server itself, and
+    end its session. Whether the broker is who it says it is, is not asked here."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

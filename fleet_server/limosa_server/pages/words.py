@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from limosa_server.core.device_state import DeviceState
+from limosa_server.core.device_state import OFFLINE, ONLINE, DeviceState
 
 Tone: TypeAlias = Literal["good", "bad", "warn", "busy", "calm"]
 
@@ -82,8 +82,8 @@ PHASE: Final[Mapping[str, Sign]] = {
     "REMOVED": Sign("−", "removed", "calm"),
 }
 DEVICE: Final[Mapping[str, Sign]] = {
-    "online": Sign("●", "online", "good", "The broker holds its connection."),
-    "offline": Sign("○", "offline", "warn", "It keeps running what it has."),
+    ONLINE: Sign("●", "online", "good", "The broker holds its connection."),
+    OFFLINE: Sign("○", "offline", "warn", "It keeps running what it has."),
     DeviceState.REVOKED.value: Sign("⊘", "revoked", "calm", "Shut out; a token lets it in again."),
     DeviceState.DECOMMISSIONED.value: Sign("■", "decommissioned", "calm", "Taken out of the fleet for good."),
 }

@@ -1,7 +1,7 @@
-"""Which devices a wave waits for that cannot answer now: the last ones, when somebody asks why it stands.
+"""Which devices that cannot answer now a wave waits for: the last ones, when somebody asks why it stands.
 
 While many are open, the kept counters say how it goes, and nobody reads a list. Of the last few it matters
-who they are: one that was revoked, or lies in a drawer, is what the wave waits for (rollouts 5.6).
+who they are: one that was revoked, or lies in a drawer, is what the wave waits for (rollouts 2).
 """
 
 from __future__ import annotations
