@@ -46,7 +46,8 @@ def test_who_ran_the_release_before_the_rollout_stays_on_it_when_it_is_rolled_ba
     assert fleet.runs["d0"].state is Execution.ALREADY_INSTALLED
     document = fleet.devices["d0"].document
     fleet.run(10)
-    cancel(fleet, rollback=True) if fleet.rollout.status.allows.cancel else None
+    assert fleet.rollout.status is RolloutStatus.PAUSED
+    cancel(fleet, rollback=True)
     assert fleet.run(60) is RolloutStatus.ROLLED_BACK
     assert fleet.runs["d0"].returning is Return.NOT_NEEDED
     assert (fleet.devices["d0"].document, fleet.running()["2.0.0"]) == (document, 1)

@@ -7,8 +7,9 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -49,18 +50,22 @@ def test_whoever_takes_the_connection_and_says_nothing_hangs(tmp_path: Path, tls
     assert found.where.startswith("mqtts://127.0.0.1:" if tls else "mqtt://127.0.0.1:")
 
 
+def answer_in_http(listener: socket.socket) -> None:
+    peer, _ = listener.accept()
+    with peer:
+        peer.recv(1)
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        with suppress(ConnectionError):
+            peer.recv(1000)
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_another_program_on_the_brokers_port_is_told_from_a_broker(tmp_path: Path, tls: bool) -> None:
     with configured(tmp_path, tls=tls) as listener:
-        child = os.fork()
-        if child == 0:
-            peer, _ = listener.accept()
-            peer.recv(1)
-            peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            peer.recv(1000)
-            os._exit(0)
+        answering = Thread(target=answer_in_http, args=(listener,))
+        answering.start()
         ((bad, what),) = said(tmp_path)
-        os.waitpid(child, 0)
+        answering.join(20)
     assert (bad, "is no MQTT broker" in what or "is no broker with TLS" in what) == (True, True), what
 
 
