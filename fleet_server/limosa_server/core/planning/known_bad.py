@@ -13,7 +13,8 @@ from limosa_server.core.planning.slices import Terms, named
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What the failures of one rollout have in common. `terms` () is: no part of the fleet stood out, so
-    the release counts as bad for the `profiles` on which it failed. `devices`: where it failed."""
+    the release counts as bad for the `profiles` on which it failed. `devices`: where it failed, those that
+    this class does not cover."""
 
     rollout: int
     version: str
