@@ -80,7 +80,7 @@ def read(tx: Transaction, spec: RolloutSpec, *, now: float, only: Sequence[str] 
     if spec.selector is None:
         groups.get(tx, spec.group)
     if tx.autoflush:
-        tx.flush()  # below the session is asked around
+        tx.flush()  # what follows is asked around the session
     known = tuple(findings.against(tx, release.index_sha256, within=_target(spec, only)))
     return Facts(
         shared=Shared(
