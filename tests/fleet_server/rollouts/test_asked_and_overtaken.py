@@ -28,7 +28,7 @@ def fleet(database: Database) -> Iterator[SmallFleet]:
     made.close()
 
 
-def test_nobody_is_sent_back_to_a_version_that_was_retracted_since_the_rollout_began(
+def test_a_named_way_back_that_was_retracted_meanwhile_gives_way_to_what_each_device_ran(
     fleet: SmallFleet,
 ) -> None:
     """`on_failure.to` is refused where it names a retracted release (ADR 76); one that was retracted while
