@@ -41,6 +41,18 @@ def test_a_database_of_a_newer_server_is_refused_and_left_alone(store: Store, pl
         Store.open(place)
 
 
+def test_a_newer_revision_beside_this_programs_own_is_not_passed_over(
+    store: Store, place: Path | str
+) -> None:
+    """Two rows, as a merge of branches or a restore over another database leaves them: the first that
+    came was taken for the whole answer."""
+    with store.transaction() as tx:
+        tx.connection().execute(text("INSERT INTO alembic_version VALUES ('9999')"))
+    store.close()
+    with pytest.raises(StoreNewer):
+        Store.open(place)
+
+
 def test_an_error_in_a_transaction_leaves_nothing_and_announces_nothing(store: Store) -> None:
     told: list[frozenset[str]] = []
     store.listen(told.append)

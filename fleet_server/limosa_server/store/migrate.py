@@ -49,10 +49,11 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 def revision_in(connection: Connection) -> str:
-    """ "" for a database without tables."""
+    """ "" for a database without tables. Of several, which only other programs leave there, the last one:
+    what this program does not know is not passed over."""
     if not inspect(connection).has_table(KEPT_IN.name):
         return ""
-    return connection.scalar(select(KEPT_IN.c.version_num)) or ""
+    return max((found or "" for found in connection.scalars(select(KEPT_IN.c.version_num))), default="")
 
 
 @cache
