@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from limosa_server.core.judging.explain import what_next
@@ -22,7 +24,19 @@ def test_a_wave_that_is_followed_by_a_person_waits_for_that_person() -> None:
     assert {device for _, device in fleet.offered} == {"d0"}
     fleet.rollout, waves_after, _ = resume(fleet.rollout, fleet.waves, now=fleet.now, by="eva")
     fleet.waves = list(waves_after)
+    assert what_next(fleet.rollout, fleet.waves, now=fleet.now) == "wave rest starts"
     assert fleet.run(120) is RolloutStatus.COMPLETED
+
+
+def test_once_enough_have_agreed_nobody_else_is_asked() -> None:
+    fleet = Fleet(spec_of(timeouts=SHORT))
+    number = fleet.rollout.id
+    for reason, said in (
+        ("one person must agree", f"`limosa rollout approve {number}` agrees to it, `deny` ends it"),
+        ("enough have agreed", "it goes on by itself"),
+    ):
+        rollout = replace(fleet.rollout, status=RolloutStatus.WAITING_FOR_APPROVAL, reason=reason)
+        assert what_next(rollout, fleet.waves, now=fleet.now) == said
 
 
 def test_what_comes_next_is_said_of_a_last_wave_that_a_person_follows() -> None:

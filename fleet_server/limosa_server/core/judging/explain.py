@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from limosa_contracts.duration import about_duration, format_duration
 from limosa_contracts.rollout.modes import Mode
+from limosa_server.core.approval import waits_for
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 
@@ -16,6 +17,8 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
     match rollout.status:
         case RolloutStatus.DRAFT:
             return f"`limosa rollout submit {rollout.id}` asks for it"
+        case RolloutStatus.WAITING_FOR_APPROVAL if rollout.reason == waits_for(0):
+            return "it goes on by itself"
         case RolloutStatus.WAITING_FOR_APPROVAL:
             return f"`limosa rollout approve {rollout.id}` agrees to it, `deny` ends it"
         case RolloutStatus.SCHEDULED if rollout.spec.schedule.start is not None:
@@ -84,6 +87,8 @@ def _running(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
     else:
         then = "then it follows its group" if rollout.follows else "then the rollout completes"
     match wave.status:
+        case WaveStatus.PENDING if not wave.tail:
+            return f"wave {wave.name} starts"
         case WaveStatus.IN_PROGRESS if wave.tail:
             left = max(0.0, rollout.spec.success.reachable_within_s - (now - wave.since))
             return f"it waits {about_duration(left)} at most for devices that are away, then completes"
