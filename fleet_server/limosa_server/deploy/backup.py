@@ -41,6 +41,12 @@ def make_backup(
 
     Raises BackupFailed, TrustFolderIncomplete, StoreDown.
     """
+    if isinstance(place, Path) and not place.exists():
+        raise BackupFailed(
+            "there is no database",
+            where=str(place),
+            hint="give --data, and --database, as for limosa server run",
+        )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = read_manifest(folder) if (folder / MANIFEST).exists() else None
     busy_s = settings.limits.busy_timeout_s

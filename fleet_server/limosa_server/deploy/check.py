@@ -45,6 +45,9 @@ def check(settings: ServerSettings, place: Path | str, *, read_blobs: bool) -> l
 
     Raises StoreDown, StoreDamaged, DatabaseRefused.
     """
+    if not settings.data.is_dir():
+        hint = "give --data as for limosa server run; after a loss: limosa server restore"
+        return [Finding(bad=True, what="there is no such folder", where=str(settings.data), hint=hint)]
     found = [*_trust(settings), *_disk(settings), *check_broker(settings.broker_folder)]
     with looked_at(place, busy_timeout_s=settings.limits.busy_timeout_s) as engine:
         found += _database(settings, engine, read_blobs=read_blobs)
@@ -76,8 +79,6 @@ def _key_reader(trust: TrustFolder, name: str) -> Callable[[], SigningKey]:
 
 
 def _disk(settings: ServerSettings) -> Iterator[Finding]:
-    if not settings.data.is_dir():
-        return
     found = os.statvfs(settings.data)
     free = found.f_bavail * found.f_frsize
     if free < FREE_MIN_BYTES:

@@ -165,6 +165,17 @@ def test_check_names_each_thing_that_does_not_hold(tmp_path: Path) -> None:
     assert "there is no database" in bad(settings)
 
 
+def test_a_folder_that_is_mistyped_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    """`backup` said that something unforeseen happened; `check` advised nine times to make new keys."""
+    wrong = settings_of(tmp_path / "sever")
+    with pytest.raises(BackupFailed, match="there is no database") as refused:
+        make_backup(wrong, wrong.database, tmp_path / "backup", keys=False, now=0.0)
+    assert refused.value.hint.startswith("give --data")
+    (one,) = check(wrong, wrong.database, read_blobs=False)
+    assert (one.bad, one.what, one.where) == (True, "there is no such folder", str(wrong.data))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_commands_say_what_they_did_and_exit_by_the_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
