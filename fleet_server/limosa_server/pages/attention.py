@@ -10,6 +10,8 @@ from sqlalchemy import exists, func
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
+from limosa_server.core.alerts.machine import State
+from limosa_server.core.alerts.rules import Severity
 from limosa_server.core.device_state import GONE, DeviceState
 from limosa_server.core.rollout import RolloutStatus
 from limosa_server.fleet.inventory import TROUBLE, unreachable
@@ -18,6 +20,7 @@ from limosa_server.pages.render import path_part
 from limosa_server.pages.times import span
 from limosa_server.pages.words import Tone, sign
 from limosa_server.store import Transaction
+from limosa_server.tables.alerts import AlertRow
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
 from limosa_server.tables.reports import OutboxRow, RefusedReport
 from limosa_server.tables.rollouts import RolloutRow
@@ -28,7 +31,11 @@ _ENDED_BADLY: Final = (
     RolloutStatus.FAILED.value,
     RolloutStatus.INVALID.value,
 )
-_STANDS: Final = (RolloutStatus.PAUSED.value, RolloutStatus.ROLLING_BACK.value)
+_STANDS: Final = (
+    RolloutStatus.PAUSED.value,
+    RolloutStatus.ROLLING_BACK.value,
+    RolloutStatus.WAITING_FOR_APPROVAL.value,
+)
 REASONS_SHOWN: Final = 2
 _ORDER: Final[tuple[Tone, ...]] = ("bad", "warn", "busy", "calm", "good")
 
@@ -54,7 +61,7 @@ def concerns(tx: Transaction, *, broker_down_since: float | None = None, now: fl
         *_unreachable(tx, now),
         *_certificates(tx, now),
     ]
-    return worst_first(found)
+    return worst_first([*found, *_alerts(tx, told={one.link for one in found})])
 
 
 def worst_first(found: list[Concern]) -> list[Concern]:
@@ -227,6 +234,34 @@ def _certificates(tx: Transaction, now: float) -> list[Concern]:
             at=not_after,
         )
         for device, not_after in rows
+    ]
+
+
+def _alerts(tx: Transaction, *, told: set[str]) -> list[Concern]:
+    """One line for what fires, is not silenced, and stands in no other line: somebody is called for it."""
+    rows = [
+        row
+        for row in tx.exec(
+            select(AlertRow)
+            .where(AlertRow.state == State.FIRING.value, col(AlertRow.silence).is_(None))
+            .where(AlertRow.severity != Severity.INFO.value)
+            .order_by(col(AlertRow.since).desc(), col(AlertRow.id).desc())
+            .limit(LIMITS.rows_max)
+        ).all()
+        if row.link not in told
+    ]
+    if not rows:
+        return []
+    worst = max(rows, key=lambda row: Severity(row.severity).rank)
+    return [
+        Concern(
+            tone="bad" if worst.severity == Severity.CRITICAL.value else "warn",
+            mark="▲",
+            what=f"{_so_many(len(rows), 'alert')} fire{'s' if len(rows) == 1 else ''}",
+            why=worst.summary,
+            link="/alerts",
+            at=worst.since,
+        )
     ]
 
 

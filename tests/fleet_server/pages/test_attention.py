@@ -9,7 +9,9 @@ import pytest
 from limosa_server.pages.attention import Concern, concerns
 from limosa_server.pages.limits import LIMITS
 from limosa_server.store import Transaction
+from limosa_server.tables.alerts import AlertRow
 from limosa_server.tables.devices import Device, DeviceCertificate, DeviceModel
+from limosa_server.tables.rollouts import RolloutRow
 from tests.fleet_server.databases import Database
 from tests.fleet_server.small_fleet import MODEL, SmallFleet
 
@@ -65,6 +67,45 @@ def test_those_that_cannot_be_reached_are_told_by_their_number_and_the_longest_s
     (one,) = seen(fleet)
     assert (one.what, one.at) == ("8 devices cannot be reached", None)
     assert one.why.startswith("d0, d1, d2, d3, d4, d5, …; the longest silent one for 8 h")
+
+
+def test_a_rollout_that_waits_for_a_yes_needs_somebody(fleet: SmallFleet) -> None:
+    """The alert said that it stands, the overview that nothing does."""
+    rollout = fleet.start()
+    with fleet.store.transaction() as tx:
+        row = tx.get_one(RolloutRow, rollout)
+        row.status, row.reason = "WAITING_FOR_APPROVAL", "one person must agree"
+    (one,) = seen(fleet)
+    assert (one.why, one.link) == ("one person must agree", f"/rollouts/{rollout}")
+    assert "waiting for approval" in one.what
+
+
+def alert(tx: Transaction, name: str, severity: str, *, link: str = "", silence: int | None = None) -> None:
+    tx.add(
+        AlertRow(
+            fingerprint=name, rule=name, severity=severity, state="firing", labels={}, summary=name,
+            detail="", count=1, capped=False, devices=[], link=link, since=1.0, silence=silence,
+        )
+    )  # fmt: skip
+
+
+def test_while_an_alert_fires_nobody_reads_that_nothing_needs_them(fleet: SmallFleet) -> None:
+    with fleet.store.transaction() as tx:
+        alert(tx, "for information", "info")
+        alert(tx, "silenced", "critical", silence=1)
+    assert seen(fleet) == []
+    with fleet.store.transaction() as tx:
+        alert(tx, "a disk is full", "warning")
+    assert [(one.tone, one.what, one.why) for one in seen(fleet)] == [
+        ("warn", "1 alert fires", "a disk is full")
+    ]
+    with fleet.store.transaction() as tx:
+        fall(tx, "d5")
+        alert(tx, "the server's disk is full", "critical")
+        alert(tx, "one that stands in a line of its own", "critical", link="/devices?state=trouble")
+    assert next((one.tone, one.what, one.why) for one in seen(fleet)) == (
+        "bad", "2 alerts fire", "the server's disk is full"
+    )  # fmt: skip
 
 
 def test_only_a_certificate_that_nothing_newer_follows_is_told(fleet: SmallFleet) -> None:
