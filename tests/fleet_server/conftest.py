@@ -20,6 +20,7 @@ from tests.fleet_server.databases import (
 )
 from tests.fleet_server.kept_statements import sharing_engine
 from tests.fleet_server.obedient import publish
+from tests.fleet_server.signed_fleet import SignedFleets
 from tests.fleet_server.world import Device, Fleet, running_fleet
 
 __all__ = [
@@ -43,10 +44,15 @@ def statements_are_kept() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def signed_fleets(tmp_path_factory: pytest.TempPathFactory) -> SignedFleets:
+    return SignedFleets(tmp_path_factory.mktemp("signed"))
+
+
 @pytest.fixture
-def fleet(tmp_path: Path, database: Database) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, database: Database, signed_fleets: SignedFleets) -> Iterator[Fleet]:
     """A server in this process."""
-    with running_fleet(tmp_path, database_url=database.url()) as running:
+    with running_fleet(tmp_path, database_url=signed_fleets.copy(tmp_path, database)) as running:
         yield running
 
 

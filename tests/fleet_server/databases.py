@@ -45,9 +45,13 @@ class Database:
             return path if empty else with_schema(path)
         return self._create("template0" if empty else TEMPLATE)
 
-    def url(self) -> str:
-        """For settings: "" is SQLite in the data folder."""
-        return "" if self.kind == "sqlite" else str(self.place())
+    def url(self, *, template: str = TEMPLATE) -> str:
+        """For settings: "" is SQLite in the data folder. `template`: the database it begins as."""
+        return "" if self.kind == "sqlite" else self._create(template)
+
+    def template(self, name: str) -> str:
+        """The URL of a new PostgreSQL database of the newest schema, which stays as long as the cluster."""
+        return self.cluster().create(name, template=TEMPLATE)
 
     def copy(self, place: Path | str) -> Path | str:
         """Another database with the same rows; nobody may be connected to the first."""

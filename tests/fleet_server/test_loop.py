@@ -11,6 +11,7 @@ import pytest
 
 from limosa_server import run
 from limosa_server.run import Loop
+from tests.fleet_server.signed_fleet import SignedFleets
 from tests.fleet_server.world import Fleet, running_fleet
 from tests.support.waiting import wait_until
 
@@ -19,7 +20,8 @@ LONG_S = 60.0
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, signed_fleets: SignedFleets) -> Iterator[Fleet]:
+    signed_fleets.copy(tmp_path)
     with running_fleet(tmp_path) as running:
         yield running
 

@@ -127,7 +127,6 @@ def running_fleet(
     if not (folder / "data" / "trust").exists():  # a test may have made other keys
         make_trust(folder, one_root_key=one_root_key)
     clock = Clock(datetime.now(UTC).timestamp())
-    endpoints = Endpoints(base_url=BASE_URL, mqtt_host="127.0.0.1", mqtt_port=1, mqtt_tls=False)
     settings = ServerSettings(
         data=folder / "data",
         database_url=database_url,
@@ -135,9 +134,7 @@ def running_fleet(
         limits=limits or ServerLimits(),
         delta_settings=deltas or DeltaSettings(),
     )
-    if isinstance(settings.database, Path):
-        with_schema(settings.database)
-    state = make_state(settings, endpoints, clock)
+    state = _state(settings, clock)
     try:
         with served(create_app(state)) as http:
             yield Fleet(state, clock, folder / "offline", http)
@@ -146,6 +143,22 @@ def running_fleet(
     finally:
         state.deltas.stop()
         state.store.close()
+
+
+def sign_first(folder: Path, *, database_url: str = "") -> None:
+    """Leaves in `folder` and the database what a server's first start makes; no server runs then."""
+    make_trust(folder)
+    settings = ServerSettings(data=folder / "data", database_url=database_url, dev=True)
+    state = _state(settings, Clock(datetime.now(UTC).timestamp()))
+    state.deltas.stop()
+    state.store.close()
+
+
+def _state(settings: ServerSettings, clock: Clock) -> ServerState:
+    if isinstance(settings.database, Path):
+        with_schema(settings.database)
+    endpoints = Endpoints(base_url=BASE_URL, mqtt_host="127.0.0.1", mqtt_port=1, mqtt_tls=False)
+    return make_state(settings, endpoints, clock)
 
 
 @dataclass(slots=True)

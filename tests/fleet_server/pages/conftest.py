@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from limosa_server.access.roles import Role
+from tests.fleet_server.signed_fleet import SignedFleets
 from tests.fleet_server.world import Fleet, running_fleet
 from tests.support.seeded_fleet import seed_fleet
 
@@ -38,8 +39,9 @@ class Dashboard:
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Dashboard]:
+def empty(tmp_path: Path, signed_fleets: SignedFleets) -> Iterator[Dashboard]:
     """A server in its first minute."""
+    signed_fleets.copy(tmp_path)
     with ExitStack() as opened:
         yield Dashboard(opened.enter_context(running_fleet(tmp_path)), opened)
 
