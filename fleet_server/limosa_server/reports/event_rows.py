@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -46,7 +47,8 @@ def on_leaving(tx: Transaction, gone: Departure) -> Mapping[str, JsonValue]:
     said of them is kept under keys of its own, or the new one's would be taken for said already."""
     if gone.how is Departed.REPLACED:
         own = ~col(EventRow.key).startswith(FORMER)
-        kept = literal(f"{FORMER}{gone.at:.6f}:") + col(EventRow.key)
+        # Nothing that a device could have foreseen: it may send any key itself.
+        kept = literal(f"{FORMER}{secrets.token_hex(8)}:") + col(EventRow.key)
         tx.execute(update(EventRow).where(col(EventRow.device) == gone.device, own).values(key=kept))
     return {}
 
