@@ -54,10 +54,14 @@ class Database:
         return self.cluster().create(name, template=TEMPLATE)
 
     def copy(self, place: Path | str) -> Path | str:
-        """Another database with the same rows; nobody may be connected to the first."""
+        """Another database with the same rows; nobody may be connected to the first if it is PostgreSQL,
+        or commit meanwhile if it is SQLite."""
         if isinstance(place, Path):
             other = self.folder / f"copy-{next(_NUMBERS)}.db"
             shutil.copy(place, other)
+            log = place.with_name(f"{place.name}-wal")
+            if log.exists():  # holds what is committed since the last checkpoint
+                shutil.copy(log, other.with_name(f"{other.name}-wal"))
             return other
         return self._create(str(make_url(place).database))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -49,21 +49,34 @@ def installed(version: str) -> Installed | None:
 
 
 class MortalStore(Store):
-    """Dies just before or just after the n-th commit, counted from `arm`."""
+    """Dies just before or just after the n-th commit, counted from `arm`; or shows what a kill would leave
+    there, at each commit from `watch` on, and lives."""
 
     left: int = -1
     before: bool = True
+    look: Callable[[], None] | None = None
 
     def arm(self, commits: int, *, before: bool) -> None:
         self.left, self.before = commits, before
 
+    def watch(self, look: Callable[[], None] | None, *, before: bool = True) -> None:
+        self.look, self.before = look, before
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
+        # PostgreSQL copies a database that nobody is connected to: one that holds nothing of this yet.
+        at_begin = self.kind == "postgresql"
+        if self.look is not None and self.before and at_begin:
+            self.look()
         with super().transaction() as tx:
             yield tx
+            if self.look is not None and self.before and not at_begin:
+                self.look()
             self.left -= 1
             if self.left == 0 and self.before:
                 raise Killed
+        if self.look is not None and not self.before:
+            self.look()
         if self.left == 0:
             raise Killed
 
@@ -104,6 +117,17 @@ class SmallFleet:
         other = type(self).__new__(type(self))
         other.folder = self.folder
         other._open(database.copy(self.place), self.key)
+        return other
+
+    def left_behind(self, database: Database) -> Self:
+        """A new process over what a kill at this moment would leave; this world goes on as if untouched."""
+        if self.store.kind == "postgresql":
+            self.store.engine.dispose()
+        other = type(self).__new__(type(self))
+        other.folder = self.folder
+        other._open(database.copy(self.place), self.key)
+        other.now, other.epoch = self.now, self.epoch
+        other.bad, other.offline = set(self.bad), set(self.offline)
         return other
 
     def _add_device(self, tx: Transaction, name: str, running: str) -> None:

@@ -24,7 +24,7 @@ from limosa_server.tables.reports import OutboxRow
 from limosa_server.tables.rollouts import DecisionRow, DesiredDocument, RolloutRow
 from limosa_server.trust import director
 from tests.fleet_server.databases import Database
-from tests.fleet_server.small_fleet import Killed, SmallFleet, spec_of
+from tests.fleet_server.small_fleet import SmallFleet, spec_of
 
 pytestmark = pytest.mark.both_databases
 
@@ -67,35 +67,37 @@ def test_a_bad_release_is_rolled_back_and_refused_when_it_is_tried_again(fleet: 
 def test_the_server_is_killed_at_every_single_commit_of_a_rollout(
     database: Database, before: bool, bad: bool
 ) -> None:
-    """At each commit a run of its own; the end is the same as if nothing had happened."""
-    first = SmallFleet(database.place("first"), database.folder, devices=3)
-    rollout = first.start()
-    commit = 0
-    while True:
-        commit += 1
-        fleet = first.copy(database)
-        if bad:  # all but the canary, so that a device that had committed must go back too
-            fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
-        fleet.store.arm(commit, before=before)
-        try:
-            fleet.live(rollout)
-            killed = False
-        except Killed:
-            killed = True
-            fleet.restart()
-        status = fleet.live(rollout)
-        assert status == ("ROLLED_BACK" if bad else "COMPLETED"), f"killed at commit {commit}"
-        assert set(fleet.running().values()) == {"1.0.0" if bad else "2.0.0"}
-        fleet.check_counts()
-        with fleet.store.read() as tx:
-            ends = tx.exec(
-                select(DecisionRow).where(DecisionRow.kind.in_(("completed", "rolled_back")))  # type: ignore[attr-defined]  # a column
-            ).all()
-        assert len(ends) == 1
-        fleet.close()
-        if not killed:
-            assert commit > 10
-            return
+    """At each commit another server goes on from what is left; the end is as if nothing had happened."""
+    fleet = SmallFleet(database.place("first"), database.folder, devices=3)
+    rollout = fleet.start()
+    if bad:  # all but the canary, so that a device that had committed must go back too
+        fleet.bad = {name for name, run in fleet.runs(rollout).items() if run.wave > 0}
+    kills = 0
+
+    def kill() -> None:
+        nonlocal kills
+        kills += 1
+        restarted = fleet.left_behind(database)
+        ends_as_it_must(restarted, rollout, bad, f"killed at commit {kills}")
+        restarted.close()
+
+    fleet.store.watch(kill, before=before)
+    fleet.live(rollout)
+    fleet.store.watch(None)
+    ends_as_it_must(fleet, rollout, bad, "never killed")
+    fleet.close()
+    assert kills >= 10
+
+
+def ends_as_it_must(fleet: SmallFleet, rollout: int, bad: bool, when: str) -> None:
+    assert fleet.live(rollout) == ("ROLLED_BACK" if bad else "COMPLETED"), when
+    assert set(fleet.running().values()) == {"1.0.0" if bad else "2.0.0"}, when
+    fleet.check_counts()
+    with fleet.store.read() as tx:
+        ends = tx.exec(
+            select(DecisionRow).where(DecisionRow.kind.in_(("completed", "rolled_back")))  # type: ignore[attr-defined]  # a column
+        ).all()
+    assert len(ends) == 1, when
 
 
 def test_the_document_names_the_release_its_trial_and_its_rollout(fleet: SmallFleet) -> None:
