@@ -65,6 +65,17 @@ def test_a_device_gets_a_delta_and_the_next_one_the_same(
     assert [path.suffix for path in (tmp_path / "data" / "deltas").iterdir()] == [".limosadelta"]
 
 
+def test_a_delta_that_was_finished_meanwhile_is_not_made_again(fleet: Fleet, headers: dict[str, str]) -> None:
+    """Between looking for one and asking for one to be made, somebody else's was finished."""
+    deltas = fleet.state.deltas
+    first = deltas.make(digest_of(OLD).removeprefix("sha256:"), digest_of(NEW).removeprefix("sha256:"))
+    assert first is not None
+    delta = first.result(60)
+    again = deltas.make(digest_of(OLD).removeprefix("sha256:"), digest_of(NEW).removeprefix("sha256:"))
+    assert again is not None
+    assert (again.result(60), made(fleet, "made")) == (delta, 1)
+
+
 def test_a_delta_resumes_like_a_blob(fleet: Fleet, headers: dict[str, str]) -> None:
     whole = asked(fleet, headers, NEW, OLD)
     url, params = f"/v2/{MODEL}/blobs/{digest_of(NEW)}", {"from": digest_of(OLD)}

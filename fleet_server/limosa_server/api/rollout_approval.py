@@ -98,8 +98,8 @@ def _vote(
         said.remark, said.at = vote.remark, vote.at
         tx.add(said)
         tx.flush()
-        if approves:
-            rollout = replace(rollout, reason=waits_for(missing(rollout, votes(tx, rollout_id))))
+        reason = waits_for(missing(rollout, votes(tx, rollout_id))) if approves else vote.sentence
+        rollout = replace(rollout, reason=reason)
         decision = Decision(
             kind=said.verdict,
             verdict=row.status,

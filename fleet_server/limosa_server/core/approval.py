@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from limosa_contracts.rollout.approval import Approval
 from limosa_server.core.errors import ApprovalRefused
 from limosa_server.core.rollout import Rollout, RolloutStatus
+
+DENIED: Final = "denied by "  # how the reason of a rollout that somebody denied begins
 
 
 def person_of(actor: str) -> str:
@@ -31,8 +34,8 @@ class Vote:
 
     @property
     def sentence(self) -> str:
-        said = "approved" if self.approves else "denied"
-        return f"{said} by {self.actor}" + (f": {self.remark}" if self.remark else "")
+        said = "approved by " if self.approves else DENIED
+        return f"{said}{self.actor}" + (f": {self.remark}" if self.remark else "")
 
 
 def check_vote(rollout: Rollout, vote: Vote) -> None:

@@ -83,6 +83,11 @@ class Deltas:
         with self._lock:
             if key in self._making:
                 return self._making[key]
+            ready = self._ready.get(key)
+            if ready is not None and ready.path.exists():  # it was finished after the caller's `find`
+                future: Future[Delta | None] = Future()
+                future.set_result(ready)
+                return future
             if self._stopped or key in self._not_worth or not self._sizes_fit(base, new):
                 return None
             if len(self._making) >= self.settings.waiting_max:

@@ -54,7 +54,9 @@ def test_one_denial_ends_it_with_its_words(
 ) -> None:
     asked(fleet, operator)
     controller.tick()
-    assert said(fleet, "deny", fleet.headers(Role.APPROVER), "not on a Friday")[0] == 200
+    code, answer = said(fleet, "deny", fleet.headers(Role.APPROVER), "not on a Friday")
+    assert (code, answer["next"]) == (200, "it ends by itself"), "the answer counts the no that it takes"
+    assert answer["reason"].startswith("denied by ")
     controller.tick()
     found = fleet.http.get(PATH, headers=operator).json()
     assert found["status"] == "APPROVAL_DENIED"

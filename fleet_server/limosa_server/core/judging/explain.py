@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from limosa_contracts.duration import about_duration, format_duration
 from limosa_contracts.rollout.modes import Mode
-from limosa_server.core.approval import waits_for
+from limosa_server.core.approval import DENIED, waits_for
 from limosa_server.core.rollout import Pause, Rollout, RolloutStatus
 from limosa_server.core.wave import Wave, WaveStatus
 
@@ -19,6 +19,8 @@ def what_next(rollout: Rollout, waves: Sequence[Wave], *, now: float) -> str:
             return f"`limosa rollout submit {rollout.id}` asks for it"
         case RolloutStatus.WAITING_FOR_APPROVAL if rollout.reason == waits_for(0):
             return "it goes on by itself"
+        case RolloutStatus.WAITING_FOR_APPROVAL if rollout.reason.startswith(DENIED):
+            return "it ends by itself"
         case RolloutStatus.WAITING_FOR_APPROVAL:
             return f"`limosa rollout approve {rollout.id}` agrees to it, `deny` ends it"
         case RolloutStatus.SCHEDULED if rollout.spec.schedule.start is not None:
