@@ -168,7 +168,7 @@ def start(fleet: Fleet) -> int:
     """A rollout whose only wave is under way: CHANGED devices are at it, the others wait."""
     spec = RolloutSpec.parse(SPEC)  # type: ignore[arg-type]  # a literal of JSON
     with fleet.state.store.transaction() as tx:
-        planned = rollout_plan.plan(tx, spec, salt="salt", now=fleet.clock.now)
+        planned = rollout_plan.make(tx, spec, salt="salt", now=fleet.clock.now).plan
         ready = rollout_start.prepare(tx, planned, now=fleet.clock.now)
         row = rollout_start.start(tx, ready, actor="benchmark", key=None, request_sha256="")
         assert row.id is not None
@@ -256,7 +256,9 @@ def measure(devices: int, *, postgresql: bool, largest: bool, result: Result) ->
         filled = timed(lambda: fill(fleet, devices))
         spec = RolloutSpec.parse(PLANNED)
         with fleet.state.store.read() as tx:
-            plan_s = timed(lambda: rollout_plan.plan(tx, spec, salt="salt", now=fleet.clock.now).as_json())
+            plan_s = timed(
+                lambda: rollout_plan.make(tx, spec, salt="salt", now=fleet.clock.now).plan.as_json()
+            )
         started = []
         start_s = timed(lambda: started.append(start(fleet)))
         tick_s, idle_s, changed = ticks(fleet, started[0], ROUNDS)

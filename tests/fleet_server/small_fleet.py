@@ -195,7 +195,7 @@ class SmallFleet:
     def start(self, **fields: object) -> int:
         spec = spec_of(**fields)
         with self.store.transaction() as tx:
-            planned = rollout_plan.plan(tx, spec, salt="salt", now=self.now)
+            planned = rollout_plan.make(tx, spec, salt="salt", now=self.now).plan
             rollout_plan.refuse_bad(planned)
             ready = rollout_start.prepare(tx, planned, now=self.now)
             row = rollout_start.start(tx, ready, actor="test", key=None, request_sha256="")

@@ -56,7 +56,7 @@ def test_a_bad_release_is_rolled_back_and_refused_when_it_is_tried_again(fleet: 
     with pytest.raises(KnownBad):  # rollouts 3.9
         fleet.start()
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(), salt="s", now=fleet.now).plan
         first = attention.concerns(tx, now=fleet.now)[0]
     assert "is known to be bad here" in planned.problems[0]  # a plan says what a start would meet
     assert "executed devices failed" in first.why  # the cause, not only that all is well again
@@ -222,7 +222,7 @@ def test_a_device_without_a_fitting_variant_is_left_out_with_the_reason(fleet: S
         device.capabilities = {"arch": "armv7l"}
         tx.add(device)
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(), salt="s", now=fleet.now).plan
     excluded = {device: str(why) for device, why in planned.excluded.items()}
     assert excluded == {"d2": "no fitting variant: int8: needs x86_64, it is armv7l"}
     assert [len(wave.devices) for wave in planned.waves] == [1, 2]

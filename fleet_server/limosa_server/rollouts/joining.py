@@ -101,7 +101,7 @@ def _judged(
     """(bytes that each would fetch, why others are left out): as a plan would judge them."""
     if not names:
         return {}, {}
-    planned = rollout_plan.plan(tx, rollout.spec, salt=row.salt, now=now, only=names)
+    planned = rollout_plan.make(tx, rollout.spec, salt=row.salt, now=now, only=names).plan
     left_out = {device: str(one) for device, one in planned.excluded.items()}
     for device, other in held(tx, rollout, model=row.model, among=names).items():
         left_out[device] = f"rollout {other} has it"

@@ -88,20 +88,6 @@ def make(
     return Made(plan=planned, spec=spec, facts=facts, now=now)
 
 
-def plan(
-    tx: Transaction,
-    spec: RolloutSpec,
-    *,
-    salt: str,
-    now: float,
-    despite: Sequence[int] = (),
-    bytes_of: BytesOf | None = None,
-    only: Sequence[str] | None = None,
-) -> Plan:
-    """The plan alone, as `make` makes it."""
-    return make(tx, spec, salt=salt, now=now, despite=despite, bytes_of=bytes_of, only=only).plan
-
-
 def refuse_bad(planned: Plan) -> None:
     """Raises KnownBad, PlanRefused."""
     if not planned.problems:

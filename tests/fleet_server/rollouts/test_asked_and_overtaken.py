@@ -55,8 +55,8 @@ def test_a_challenger_of_higher_priority_keeps_no_device_from_a_rollout(fleet: S
     fleet.start(release=f"{MODEL}@3.0.0", waves=ONE, priority=5, mode=mode, abort=[])
     fleet.controller.tick()
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(waves=ONE), salt="s", now=fleet.now)
-        as_high = rollout_plan.plan(tx, spec_of(waves=ONE, priority=5), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(waves=ONE), salt="s", now=fleet.now).plan
+        as_high = rollout_plan.make(tx, spec_of(waves=ONE, priority=5), salt="s", now=fleet.now).plan
     kept = [one for one in planned.warnings if "of higher priority" in one]
     assert len(kept) == (1 if mode == "replace" else 0), kept
     assert not any("of higher priority" in one for one in as_high.warnings), "of two as high the newer has it"

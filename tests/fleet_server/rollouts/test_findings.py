@@ -53,7 +53,7 @@ def test_all_failures_are_of_one_profile_and_the_next_plan_leaves_that_out(fleet
     assert found.sentence == "all 8 failures: profile rpi4 (8 of 8 there, 0 of 16 elsewhere)"
     assert (found.bad, found.reasons) == (True, [["worker_crashed", 8]])
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(**WIDE), salt="s", now=fleet.now).plan
     assert sorted(planned.excluded) == sorted(BAD)
     assert str(planned.excluded["d0"]).startswith("known-bad: rollout 1: all 8 failures: profile rpi4")
     assert sum(len(wave.devices) for wave in planned.waves) == DEVICES - len(BAD)
@@ -68,7 +68,7 @@ def test_a_new_device_of_the_class_is_left_out_though_it_never_failed(fleet: Sma
         device.profile = "rpi4"
         tx.add(device)
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(**WIDE), salt="s", now=fleet.now).plan
     assert "d20" in planned.excluded
 
 
@@ -79,7 +79,7 @@ def test_a_finding_is_set_aside_by_the_number_of_its_rollout(fleet: SmallFleet) 
     with pytest.raises(KnownBad, match="all 24 devices that tried it failed"):
         fleet.start(**WIDE)
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now, despite=[rollout])
+        planned = rollout_plan.make(tx, spec_of(**WIDE), salt="s", now=fleet.now, despite=[rollout]).plan
     assert not planned.problems
     assert any("is set aside" in one for one in planned.warnings)
 
@@ -103,7 +103,7 @@ def test_failures_that_an_operator_accepts_speak_against_nobody(fleet: SmallFlee
     assert found is not None
     assert not found.bad
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(**WIDE), salt="s", now=fleet.now).plan
     assert "rollout 1 of these bytes had all 8 failures: profile rpi4" in planned.warnings[0]
 
 
@@ -158,5 +158,5 @@ def test_of_devices_where_it_failed_a_plan_names_only_its_own_that_the_class_doe
         groups.leave(tx, "all", ["d1"])
     assert named() == ["d0"]
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(**WIDE), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(**WIDE), salt="s", now=fleet.now).plan
     assert sorted(planned.excluded) == sorted({*BAD} - {"d1"})

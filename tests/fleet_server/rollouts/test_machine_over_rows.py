@@ -67,7 +67,7 @@ def test_a_hotfix_with_priority_keeps_its_devices_against_what_comes_later(fleet
         fleet.now += 1
     with fleet.store.read() as tx:
         spec = spec_of(release=NEXT)
-        warnings = rollout_plan.plan(tx, spec, salt="s", now=fleet.now).warnings
+        warnings = rollout_plan.make(tx, spec, salt="s", now=fleet.now).plan.warnings
     assert any(f"2 devices of it are with rollout {hotfix}, of higher priority" in one for one in warnings)
     later = fleet.start(release=NEXT, waves=ONE, abort=[])
     assert fleet.live(later) == "COMPLETED"

@@ -215,7 +215,7 @@ def test_shadow_that_an_operator_cancels_with_rollback_is_taken_away_and_not_stu
 def test_device_without_a_champion_is_left_out_with_the_reason(fleet: HeldFleet) -> None:
     fleet.live(fleet.start())
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(**SHADOW), salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec_of(**SHADOW), salt="s", now=fleet.now).plan
     assert {str(one) for one in planned.excluded.values()} == {
         "nothing to compare with: it answers with 2.0.0 already"
     }
@@ -279,7 +279,9 @@ def test_comparison_that_is_resumed_completes_and_promotes_nothing(fleet: HeldFl
 
 def test_device_that_was_away_at_the_start_joins_its_arm_when_it_is_back(fleet: HeldFleet) -> None:
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec_of(waves=[{"name": "arm-b"}], **AB), salt="salt", now=fleet.now)
+        planned = rollout_plan.make(
+            tx, spec_of(waves=[{"name": "arm-b"}], **AB), salt="salt", now=fleet.now
+        ).plan
     late = next(device for device, one in sorted(planned.arms.items()) if one.arm == "b")
     fleet.reach(late, online=False)
     rollout = begin(fleet)

@@ -125,7 +125,7 @@ def test_whom_the_database_rules_out_at_plan_time(fleet: SmallFleet) -> None:
         tx.get_one(DeviceModel, ("d2", MODEL)).quarantined = [release.index_sha256]
         tx.get_one(DeviceModel, ("d3", MODEL)).quarantined = ["cd" * 32]
     with fleet.store.read() as tx:
-        planned = rollout_plan.plan(tx, spec, salt="s", now=fleet.now)
+        planned = rollout_plan.make(tx, spec, salt="s", now=fleet.now).plan
     assert {name: one.kind for name, one in planned.excluded.items()} == {
         "d1": LeftOut.NOT_ACTIVE,
         "d2": LeftOut.KNOWN_BAD,

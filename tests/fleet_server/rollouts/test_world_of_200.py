@@ -126,7 +126,7 @@ def test_a_release_that_is_bad_for_one_kind_of_device_stops_on_its_canary_and_sa
     with world.store.read() as tx:
         (found,) = tx.exec(select(FindingRow).where(FindingRow.rollout == rollout)).all()
         assert found.sentence.startswith(f"all {len(failed)} failures: profile {RPI4} (")
-        again = rollout_plan.plan(tx, spec_of(**CAREFUL), salt="other", now=world.now)
+        again = rollout_plan.make(tx, spec_of(**CAREFUL), salt="other", now=world.now).plan
     assert world.of_profile(RPI4) <= set(again.excluded)
     assert {str(one).partition(":")[0] for one in again.excluded.values()} == {"known-bad"}
     good = world.start(**CAREFUL)
